@@ -30,11 +30,11 @@ export function bareMediaType(header: string | undefined): string | undefined {
  */
 export function acceptedManifestTypes(headers: readonly string[]): readonly string[] {
   const ranges = headers.flatMap((header) => header.split(',')).map(parseMediaRange);
-  const wanted = ranges
-    .filter((range) => range !== undefined && range.quality > 0)
-    .map((range) => range?.type);
+  const wanted = new Set(
+    ranges.flatMap((range) => (range !== undefined && range.quality > 0 ? [range.type] : [])),
+  );
   const accepted = MANIFEST_MEDIA_TYPES.filter(
-    (type) => wanted.includes(type) || wanted.includes('*/*') || wanted.includes('application/*'),
+    (type) => wanted.has(type) || wanted.has('*/*') || wanted.has('application/*'),
   );
   return accepted.length === 0 ? MANIFEST_MEDIA_TYPES : accepted;
 }

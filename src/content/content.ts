@@ -1,0 +1,23 @@
+/** Bytes lent to a reader. They stay as they are until `release`, which must be called exactly once. */
+export interface Chunk {
+  readonly bytes: Uint8Array;
+  release(): void;
+}
+
+/**
+ * Bytes of one blob that can be read at any position, at rest or still on their way: a reader cannot tell which.
+ * One reader, one `Content`: `read` is not called again before the last call has settled.
+ */
+export interface Content {
+  readonly sizeBytes: number;
+
+  /**
+   * At least one and at most `limitBytes` bytes from `position`, which must lie within the size. Waits for bytes that
+   * are on their way. Fails with ContentError (at rest) or with what ended the fill (in flight); a file that turns out
+   * shorter than `sizeBytes` is an error, never a short read.
+   */
+  read(position: number, limitBytes: number, signal: AbortSignal): Promise<Chunk>;
+
+  /** Must be called once, whatever happened. Chunks that are still lent stay valid. */
+  close(): void;
+}

@@ -1,0 +1,219 @@
+import { dirname } from 'node:path';
+import type { LimitFunction } from 'p-limit';
+import { type Digest, digestAlgorithm } from '../oci/digest.ts';
+import type { Chunk } from './content.ts';
+import { ContentError, contentErrorFrom } from './content-error.ts';
+import type { FileHandle, FileSystem } from './file-system.ts';
+import type { HashJob } from './hash-workers.ts';
+import type { Ingest } from './ingest.ts';
+import { Intervals } from './intervals.ts';
+import type { ReadBuffers } from './read-buffers.ts';
+import { type Slab, SLAB_BYTES, type SlabPool } from './slabs.ts';
+
+/** Slabs that one ingest may leave waiting for its hash, so that slow hashing holds up this fill and no other. */
+const HASH_BACKLOG_SLABS = 4;
+
+export interface DiskIngestParts {
+  readonly digest: Digest;
+  /** Absent: nothing is stored, bytes are only hashed. */
+  readonly temporary: { readonly file: FileHandle; readonly path: string } | undefined;
+  readonly target: string;
+  readonly fileSystem: FileSystem;
+  readonly hash: HashJob;
+  readonly slabs: SlabPool;
+  readonly buffers: ReadBuffers;
+  readonly syncs: LimitFunction;
+}
+
+/** An ingest into a file beside its final place. */
+export class DiskIngest implements Ingest {
+  readonly stored = new Intervals();
+  readonly #parts: DiskIngestParts;
+  readonly #ending = new AbortController();
+  /** All before this position was given to the hash. */
+  #hashed = 0;
+  #backlog = new Set<Promise<void>>();
+  #catchUp: Promise<void> | undefined;
+  #failure: ContentError | undefined;
+  #storeFailure: ContentError | undefined;
+  #isCommitted = false;
+
+  constructor(parts: DiskIngestParts) {
+    this.#parts = parts;
+    if (parts.temporary === undefined)
+      this.#storeFailure = new ContentError('no-space', 'there is no room to store it');
+  }
+
+  get storeFailure(): ContentError | undefined {
+    return this.#storeFailure;
+  }
+
+  async write(slab: Slab, length: number, position: number): Promise<boolean> {
+    const isFront = position === this.#hashed && this.#catchUp === undefined;
+    if (isFront) this.#hash(slab, length);
+    const isStored = this.#storeFailure === undefined && (await this.#store(slab, length, position));
+    if (!isStored && !isFront) await this.#hashInOrder(slab, length, position);
+    this.#startCatchUp();
+    while (this.#backlog.size >= HASH_BACKLOG_SLABS) await Promise.race(this.#backlog);
+    if (this.#failure !== undefined) throw this.#failure;
+    return isStored;
+  }
+
+  async #store(slab: Slab, length: number, position: number): Promise<boolean> {
+    const { temporary, fileSystem } = this.#parts;
+    if (temporary === undefined) return false;
+    slab.retain();
+    try {
+      for (let done = 0; done < length;) {
+        const rest = done === 0 ? slab.bytes : slab.bytes.subarray(done);
+        const written = await fileSystem.write(temporary.file, rest, length - done, position + done);
+        if (written === 0) throw new ContentError('io', 'a write wrote nothing');
+        done += written;
+      }
+      this.stored.add(position, position + length);
+      return true;
+    } catch (cause) {
+      // Whatever the disk's trouble is, the pull goes on: readers get these bytes from memory.
+      this.#storeFailure ??= contentErrorFrom(cause, 'storing content');
+      return false;
+    } finally {
+      slab.release();
+    }
+  }
+
+  async #hashInOrder(slab: Slab, length: number, position: number): Promise<void> {
+    slab.retain();
+    try {
+      this.#startCatchUp();
+      await this.#catchUp;
+      if (position !== this.#hashed)
+        throw new ContentError('no-space', 'bytes out of order cannot be stored');
+      this.#hash(slab, length);
+    } finally {
+      slab.release();
+    }
+  }
+
+  #hash(slab: Slab, length: number): void {
+    this.#hashed += length;
+    const work = this.#parts.hash.update(slab, length).then(
+      () => void this.#backlog.delete(work),
+      (cause: unknown) => {
+        this.#backlog.delete(work);
+        this.#failure ??= new ContentError('io', 'hashing failed', { cause });
+      },
+    );
+    this.#backlog.add(work);
+  }
+
+  /** Reads back what landed ahead of the front, once the front has reached it. */
+  #startCatchUp(): void {
+    if (this.#catchUp !== undefined || this.stored.endAt(this.#hashed) === this.#hashed) return;
+    this.#catchUp = this.#runCatchUp()
+      .catch((cause: unknown) => {
+        this.#failure ??= contentErrorFrom(cause, 'reading back for the hash');
+      })
+      .finally(() => {
+        this.#catchUp = undefined;
+      });
+  }
+
+  async #runCatchUp(): Promise<void> {
+    const { temporary, fileSystem, slabs } = this.#parts;
+    if (temporary === undefined) return;
+    for (;;) {
+      const length = Math.min(this.stored.endAt(this.#hashed) - this.#hashed, SLAB_BYTES);
+      if (length === 0) return;
+      const slab = await slabs.acquire(this.#ending.signal);
+      try {
+        await readExactly(fileSystem, temporary.file, slab.bytes, length, this.#hashed);
+        this.#hash(slab, length);
+      } finally {
+        slab.release();
+      }
+      while (this.#backlog.size >= HASH_BACKLOG_SLABS) await Promise.race(this.#backlog);
+    }
+  }
+
+  async read(position: number, limitBytes: number): Promise<Chunk> {
+    const { temporary, fileSystem, buffers } = this.#parts;
+    const available = Math.min(this.stored.endAt(position) - position, limitBytes);
+    if (temporary === undefined || available <= 0)
+      throw new ContentError('missing', 'these bytes are not stored');
+    const buffer = buffers.take(available);
+    try {
+      await readExactly(fileSystem, temporary.file, buffer.bytes, buffer.bytes.length, position);
+      return buffer.chunk(buffer.bytes.length);
+    } catch (cause) {
+      buffer.release();
+      throw contentErrorFrom(cause, 'reading content on its way in');
+    }
+  }
+
+  async verify(sizeBytes: number): Promise<Digest> {
+    while (this.#hashed < sizeBytes && this.#failure === undefined) {
+      this.#startCatchUp();
+      if (this.#catchUp === undefined) throw new ContentError('damaged', 'not all bytes were written');
+      await this.#catchUp;
+    }
+    await Promise.all(this.#backlog);
+    if (this.#failure !== undefined) throw this.#failure;
+    const { digest, hash } = this.#parts;
+    return `${digestAlgorithm(digest)}:${await hash.digest()}` as Digest;
+  }
+
+  async commit(): Promise<void> {
+    const { temporary, target, fileSystem, syncs } = this.#parts;
+    if (temporary === undefined || this.#storeFailure !== undefined) {
+      throw this.#storeFailure ?? new ContentError('no-space', 'nothing was stored');
+    }
+    try {
+      await syncs(() => fileSystem.sync(temporary.file));
+      await publish(fileSystem, temporary.path, target);
+      this.#isCommitted = true;
+    } catch (cause) {
+      this.#storeFailure = contentErrorFrom(cause, 'committing content');
+      throw this.#storeFailure;
+    }
+  }
+
+  async close(): Promise<void> {
+    const { temporary, fileSystem, hash } = this.#parts;
+    this.#ending.abort(new ContentError('io', 'the ingest was closed'));
+    await this.#catchUp;
+    hash.drop();
+    if (temporary === undefined) return;
+    await temporary.file.close().catch(() => undefined);
+    // A leftover is harmless: nothing reads the ingest directory, and the next start sweeps it.
+    if (!this.#isCommitted) await fileSystem.unlink(temporary.path).catch(() => undefined);
+  }
+}
+
+/** Moves a synced file to its final place, durably: every directory that was made is synced into its parent too. */
+export async function publish(fileSystem: FileSystem, from: string, to: string): Promise<void> {
+  const directory = dirname(to);
+  const made = await fileSystem.makeDirectory(directory);
+  await fileSystem.rename(from, to);
+  await fileSystem.syncDirectory(directory);
+  if (made === undefined) return;
+  for (let child = directory; ; child = dirname(child)) {
+    await fileSystem.syncDirectory(dirname(child));
+    if (child === made || child === dirname(child)) return;
+  }
+}
+
+/** @throws ContentError `damaged` when the file ends before `length` bytes. */
+export async function readExactly(
+  fileSystem: FileSystem,
+  file: FileHandle,
+  into: Uint8Array,
+  length: number,
+  position: number,
+): Promise<void> {
+  for (let done = 0; done < length;) {
+    const rest = done === 0 ? into : into.subarray(done);
+    const read = await fileSystem.read(file, rest, length - done, position + done);
+    if (read === 0) throw new ContentError('damaged', 'the file is shorter than it should be');
+    done += read;
+  }
+}

@@ -1,0 +1,155 @@
+import { createHash, type Hash } from 'node:crypto';
+import { availableParallelism } from 'node:os';
+import { Worker } from 'node:worker_threads';
+import type { DigestAlgorithm } from '../oci/digest.ts';
+import type { Slab } from './slabs.ts';
+
+/** Bodies up to this size are hashed where they are: a message to a thread and back costs more. */
+const INLINE_LIMIT_BYTES = 256 * 1024;
+
+/** One running hash over bytes that are given in order. */
+export interface HashJob {
+  /** Takes the slab's first `length` bytes; holds the slab until they are hashed. Resolves then. */
+  update(slab: Slab, length: number): Promise<void>;
+  /** Ends the job: the hexadecimal hash of all that was given. */
+  digest(): Promise<string>;
+  /** Gives the job up. Harmless after `digest`. */
+  drop(): void;
+}
+
+interface Deferred {
+  readonly resolve: (hex: string) => void;
+  readonly reject: (error: Error) => void;
+}
+
+/** The threads that hash, as many as cores: one job stays on one thread, several jobs use several. */
+export class HashWorkers {
+  readonly #threads: HashThread[];
+  #lastJob = 0;
+
+  /** Threads start when first used. */
+  constructor(count: number = availableParallelism()) {
+    this.#threads = Array.from({ length: count }, () => new HashThread());
+  }
+
+  /** @param sizeBytes of all that will be given, when known: small bodies are hashed on the calling thread. */
+  start(algorithm: DigestAlgorithm, sizeBytes: number | undefined): HashJob {
+    if (sizeBytes !== undefined && sizeBytes <= INLINE_LIMIT_BYTES) return new InlineHashJob(algorithm);
+    this.#lastJob += 1;
+    const thread = this.#threads.reduce((best, other) => (other.jobCount < best.jobCount ? other : best));
+    return thread.start(this.#lastJob, algorithm);
+  }
+
+  /** Ends the threads; jobs in flight fail. */
+  async close(): Promise<void> {
+    await Promise.all(this.#threads.map((thread) => thread.close()));
+  }
+}
+
+class InlineHashJob implements HashJob {
+  readonly #hash: Hash;
+
+  constructor(algorithm: DigestAlgorithm) {
+    this.#hash = createHash(algorithm);
+  }
+
+  update(slab: Slab, length: number): Promise<void> {
+    this.#hash.update(slab.bytes.subarray(0, length));
+    return Promise.resolve();
+  }
+
+  digest(): Promise<string> {
+    return Promise.resolve(this.#hash.digest('hex'));
+  }
+
+  drop(): void {
+    // Nothing outlives the object.
+  }
+}
+
+/** One worker thread. Answers come in the order of the requests, so a queue per job is all the bookkeeping. */
+class HashThread {
+  #worker: Worker | undefined;
+  readonly #knownSlabs = new Set<Slab>();
+  readonly #waiting = new Map<number, Deferred[]>();
+
+  get jobCount(): number {
+    return this.#waiting.size;
+  }
+
+  start(job: number, algorithm: DigestAlgorithm): HashJob {
+    const worker = (this.#worker ??= this.#spawn());
+    this.#waiting.set(job, []);
+    worker.postMessage({ kind: 'start', job, algorithm });
+    return {
+      update: async (slab, length) => {
+        slab.retain();
+        try {
+          this.#introduce(worker, slab);
+          await this.#ask(worker, job, { kind: 'update', job, slab: slab.id, length });
+        } finally {
+          slab.release();
+        }
+      },
+      digest: async () => {
+        try {
+          return await this.#ask(worker, job, { kind: 'digest', job });
+        } finally {
+          this.#waiting.delete(job);
+        }
+      },
+      drop: () => {
+        // Updates that are under way are still answered: their slabs are in use until then.
+        if (!this.#waiting.has(job)) return;
+        worker.postMessage({ kind: 'digest', job });
+        this.#waiting.get(job)?.push({ resolve: () => this.#waiting.delete(job), reject: () => undefined });
+      },
+    };
+  }
+
+  async close(): Promise<void> {
+    await this.#worker?.terminate();
+  }
+
+  #introduce(worker: Worker, slab: Slab): void {
+    if (this.#knownSlabs.has(slab)) return;
+    this.#knownSlabs.add(slab);
+    worker.postMessage({ kind: 'slab', slab: slab.id, memory: slab.memory });
+  }
+
+  #ask(worker: Worker, job: number, request: object): Promise<string> {
+    return new Promise((resolve, reject) => {
+      const queue = this.#waiting.get(job);
+      if (queue === undefined) {
+        reject(new Error('the hash job has ended'));
+        return;
+      }
+      queue.push({ resolve, reject });
+      worker.postMessage(request);
+    });
+  }
+
+  #spawn(): Worker {
+    const worker = new Worker(new URL('./hash-worker.js', import.meta.url), { name: 'entrepot-hash' });
+    worker.unref();
+    worker.on('message', ({ job, hex }: { job: number; hex?: string }) => {
+      this.#waiting
+        .get(job)
+        ?.shift()
+        ?.resolve(hex ?? '');
+    });
+    const onEnd = (cause: unknown) => this.#fail(worker, new Error('a hash thread ended', { cause }));
+    worker.on('error', onEnd);
+    worker.on('exit', onEnd);
+    return worker;
+  }
+
+  #fail(worker: Worker, error: Error): void {
+    if (this.#worker !== worker) return;
+    this.#worker = undefined;
+    this.#knownSlabs.clear();
+    const queues = [...this.#waiting.values()];
+    this.#waiting.clear();
+    for (const { reject } of queues.flat()) reject(error);
+  }
+}

@@ -1,0 +1,38 @@
+import { join } from 'node:path';
+import Database from 'better-sqlite3';
+import { MetadataError } from './metadata-error.ts';
+
+/**
+ * The exclusive lock on a data directory: an open transaction on a database of its own. The operating system drops it
+ * with the process, however that ends, so there is no stale lock to clean up.
+ */
+export class DataDirectoryLock {
+  readonly #database: Database.Database;
+
+  /** @throws MetadataError `in-use` when another process holds it; `failed` when the directory cannot be written. */
+  static acquire(dataDir: string): DataDirectoryLock {
+    let database: Database.Database | undefined;
+    try {
+      database = new Database(join(dataDir, 'entrepot.lock'), { timeout: 0 });
+      database.pragma('locking_mode = EXCLUSIVE');
+      database.exec('BEGIN EXCLUSIVE');
+      return new DataDirectoryLock(database);
+    } catch (cause) {
+      database?.close();
+      const isBusy = cause instanceof Database.SqliteError && cause.code.startsWith('SQLITE_BUSY');
+      throw new MetadataError(
+        isBusy ? 'in-use' : 'failed',
+        isBusy ? 'another process is using it' : 'its lock file cannot be written',
+        { cause },
+      );
+    }
+  }
+
+  private constructor(database: Database.Database) {
+    this.#database = database;
+  }
+
+  release(): void {
+    this.#database.close();
+  }
+}

@@ -1,0 +1,95 @@
+import { existsSync, renameSync } from 'node:fs';
+import { join } from 'node:path';
+import Database from 'better-sqlite3';
+import { MetadataError } from './metadata-error.ts';
+import { MIGRATIONS } from './migrations.ts';
+
+/** The first SQLite without the WAL-reset bug. */
+const SQLITE_FLOOR = [3, 51, 3] as const;
+const BUSY_TIMEOUT_MS = 5000;
+const FILE = 'metadata.db';
+
+export interface OpenedDatabase {
+  readonly database: Database.Database;
+  /** Where a damaged database was moved, when there was one: the index then begins empty. */
+  readonly setAside: string | undefined;
+}
+
+/**
+ * Opens `metadata.db` below `dataDir`, brings it up to date, and checks it. The caller holds the directory's lock. A
+ * damaged one is moved aside, never deleted: the index is a hint, and losing it only forgets what is cached.
+ * @throws MetadataError `newer`, `failed`
+ */
+export function openDatabase(dataDir: string): OpenedDatabase {
+  const path = join(dataDir, FILE);
+  try {
+    return { database: open(path), setAside: undefined };
+  } catch (error) {
+    if (!(error instanceof MetadataError) || error.reason !== 'damaged') throw error;
+    const setAside = moveAside(path);
+    return { database: open(path), setAside };
+  }
+}
+
+function open(path: string): Database.Database {
+  let database: Database.Database | undefined;
+  try {
+    database = new Database(path, { timeout: BUSY_TIMEOUT_MS });
+    assertVersion(database);
+    // Exclusive mode keeps the WAL's index in memory: no shared-memory file, which network file systems cannot keep.
+    database.pragma('locking_mode = EXCLUSIVE');
+    database.pragma('journal_mode = WAL');
+    database.pragma('synchronous = NORMAL');
+    database.pragma('foreign_keys = ON');
+    database.pragma('trusted_schema = OFF');
+    if (database.pragma('quick_check(1)', { simple: true }) !== 'ok') {
+      throw new MetadataError('damaged', 'the index fails its check');
+    }
+    migrate(database);
+    return database;
+  } catch (cause) {
+    database?.close();
+    throw translated(cause);
+  }
+}
+
+function assertVersion(database: Database.Database): void {
+  const version = String(database.prepare('SELECT sqlite_version()').pluck().get());
+  const parts = version.split('.').map(Number);
+  const differing = SQLITE_FLOOR.findIndex((floor, at) => parts[at] !== floor);
+  if (differing >= 0 && (parts[differing] ?? 0) < (SQLITE_FLOOR[differing] ?? 0)) {
+    throw new MetadataError('failed', `SQLite ${version} is too old: ${SQLITE_FLOOR.join('.')} is the least`);
+  }
+}
+
+function migrate(database: Database.Database): void {
+  const version = Number(database.pragma('user_version', { simple: true }));
+  if (version > MIGRATIONS.length) {
+    throw new MetadataError(
+      'newer',
+      `the index has format ${version}, this entrepot knows ${MIGRATIONS.length}`,
+    );
+  }
+  database.transaction(() => {
+    for (const sql of MIGRATIONS.slice(version)) database.exec(sql);
+    database.pragma(`user_version = ${MIGRATIONS.length}`);
+  })();
+}
+
+function moveAside(path: string): string {
+  const suffix = `.damaged-${new Date().toISOString().replaceAll(':', '-')}`;
+  for (const ending of ['', '-wal', '-shm', '-journal']) {
+    if (existsSync(path + ending)) renameSync(path + ending, path + suffix + ending);
+  }
+  return path + suffix;
+}
+
+/** Every failure of the database as a MetadataError. */
+export function translated(cause: unknown): MetadataError {
+  if (cause instanceof MetadataError) return cause;
+  const code = cause instanceof Database.SqliteError ? cause.code : undefined;
+  const isDamaged = code !== undefined && /^SQLITE_(?:CORRUPT|NOTADB)/.test(code);
+  return new MetadataError(isDamaged ? 'damaged' : 'failed', `the index failed: ${code ?? 'unknown'}`, {
+    cause,
+  });
+}
