@@ -1,37 +1,15 @@
-/** Where a listener binds. Port 0 = any free one. */
-export interface ListenAddress {
-  readonly host: string;
-  readonly port: number;
-}
+import { BlockList, isIP } from 'node:net';
+import { dirname, resolve } from 'node:path';
+import { type Environment, readConfigFile } from './config-file.ts';
+import { nearest, Problems } from './config-problem.ts';
+import { type FileConfig, fileSchema, knownKeys, LATER_KEYS } from './config-schema.ts';
+import type { ListenAddress } from './config-text.ts';
+import { secretFrom, type Surroundings, type UpstreamConfig, upstreamsFrom } from './config-upstream.ts';
 
-export interface BasicAuth {
-  readonly username: string;
-  readonly password: string;
-}
-
-export interface UpstreamTls {
-  /** PEM text, in place of the system's authorities. */
-  readonly ca?: string | undefined;
-  readonly cert?: string | undefined;
-  readonly key?: string | undefined;
-  /** True: certificates are not checked. */
-  readonly insecure: boolean;
-}
-
-export interface UpstreamConfig {
-  readonly name: string;
-  /** `http(s)://host[:port][/path]`, without a slash at the end. */
-  readonly url: string;
-  readonly default: boolean;
-  readonly prefixes: readonly string[];
-  readonly hosts: readonly string[];
-  /** `host` or `host:port`, lower case. */
-  readonly trustedHosts: readonly string[];
-  readonly auth?: BasicAuth | undefined;
-  readonly tls?: UpstreamTls | undefined;
-  readonly tagTtlMs: number;
-  readonly maxStaleMs: number;
-}
+export { ConfigError, type ConfigProblem, printProblem } from './config-problem.ts';
+export type { Environment } from './config-file.ts';
+export type { ListenAddress } from './config-text.ts';
+export type { BasicAuth, UpstreamConfig, UpstreamTls } from './config-upstream.ts';
 
 export interface CacheConfig {
   /** Bytes, or a share (0 < share <= 1) of the file system that holds `dataDir`. */
@@ -42,15 +20,207 @@ export interface CacheConfig {
   readonly fillLingerMs: number;
 }
 
+/** The whole configuration, frozen to its leaves. */
 export interface Config {
   readonly listen: ListenAddress;
+  /** `http(s)://host[:port]`; absent: nothing is known but `listen`. */
   readonly publicUrl?: string | undefined;
   readonly admin: { readonly listen: ListenAddress; readonly token?: string | undefined };
+  /** Absolute. */
   readonly dataDir: string;
   readonly cache: CacheConfig;
   readonly offline: boolean;
   /** How long pulls in flight may go on after SIGTERM. */
   readonly shutdownGraceMs: number;
   readonly log: { readonly level: 'debug' | 'info' | 'warn' | 'error' };
+  /** At least one, in the order they are written. */
   readonly upstreams: readonly UpstreamConfig[];
+}
+
+export interface ConfigSource {
+  /** Absent: the built-in defaults. */
+  readonly file?: string | undefined;
+  readonly environment: Environment;
+  /** What `file`, ENTREPOT_DATA_DIR and the default `dataDir` are relative to. */
+  readonly workingDir: string;
+}
+
+/** Variables that stand in for a key; a variable that is empty is as good as absent. */
+const VARIABLES: Readonly<Record<string, readonly [string, ...string[]]>> = {
+  ENTREPOT_LISTEN: ['listen'],
+  ENTREPOT_PUBLIC_URL: ['publicUrl'],
+  ENTREPOT_ADMIN_LISTEN: ['admin', 'listen'],
+  ENTREPOT_ADMIN_TOKEN: ['admin', 'token'],
+  ENTREPOT_DATA_DIR: ['dataDir'],
+  ENTREPOT_CACHE_MAX_SIZE: ['cache', 'maxSize'],
+  ENTREPOT_OFFLINE: ['offline'],
+  ENTREPOT_LOG_LEVEL: ['log', 'level'],
+};
+
+/** What Kubernetes puts into every container beside a Service whose name begins with `entrepot`. */
+const SERVICE_LINK =
+  /_SERVICE_HOST$|_SERVICE_PORT(?:_[A-Z0-9_]+)?$|_PORT_\d+_(?:TCP|UDP|SCTP)(?:_(?:PROTO|PORT|ADDR))?$/;
+const SERVICE_URL = /^(?:tcp|udp|sctp):\/\//;
+
+type Tree = Record<string, unknown>;
+
+/**
+ * Reads the configuration: built-in defaults < file < environment.
+ * @throws ConfigError with every problem there is.
+ */
+export function loadConfig({ file, environment, workingDir }: ConfigSource): Config {
+  const set = Object.entries(VARIABLES).filter(([variable]) => (environment[variable] ?? '') !== '');
+  const problems = new Problems(new Map(set.map(([variable, path]) => [path.join('.'), variable])));
+  checkEnvironment(environment, problems);
+  const path = file === undefined ? undefined : resolve(workingDir, file);
+  const written = path === undefined ? {} : readConfigFile(path, environment, problems);
+  const tree = isTree(written) ? written : {};
+  if (written !== undefined && tree !== written)
+    problems.add([], 'accepted is a mapping of keys to values', written);
+  for (const [variable, key] of set) put(tree, key, environment[variable]);
+  const values = validated(tree, problems);
+
+  const baseDir = path === undefined ? workingDir : dirname(path);
+  const ownDataDir =
+    isTree(written) && written['dataDir'] !== undefined && !set.some(([, [key]]) => key === 'dataDir');
+  const config = assembled(values, resolve(ownDataDir ? baseDir : workingDir, values.dataDir), {
+    baseDir,
+    problems,
+  });
+  problems.throwIfAny();
+  return frozen(config);
+}
+
+function assembled(values: FileConfig, dataDir: string, surroundings: Surroundings): Config {
+  const token = secretFrom(values.admin, 'token', ['admin'], surroundings);
+  if (token !== undefined && !/^[\x21-\x7e]+$/.test(token)) {
+    surroundings.problems.add(
+      ['admin', 'tokenFile'],
+      'the token in it must be printable ASCII without spaces',
+    );
+  }
+  checkListeners(values, token, surroundings.problems);
+  return {
+    listen: values.listen,
+    ...(values.publicUrl !== undefined && { publicUrl: values.publicUrl }),
+    admin: { listen: values.admin.listen, ...(token !== undefined && { token }) },
+    dataDir,
+    cache: {
+      maxSize: values.cache.maxSize,
+      finishFillBytes: values.cache.finishFill,
+      fillLingerMs: values.cache.fillLinger,
+    },
+    offline: values.offline,
+    shutdownGraceMs: values.shutdownGrace,
+    log: values.log,
+    upstreams: upstreamsFrom(values, surroundings),
+  };
+}
+
+function checkEnvironment(environment: Environment, problems: Problems): void {
+  if (environment['NODE_TLS_REJECT_UNAUTHORIZED'] === '0') {
+    const message =
+      'would switch off every certificate check; accepted is tls.insecure of the one upstream that needs it';
+    problems.add(['NODE_TLS_REJECT_UNAUTHORIZED'], message, '0');
+  }
+  for (const [variable, value] of Object.entries(environment)) {
+    if (!variable.startsWith('ENTREPOT_') || Object.hasOwn(VARIABLES, variable) || value === undefined)
+      continue;
+    if (SERVICE_LINK.test(variable) || (variable.endsWith('_PORT') && SERVICE_URL.test(value))) continue;
+    problems.add([variable], `is not a known variable; ${nearest(variable, Object.keys(VARIABLES))}`);
+  }
+}
+
+/** Takes what is wrong out of `tree`, so that the rest can still be checked and all is reported together. */
+function validated(tree: Tree, problems: Problems): FileConfig {
+  if (isTree(tree['upstreams']) && Object.keys(tree['upstreams']).length === 0) delete tree['upstreams'];
+  for (;;) {
+    const result = fileSchema.safeParse(tree);
+    if (result.success) return result.data;
+    const wrong: string[][] = [];
+    for (const issue of result.error.issues) {
+      const path = issue.path.map(String);
+      if (issue.code === 'unrecognized_keys') {
+        for (const key of issue.keys) problems.add([...path, key], unknownKey(path, key));
+        wrong.push(...issue.keys.map((key) => [...path, key]));
+      } else {
+        problems.addDerived(path, issue.message, at(tree, path));
+        wrong.push(path);
+      }
+    }
+    for (const path of wrong) takeOut(tree, path);
+  }
+}
+
+function unknownKey(parent: readonly string[], key: string): string {
+  const place = parent[0] === 'upstreams' ? ['upstreams', '*', ...parent.slice(2)] : parent;
+  if (LATER_KEYS.has([...place, key].join('.'))) return 'this version does not support it yet';
+  return `unknown key; ${nearest(key, knownKeys(place))}`;
+}
+
+function checkListeners({ listen, admin }: FileConfig, token: string | undefined, problems: Problems): void {
+  if (token === undefined && !isLoopback(admin.listen.host)) {
+    const message = 'is missing: the admin address is not a loopback one, so token or tokenFile is needed';
+    problems.addDerived(['admin', 'token'], message);
+  }
+  const anyAddress = new Set(['0.0.0.0', '::']);
+  const overlap =
+    listen.host === admin.listen.host ||
+    [listen.host, admin.listen.host].some((host) => anyAddress.has(host));
+  if (overlap && listen.port === admin.listen.port && listen.port !== 0) {
+    problems.addDerived(
+      ['admin', 'listen'],
+      'is the same address as listen; accepted is another one',
+      `port ${listen.port}`,
+    );
+  }
+}
+
+function isLoopback(host: string): boolean {
+  const loopback = new BlockList();
+  loopback.addSubnet('127.0.0.0', 8, 'ipv4');
+  loopback.addAddress('::1', 'ipv6');
+  const family = isIP(host);
+  return family === 0 ? host === 'localhost' : loopback.check(host, family === 4 ? 'ipv4' : 'ipv6');
+}
+
+function isTree(value: unknown): value is Tree {
+  return typeof value === 'object' && value !== null && !Array.isArray(value);
+}
+
+function at(tree: unknown, path: readonly string[]): unknown {
+  return path.reduce<unknown>(
+    (value, key) => (typeof value === 'object' && value !== null ? (value as Tree)[key] : undefined),
+    tree,
+  );
+}
+
+/** Sets a key, and forgets its `…File` twin, which the environment outranks as well. */
+function put(tree: Tree, [key, ...rest]: readonly string[], value: unknown): void {
+  if (key === undefined) return;
+  if (rest.length === 0) {
+    tree[key] = value;
+    delete tree[`${key}File`];
+    return;
+  }
+  const child = tree[key] ?? (tree[key] = {});
+  if (isTree(child)) put(child, rest, value);
+}
+
+/** Of a list with a wrong item the whole list goes. */
+function takeOut(tree: Tree, path: readonly string[]): void {
+  const parents = path.map((_, length) => at(tree, path.slice(0, length)));
+  const depth = parents.findIndex((parent) => Array.isArray(parent));
+  const keys = depth === -1 ? path : path.slice(0, depth);
+  const parent = at(tree, keys.slice(0, -1));
+  const last = keys.at(-1);
+  if (isTree(parent) && last !== undefined) delete parent[last];
+}
+
+function frozen<Value>(value: Value): Value {
+  if (typeof value === 'object' && value !== null) {
+    for (const inner of Object.values(value)) frozen(inner);
+    Object.freeze(value);
+  }
+  return value;
 }

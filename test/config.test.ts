@@ -1,0 +1,522 @@
+import { execFileSync } from 'node:child_process';
+import { readFile, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { assert, asyncProperty, domain, integer, json, oneof, property, string } from 'fast-check';
+import { format } from 'prettier';
+import { expect, test } from 'vitest';
+import { jsonSchema } from '../src/config-schema.ts';
+import { parseDuration, parseHost, parseListen, parseSize, substitute } from '../src/config-text.ts';
+import { type Config, ConfigError, type ConfigProblem, loadConfig } from '../src/config.ts';
+import { tempDir } from './support/temp-dir.ts';
+
+const ROOT = join(import.meta.dirname, '..');
+const CANARY = 'hunter2-canary';
+
+type Environment = Record<string, string>;
+
+function load(environment: Environment = {}, file?: string, workingDir = ROOT): Config {
+  return loadConfig({ environment, file, workingDir });
+}
+
+async function loadText(text: string, environment: Environment = {}): Promise<Config> {
+  const dir = await tempDir();
+  await writeFile(join(dir, 'entrepot.yaml'), text);
+  return load(environment, 'entrepot.yaml', dir);
+}
+
+function problemsIn(attempt: () => Config): readonly ConfigProblem[] {
+  try {
+    attempt();
+  } catch (error) {
+    if (error instanceof ConfigError) return error.problems;
+    throw error;
+  }
+  return [];
+}
+
+async function problemsOf(text: string, environment: Environment = {}): Promise<readonly ConfigProblem[]> {
+  const dir = await tempDir();
+  const file = join(dir, 'entrepot.yaml');
+  await writeFile(file, text);
+  return problemsIn(() => load(environment, file, dir));
+}
+
+const pathsOf = (problems: readonly ConfigProblem[]) => problems.map(({ path }) => path);
+
+test('without a file and a variable the built-in defaults hold', () => {
+  const config = load();
+  expect({ ...config, upstreams: undefined }).toEqual({
+    listen: { host: '127.0.0.1', port: 5000 },
+    admin: { listen: { host: '127.0.0.1', port: 5001 } },
+    dataDir: join(ROOT, 'data'),
+    cache: {
+      maxSize: { bytes: 50 * 2 ** 30 },
+      finishFillBytes: 64 * 2 ** 20,
+      fillLingerMs: 10_000,
+    },
+    offline: false,
+    shutdownGraceMs: 30_000,
+    log: { level: 'info' },
+    upstreams: undefined,
+  });
+  expect(config.upstreams.map(({ name }) => name)).toEqual([
+    'docker.io',
+    'quay.io',
+    'ghcr.io',
+    'gcr.io',
+    'registry.k8s.io',
+    'mcr.microsoft.com',
+    'public.ecr.aws',
+    'registry.gitlab.com',
+    'nvcr.io',
+    'registry.access.redhat.com',
+    'registry.redhat.io',
+  ]);
+  expect(config.upstreams.slice(0, 2)).toEqual([
+    {
+      name: 'docker.io',
+      url: 'https://registry-1.docker.io',
+      default: true,
+      prefixes: ['docker.io', 'index.docker.io', 'registry-1.docker.io'],
+      hosts: [],
+      trustedHosts: [],
+      tagTtlMs: 60_000,
+      maxStaleMs: 30 * 86_400_000,
+    },
+    {
+      name: 'quay.io',
+      url: 'https://quay.io',
+      default: false,
+      prefixes: ['quay.io'],
+      hosts: [],
+      trustedHosts: [],
+      tagTtlMs: 60_000,
+      maxStaleMs: 30 * 86_400_000,
+    },
+  ]);
+});
+
+test.each([
+  '',
+  '# nothing but a comment\n',
+  '{}',
+  'upstreams:\n',
+  'upstreams: {}\ncache:\nadmin:\n',
+  '---\n...\n',
+])('a file that sets nothing means the defaults: %j', async (text) => {
+  expect({ ...(await loadText(text)), dataDir: '' }).toEqual({ ...load(), dataDir: '' });
+});
+
+test('a configuration is frozen to its leaves', () => {
+  const config = load();
+  const [upstream] = config.upstreams;
+  for (const part of [
+    config,
+    config.cache,
+    config.cache.maxSize,
+    config.upstreams,
+    upstream,
+    upstream?.prefixes,
+  ])
+    expect(Object.isFrozen(part)).toBe(true);
+});
+
+test('the example file sets every default and changes nothing', () => {
+  expect(load({}, 'config.example.yaml')).toEqual(load());
+});
+
+test('the example file with its examples taken in is valid and knows every key', async () => {
+  const dir = await tempDir();
+  const certificate = makeCertificate(dir);
+  await writeFile(join(dir, 'secret'), 'a-secret\n');
+  const text = (await readFile(join(ROOT, 'config.example.yaml'), 'utf8'))
+    .replaceAll(/^( *)#(?= {2,}\S|[a-zA-Z])(?! {2,}(?:Environment))/gm, '$1')
+    .replace(/^ *tokenFile: .*\n/m, '')
+    .replaceAll(/\/run\/secrets\/\S+/g, join(dir, 'secret'))
+    .replaceAll(/\/etc\/entrepot\/(?:ca|client)\.pem/g, certificate.cert)
+    .replaceAll('/etc/entrepot/client-key.pem', certificate.key);
+  await writeFile(join(dir, 'entrepot.yaml'), text);
+  const config = load({ ADMIN_TOKEN: 'top-secret', DOCKERHUB_TOKEN: 'dckr' }, 'entrepot.yaml', dir);
+  expect(config.publicUrl).toBe('https://cache.example.com');
+  expect(config.admin.token).toBe('top-secret');
+  expect(config.upstreams[0]?.auth).toEqual({ username: 'me', password: 'dckr' });
+  expect(config.upstreams.at(-1)).toEqual({
+    name: 'internal',
+    url: 'https://registry.internal:5000/optional/path',
+    default: false,
+    prefixes: ['internal'],
+    hosts: ['internal.mirror.local'],
+    trustedHosts: ['minio.internal:9000'],
+    auth: { username: 'a-secret', password: 'a-secret' },
+    tls: {
+      ca: await readFile(certificate.cert, 'utf8'),
+      cert: await readFile(certificate.cert, 'utf8'),
+      key: await readFile(certificate.key, 'utf8'),
+      insecure: false,
+    },
+    tagTtlMs: 10_000,
+    maxStaleMs: 7 * 86_400_000,
+  });
+  const written = new Set(
+    Array.from(text.matchAll(/([A-Za-z]+)File?:|([A-Za-z]+):/g), ([key]) => key.slice(0, -1)),
+  );
+  written.add('tokenFile');
+  expect(schemaKeys(jsonSchema()).filter((key) => !written.has(key))).toEqual([]);
+});
+
+test('the JSON Schema beside the deployment files is current', async () => {
+  // `npx vitest run test/config.test.ts --update` writes it anew.
+  const text = await format(JSON.stringify(jsonSchema()), { parser: 'json', printWidth: 110 });
+  await expect(text).toMatchFileSnapshot('../deploy/config.schema.json');
+});
+
+test('all problems are told at once, each with its key, its value and what is accepted', async () => {
+  const problems = await problemsOf(
+    `
+listen: 5000
+cahce: { maxSize: 1GiB }
+cache: { maxSize: lots, tagTtl: 5 minutes, finishFill: -1 }
+offline: maybe
+log: { level: loud }
+upstreams:
+  docker.io: { defualt: true, prefixes: [Docker/Hub], url: ftp://x }
+  quay.io: { default: true, hosts: ['bad host'] }
+  ghcr.io: { default: true }
+`,
+    { ENTREPOT_ADMIN_LISTEN: 'nowhere', ENTREPOT_ADMIN_TOKNE: CANARY },
+  );
+  expect(new Map(problems.map(({ path, value, message }) => [path, `${value} | ${message}`]))).toEqual(
+    new Map([
+      ['ENTREPOT_ADMIN_TOKNE', 'undefined | is not a known variable; did you mean ENTREPOT_ADMIN_TOKEN?'],
+      ['listen', expect.stringMatching(/^5000 \| accepted is host:port/)],
+      ['cahce', 'undefined | unknown key; did you mean cache?'],
+      ['cache.maxSize', expect.stringMatching(/^"lots" \| accepted is a number of bytes.*80%/)],
+      ['cache.tagTtl', expect.stringMatching(/^"5 minutes" \| accepted is a duration such as 250ms/)],
+      ['cache.finishFill', expect.stringMatching(/^-1 \| accepted is a number of bytes/)],
+      ['offline', '"maybe" | accepted is true or false'],
+      ['log.level', '"loud" | accepted is debug, info, warn or error'],
+      ['ENTREPOT_ADMIN_LISTEN', expect.stringMatching(/^"nowhere" \| accepted is host:port/)],
+      ['upstreams.docker.io.defualt', 'undefined | unknown key; did you mean default?'],
+      ['upstreams.docker.io.prefixes.0', expect.stringMatching(/^"Docker\/Hub" \| accepted is one segment/)],
+      ['upstreams.docker.io.url', expect.stringMatching(/^"ftp:\/\/x" \| accepted is http\(s\):/)],
+      ['upstreams.quay.io.hosts.0', '"bad host" | accepted is host or host:port'],
+      ['upstreams.ghcr.io.default', 'true | only one upstream can be the default, and quay.io is'],
+    ]),
+  );
+});
+
+test.each([
+  ['tls: { cert: a }', 'tls'],
+  ['upstreams: { quay.io: { mirrors: [] } }', 'upstreams.quay.io.mirrors'],
+  ['upstreams: { quay.io: { allow: [] } }', 'upstreams.quay.io.allow'],
+  ['upstreams: { quay.io: { deny: } }', 'upstreams.quay.io.deny'],
+  ['upstreams: { quay.io: { maxSize: 1GiB } }', 'upstreams.quay.io.maxSize'],
+  ['upstreams: { quay.io: { proxy: http://x } }', 'upstreams.quay.io.proxy'],
+])('a setting of a later release is said to be not supported yet: %s', async (text, path) => {
+  expect(await problemsOf(text)).toEqual([{ path, message: 'this version does not support it yet' }]);
+});
+
+test.each([
+  ['a: 1\nb: [', /^line \d+, column \d+: /],
+  ['listen: 127.0.0.1:1\nlisten: 127.0.0.1:2\n', /^line 2, column 1: Map keys must be unique/],
+  [`upstreams:\n  x: { auth: { password: "${CANARY}" ${CANARY}`, /^line 2/],
+  ['listen: !!js/function x', /^line 1/],
+])('a file that is not YAML is told with its line and without quoting it: %j', async (text, message) => {
+  const problems = await problemsOf(text);
+  expect(problems.length).toBeGreaterThan(0);
+  expect(problems[0]?.path).toMatch(/entrepot\.yaml$/);
+  expect(problems[0]?.message).toMatch(message);
+  expect(JSON.stringify(problems)).not.toContain(CANARY);
+});
+
+test.each([
+  ['- a', 'the file'],
+  ['just text', 'the file'],
+  ['upstreams: [docker.io]', 'upstreams'],
+  ['cache: big', 'cache'],
+  ['__proto__: { listen: 1 }', '__proto__'],
+])('a value of the wrong kind is told: %s', async (text, path) => {
+  expect(pathsOf(await problemsOf(text))).toEqual([path]);
+});
+
+test('a file that cannot be read is a problem that names it', () => {
+  expect(problemsIn(() => load({}, '/nowhere/entrepot.yaml'))).toEqual([
+    {
+      path: '/nowhere/entrepot.yaml',
+      message: 'the configuration file cannot be read: there is no such file',
+    },
+  ]);
+});
+
+test('variables are put into text, and text that becomes a number, a size or a switch is one', async () => {
+  const text = `
+offline: \${OFF:-true}
+cache: { maxSize: '\${SIZE}' , tagTtl: "\${TTL:-5m}" }
+upstreams: { x: { auth: { username: 'a$\${b}', password: '\${PW}' } } }`;
+  const config = await loadText(text, { SIZE: '12345', PW: 'true', TTL: '' });
+  expect(config.offline).toBe(true);
+  expect(config.cache.maxSize).toEqual({ bytes: 12_345 });
+  expect(config.upstreams[0]).toMatchObject({
+    tagTtlMs: 300_000,
+    auth: { username: 'a${b}', password: 'true' },
+  });
+});
+
+test('a variable that is not set is a problem that names it', async () => {
+  const problems = await problemsOf('upstreams: { x: { auth: { username: u, password: "${NO_SUCH}" } } }');
+  expect(problems).toEqual([
+    { path: 'upstreams.x.auth.password', message: expect.stringContaining('NO_SUCH, which is not set') },
+  ]);
+});
+
+test('what is put in is not looked at again', () => {
+  assert(
+    property(string(), (value) => {
+      const missing: string[] = [];
+      expect(substitute('<${V}>', { V: value }, (problem) => missing.push(problem))).toBe(`<${value}>`);
+      expect(missing).toEqual([]);
+    }),
+  );
+});
+
+test('the environment outranks the file, and an empty variable is as good as none', async () => {
+  const dir = await tempDir();
+  const file = join(dir, 'entrepot.yaml');
+  await writeFile(file, 'listen: 127.0.0.1:1\ndataDir: here\nadmin: { tokenFile: /nowhere }\n');
+  const config = load(
+    {
+      ENTREPOT_LISTEN: '[::1]:6000',
+      ENTREPOT_ADMIN_LISTEN: '0.0.0.0:6001',
+      ENTREPOT_ADMIN_TOKEN: 'token',
+      ENTREPOT_DATA_DIR: 'there',
+      ENTREPOT_CACHE_MAX_SIZE: '80%',
+      ENTREPOT_OFFLINE: 'true',
+      ENTREPOT_LOG_LEVEL: 'debug',
+      ENTREPOT_PUBLIC_URL: 'https://Cache.example.com/',
+    },
+    file,
+    ROOT,
+  );
+  expect(config).toMatchObject({
+    listen: { host: '::1', port: 6000 },
+    admin: { listen: { host: '0.0.0.0', port: 6001 }, token: 'token' },
+    dataDir: join(ROOT, 'there'),
+    cache: { maxSize: { share: 0.8 } },
+    offline: true,
+    log: { level: 'debug' },
+    publicUrl: 'https://cache.example.com',
+  });
+  const own = await loadText('listen: 127.0.0.1:1\ndataDir: here\n', {
+    ENTREPOT_LISTEN: '',
+    ENTREPOT_DATA_DIR: '',
+  });
+  expect(own.listen.port).toBe(1);
+  expect(own.dataDir).toMatch(/entrepot-test-[^/]*\/here$/);
+});
+
+test('the variables that Kubernetes sets for a Service of our name are not mistaken for settings', () => {
+  const environment = {
+    ENTREPOT_SERVICE_HOST: '10.0.0.1',
+    ENTREPOT_SERVICE_PORT: '5000',
+    ENTREPOT_SERVICE_PORT_REGISTRY: '5000',
+    ENTREPOT_PORT: 'tcp://10.0.0.1:5000',
+    ENTREPOT_PORT_5000_TCP: 'tcp://10.0.0.1:5000',
+    ENTREPOT_PORT_5000_TCP_ADDR: '10.0.0.1',
+    ENTREPOT_ADMIN_SERVICE_HOST: '10.0.0.2',
+    ENTREPOT_ADMIN_PORT: 'tcp://10.0.0.2:5001',
+  };
+  expect(load(environment)).toEqual(load());
+  expect(pathsOf(problemsIn(() => load({ ENTREPOT_PORT: '6000' })))).toEqual(['ENTREPOT_PORT']);
+});
+
+test('certificate checks cannot be switched off for all upstreams at once', () => {
+  const [problem, ...others] = problemsIn(() => load({ NODE_TLS_REJECT_UNAUTHORIZED: '0' }));
+  expect(others).toEqual([]);
+  expect(problem?.message).toContain('tls.insecure');
+});
+
+async function defaults(text: string): Promise<readonly string[]> {
+  return (await loadText(text)).upstreams.filter((upstream) => upstream.default).map(({ name }) => name);
+}
+
+test('docker.io is the default upstream unless another one is or it is told not to be', async () => {
+  expect(await defaults('upstreams: { docker.io: , quay.io: }')).toEqual(['docker.io']);
+  expect(await defaults('upstreams: { docker.io: , quay.io: { default: true } }')).toEqual(['quay.io']);
+  expect(await defaults('upstreams: { docker.io: { default: false }, quay.io: }')).toEqual([]);
+  expect(await defaults('upstreams: { quay.io: }')).toEqual([]);
+});
+
+test('a name that cannot be a path segment gets no prefix of itself', async () => {
+  const config = await loadText(
+    'upstreams: { "registry.internal:5000": , Registry.Internal: , v2: , ok.internal: }',
+  );
+  expect(config.upstreams.map(({ prefixes }) => prefixes)).toEqual([[], [], [], ['ok.internal']]);
+  expect(config.upstreams[0]?.url).toBe('https://registry.internal:5000');
+});
+
+test('a url loses the slash at its end and keeps its path', async () => {
+  const config = await loadText('upstreams: { x: { url: "http://X.internal:80/a/b/" } }');
+  expect(config.upstreams[0]?.url).toBe('http://x.internal/a/b');
+});
+
+test.each([
+  ['x: { prefixes: [a] }, y: { prefixes: [a] }', 'upstreams.y.prefixes', 'already names the upstream x'],
+  [
+    'docker.io: , y: { prefixes: [index.docker.io] }',
+    'upstreams.y.prefixes',
+    'already names the upstream docker.io',
+  ],
+  ['x: { hosts: [A.b] }, y: { hosts: [a.B] }', 'upstreams.y.hosts', 'already names the upstream x'],
+  ['x: { prefixes: [v2] }', 'upstreams.x.prefixes.0', 'not v2'],
+  ['x: { prefixes: [a/b] }', 'upstreams.x.prefixes.0', 'one segment'],
+  ['x: { hosts: ["a:0"] }', 'upstreams.x.hosts.0', 'host:port'],
+  ['x: { trustedHosts: ["http://a"] }', 'upstreams.x.trustedHosts.0', 'host:port'],
+  ['index.docker.io: ', 'upstreams.index.docker.io', 'configured as docker.io'],
+  ['"a/b": ', 'upstreams.a/b', 'host:port'],
+  ['x: { url: "https://x?a=b" }', 'upstreams.x.url', 'without credentials'],
+  ['x: { url: "https://x#a" }', 'upstreams.x.url', 'without credentials'],
+  ['x: { url: http://x, tls: { insecure: true } }', 'upstreams.x.tls', 'https:// only'],
+  ['x: { tls: { cert: missing.pem } }', 'upstreams.x.tls.cert', 'there is no such file'],
+  ['x: { auth: { password: p } }', 'upstreams.x.auth.username', 'is missing'],
+  ['x: { auth: { username: p } }', 'upstreams.x.auth.password', 'is missing'],
+  ['x: { auth: { username: "a:b", password: c } }', 'upstreams.x.auth.username', 'colon'],
+  ['x: { auth: { username: a, password: 12345 } }', 'upstreams.x.auth.password', 'goes in quotes'],
+  [
+    'x: { auth: { username: a, password: b, passwordFile: c } }',
+    'upstreams.x.auth.passwordFile',
+    'only one of',
+  ],
+  [
+    'x: { auth: { username: a, passwordFile: nowhere } }',
+    'upstreams.x.auth.passwordFile',
+    'there is no such file',
+  ],
+  ['x: { tagTtl: 4000d }', 'upstreams.x.tagTtl', '3650d at most'],
+])('upstreams: { %s } is refused at %s', async (upstreams, path, message) => {
+  const problems = await problemsOf(`upstreams: { ${upstreams} }`);
+  expect(problems.map((problem) => problem.path)).toContain(path);
+  expect(problems.find((problem) => problem.path === path)?.message).toContain(message);
+});
+
+test('a client certificate needs its key, and both must be usable', async () => {
+  const dir = await tempDir();
+  const { cert } = makeCertificate(dir);
+  const lone = await problemsOf(`upstreams: { x: { tls: { cert: "${cert}" } } }`);
+  expect(lone).toEqual([{ path: 'upstreams.x.tls.key', message: 'is missing: cert needs it' }]);
+  const wrong = await problemsOf(`upstreams: { x: { tls: { cert: "${cert}", key: "${cert}" } } }`);
+  expect(pathsOf(wrong)).toEqual(['upstreams.x.tls']);
+  const text = await readFile(cert, 'utf8');
+  const inline = await problemsOf(`upstreams: { x: { tls: { ca: ${JSON.stringify(text)} } } }`);
+  expect(inline).toEqual([
+    { path: 'upstreams.x.tls.ca', message: expect.stringContaining('path of a file') },
+  ]);
+});
+
+test.each([
+  [{ ENTREPOT_ADMIN_LISTEN: '0.0.0.0:5001' }, ['admin.token']],
+  [{ ENTREPOT_ADMIN_LISTEN: 'admin.internal:5001' }, ['admin.token']],
+  [{ ENTREPOT_ADMIN_LISTEN: '[::]:5001' }, ['admin.token']],
+  [
+    { ENTREPOT_ADMIN_LISTEN: '0.0.0.0:5001', ENTREPOT_ADMIN_TOKEN: 'not printable' },
+    ['ENTREPOT_ADMIN_TOKEN'],
+  ],
+  [{ ENTREPOT_ADMIN_LISTEN: '127.9.9.9:5001' }, []],
+  [{ ENTREPOT_ADMIN_LISTEN: 'localhost:5001' }, []],
+  [{ ENTREPOT_ADMIN_LISTEN: '127.0.0.1:5000' }, ['ENTREPOT_ADMIN_LISTEN']],
+  [{ ENTREPOT_LISTEN: '0.0.0.0:5001' }, ['admin.listen']],
+  [{ ENTREPOT_LISTEN: '127.0.0.1:0', ENTREPOT_ADMIN_LISTEN: '127.0.0.1:0' }, []],
+  [{ ENTREPOT_PUBLIC_URL: 'https://cache.example.com/path' }, ['ENTREPOT_PUBLIC_URL']],
+])('of the listeners %j the problems are %j', (environment: Environment, paths) => {
+  expect(pathsOf(problemsIn(() => load(environment)))).toEqual(paths);
+});
+
+test('no problem ever shows a secret', async () => {
+  const problems = await problemsOf(
+    `
+admin: { token: "${CANARY} spaced", tokne: ${CANARY} }
+upstreams:
+  a: { auth: ${CANARY} }
+  b: { auth: { username: u, password: [${CANARY}] } }
+  c: { auth: { username: u, pasword: ${CANARY}, password: "${CANARY}\\n" } }
+  d: { url: "https://user:${CANARY}@host" }
+  e: { url: "https://host?token=${CANARY}" }
+  f: { hosts: ["user:${CANARY}@host"] }
+`,
+    { ENTREPOT_ADMIN_TOKEN: `${CANARY} with spaces`, ENTREPOT_PUBLIC_URL: `https://u:${CANARY}@x` },
+  );
+  expect(problems.length).toBeGreaterThanOrEqual(9);
+  expect(JSON.stringify(problems)).not.toContain(CANARY);
+});
+
+test.each([
+  ['250ms', 250],
+  ['10s', 10_000],
+  ['5m', 300_000],
+  ['2h', 7_200_000],
+  ['30d', 2_592_000_000],
+  ['0s', 0],
+  ['', undefined],
+  ['5', undefined],
+  ['-1s', undefined],
+  ['1.5h', undefined],
+  ['1h30m', undefined],
+  ['999999999999d', undefined],
+])('the duration %j is %j ms', (text, ms) => {
+  expect(parseDuration(text)).toBe(ms);
+});
+
+test.each([
+  ['1024', 1024],
+  ['1KiB', 1024],
+  ['1.5GiB', 1.5 * 2 ** 30],
+  ['2TiB', 2 ** 41],
+  ['10GB', undefined],
+  ['1 GiB', undefined],
+  ['9999999999999999TiB', undefined],
+])('the size %j is %j bytes', (text, bytes) => {
+  expect(parseSize(text)).toBe(bytes);
+});
+
+test('listen addresses and hosts are read as they are printed', () => {
+  const ports = integer({ min: 1, max: 65_535 });
+  assert(
+    property(domain(), ports, (host, port) => {
+      expect(parseListen(`${host}:${port}`)).toEqual({ host: host.toLowerCase(), port });
+      expect(parseHost(`${host}:${port}`)).toBe(`${host}:${port}`.toLowerCase());
+      expect(parseHost(`${host}:${port + 65_536}`)).toBeUndefined();
+    }),
+  );
+  expect(parseListen('[2001:db8::1]:443')).toEqual({ host: '2001:db8::1', port: 443 });
+  for (const text of ['5000', ':5000', '::1:5000', 'a:b', 'a:99999', 'http://a:1', 'a b:1'])
+    expect(parseListen(text)).toBeUndefined();
+});
+
+test('no text whatever makes loading fail with anything but a ConfigError', async () => {
+  const dir = await tempDir();
+  const file = join(dir, 'entrepot.yaml');
+  await assert(
+    asyncProperty(oneof(string(), json()), async (text) => {
+      await writeFile(file, text);
+      problemsIn(() => load({}, file, dir));
+    }),
+    { numRuns: 200 },
+  );
+});
+
+/** Every property name of a JSON Schema. */
+function schemaKeys(node: unknown): readonly string[] {
+  if (typeof node !== 'object' || node === null) return [];
+  const { properties = {}, additionalProperties } = node as Record<string, object | undefined>;
+  const children = Object.values(properties ?? {}).flatMap((child) => schemaKeys(child));
+  return [...Object.keys(properties ?? {}), ...children, ...schemaKeys(additionalProperties)];
+}
+
+/** A self-signed certificate with its key, in `dir`. */
+function makeCertificate(dir: string): { readonly cert: string; readonly key: string } {
+  const [cert, key] = [join(dir, 'cert.pem'), join(dir, 'key.pem')];
+  const kind = ['-x509', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:prime256v1', '-nodes', '-days', '2'];
+  execFileSync('openssl', ['req', ...kind, '-subj', '/CN=registry.internal', '-keyout', key, '-out', cert], {
+    stdio: 'ignore',
+  });
+  return { cert, key };
+}
