@@ -8,6 +8,7 @@ export interface ManifestHead {
   /** Absent when the upstream names none (some registries do not): then only a GET can tell. */
   readonly digest: Digest | undefined;
   readonly mediaType: string | undefined;
+  readonly sizeBytes: number | undefined;
 }
 
 /** A manifest, its digest computed from its bytes and checked against what was asked and what the header said. */

@@ -1,0 +1,290 @@
+import type { LookupFunction } from 'node:net';
+import type { Clock } from '../clock.ts';
+import type { UpstreamConfig } from '../config.ts';
+import type { Digest } from '../oci/digest.ts';
+import { MANIFEST_SIZE_LIMIT } from '../oci/manifest.ts';
+import { bareMediaType, OCI_INDEX } from '../oci/media-type.ts';
+import { isTag, printReference, type Reference, type RepositoryName } from '../oci/reference.ts';
+import { extentOf, rangeHeaders, strongEtag } from './blob-answer.ts';
+import { discard, readBounded } from './bounded-body.ts';
+import { Deadline } from './deadline.ts';
+import type { TransportResponse } from './exchange.ts';
+import { checkClaim, claimedDigest, manifestOf } from './manifest-answer.ts';
+import { type PagedList, readPages } from './paged-list.ts';
+import { RegistryClient, type RegistryRequest } from './registry-client.ts';
+import type {
+  BlobRange,
+  BlobTransfer,
+  ManifestDocument,
+  ManifestHead,
+  Patience,
+  Upstream,
+} from './upstream.ts';
+import { UpstreamError } from './upstream-error.ts';
+import { silentObserver, type UpstreamObserver } from './upstream-observer.ts';
+
+const PAGE_COUNT_LIMIT = 200;
+const TAG_COUNT_LIMIT = 200_000;
+const REFERRER_COUNT_LIMIT = 20_000;
+const TAGS_PAGE_LIMIT_BYTES = 8 * 1024 * 1024;
+const REFERRERS_PAGE_LIMIT_BYTES = 4 * 1024 * 1024;
+/** All pages together; each has its own deadline besides. */
+const LIST_LIMIT_MS = 120_000;
+/** The most that ECR, GitLab and the reference server allow. */
+const TAGS_PER_PAGE = 1000;
+
+/** What registries say to a HEAD that they do not support; signed storage URLs, made for GET, say 403. */
+const HEAD_REFUSALS = new Set([400, 403, 405, 501]);
+/** What registries without a referrers API say besides 404. */
+const NO_REFERRERS = new Set([400, 405, 501]);
+
+type ManifestOptions = Patience & { readonly accept: readonly string[] };
+
+export interface RegistryUpstreamOptions {
+  readonly config: UpstreamConfig;
+  readonly clock: Clock;
+  /** Default: nobody looks. */
+  readonly observer?: UpstreamObserver | undefined;
+  /** entrepot's, for `User-Agent`. Absent: no version is told. */
+  readonly version?: string | undefined;
+  /** In place of `dns.lookup`, for tests of name resolution. */
+  readonly lookup?: LookupFunction | undefined;
+}
+
+/** A registry over HTTP. Opens no connection before the first call. */
+export class RegistryUpstream implements Upstream {
+  readonly name: string;
+  readonly #url: string;
+  readonly #clock: Clock;
+  readonly #client: RegistryClient;
+
+  /** @throws when the TLS settings hold what is not PEM */
+  constructor({ config, clock, observer = silentObserver, version, lookup }: RegistryUpstreamOptions) {
+    this.name = config.name;
+    this.#url = config.url;
+    this.#clock = clock;
+    this.#client = new RegistryClient({ config, clock, observer, version, lookup });
+  }
+
+  async headManifest(
+    repository: RepositoryName,
+    reference: Reference,
+    options: ManifestOptions,
+    signal: AbortSignal,
+  ): Promise<ManifestHead> {
+    const request = manifestRequest(repository, reference, options);
+    const headers = await this.#head(request, signal);
+    if (headers === undefined) return { digest: undefined, mediaType: undefined, sizeBytes: undefined };
+    if ('digest' in reference) checkClaim(headers, reference.digest);
+    return {
+      digest: claimedDigest(headers),
+      mediaType: bareMediaType(headers.one('content-type')),
+      sizeBytes: headers.contentLength(),
+    };
+  }
+
+  async getManifest(
+    repository: RepositoryName,
+    reference: Reference,
+    options: ManifestOptions,
+    signal: AbortSignal,
+  ): Promise<ManifestDocument> {
+    const request = manifestRequest(repository, reference, options);
+    const response = await this.#client.send({ ...request, method: 'GET' }, signal);
+    await expectWhole(response);
+    const bytes = await readBounded(response.body, MANIFEST_SIZE_LIMIT);
+    return manifestOf(bytes, response.headers, reference);
+  }
+
+  async headBlob(repository: RepositoryName, digest: Digest, signal: AbortSignal): Promise<number> {
+    const request = { kind: 'blob', repository, endpoint: `/blobs/${digest}` } as const;
+    const headers = await this.#head(request, signal);
+    if (headers !== undefined) checkClaim(headers, digest);
+    const size = headers?.contentLength();
+    if (size !== undefined) return size;
+    // No word of the size: one byte brings it, in Content-Range.
+    const { body, sizeBytes } = await this.getBlob(repository, digest, { start: 0, end: 1 }, signal);
+    body.destroy();
+    if (sizeBytes === undefined)
+      throw new UpstreamError('protocol', `${this.name} does not tell the blob's size`);
+    return sizeBytes;
+  }
+
+  async getBlob(
+    repository: RepositoryName,
+    digest: Digest,
+    range: BlobRange,
+    signal: AbortSignal,
+  ): Promise<BlobTransfer> {
+    const response = await this.#client.send(
+      { kind: 'blob', method: 'GET', repository, endpoint: `/blobs/${digest}`, headers: rangeHeaders(range) },
+      signal,
+    );
+    try {
+      checkClaim(response.headers, digest);
+      const etag = strongEtag(response.headers.one('etag'));
+      return { ...extentOf(response, range), etag, body: response.body };
+    } catch (error) {
+      response.body.destroy();
+      throw error;
+    }
+  }
+
+  async listTags(
+    repository: RepositoryName,
+    options: Patience,
+    signal: AbortSignal,
+  ): Promise<readonly string[]> {
+    const list = (query: string): Promise<readonly string[]> =>
+      this.#list<string>(
+        { kind: 'tags', method: 'GET', repository, endpoint: '/tags/list', ...patienceOf(options) },
+        signal,
+        {
+          query,
+          parse: tagsOf,
+          pageLimitBytes: TAGS_PAGE_LIMIT_BYTES,
+          entryCountLimit: TAG_COUNT_LIMIT,
+        },
+      );
+    try {
+      return await list(`?n=${TAGS_PER_PAGE}`);
+    } catch (error) {
+      // PAGINATION_NUMBER_INVALID of a registry with a smaller limit: then as it likes.
+      if (error instanceof UpstreamError && error.status === 400) return list('');
+      throw error;
+    }
+  }
+
+  async listReferrers(
+    repository: RepositoryName,
+    digest: Digest,
+    options: Patience,
+    signal: AbortSignal,
+  ): Promise<readonly Record<string, unknown>[]> {
+    const request = {
+      kind: 'referrers',
+      method: 'GET',
+      repository,
+      endpoint: `/referrers/${digest}`,
+      ...patienceOf(options),
+    } as const;
+    try {
+      return await this.#list<Record<string, unknown>>(
+        { ...request, headers: { accept: OCI_INDEX } },
+        signal,
+        {
+          query: '',
+          parse: referrersOf,
+          pageLimitBytes: REFERRERS_PAGE_LIMIT_BYTES,
+          entryCountLimit: REFERRER_COUNT_LIMIT,
+        },
+      );
+    } catch (error) {
+      if (error instanceof UpstreamError && error.status !== undefined && NO_REFERRERS.has(error.status)) {
+        throw new UpstreamError('not-found', `${this.name} has no referrers API`, { status: error.status });
+      }
+      throw error;
+    }
+  }
+
+  async close(): Promise<void> {
+    await this.#client.close();
+  }
+
+  /** The headers of a HEAD; `undefined` when the upstream refuses HEADs. */
+  async #head(
+    request: Omit<RegistryRequest, 'method'>,
+    signal: AbortSignal,
+  ): Promise<TransportResponse['headers'] | undefined> {
+    try {
+      const response = await this.#client.send({ ...request, method: 'HEAD' }, signal);
+      discard(response.body);
+      return response.headers;
+    } catch (error) {
+      const refused =
+        error instanceof UpstreamError && error.status !== undefined && HEAD_REFUSALS.has(error.status);
+      if (refused) return undefined;
+      throw error;
+    }
+  }
+
+  async #list<T>(
+    request: RegistryRequest,
+    signal: AbortSignal,
+    list: Pick<PagedList<T>, 'query' | 'parse' | 'pageLimitBytes' | 'entryCountLimit'>,
+  ): Promise<readonly T[]> {
+    const message = `${this.name} did not finish a list in time`;
+    const deadline = new Deadline({ clock: this.#clock, ms: LIST_LIMIT_MS, message }, signal);
+    const { endpoint, repository } = request;
+    try {
+      return await readPages({
+        ...list,
+        endpoint,
+        url: new URL(`${this.#url}/v2/${repository}${endpoint}`),
+        pageCountLimit: PAGE_COUNT_LIMIT,
+        fetch: async (endpointAndQuery) => {
+          const response = await this.#client.send(
+            { ...request, endpoint: endpointAndQuery },
+            deadline.signal,
+          );
+          await expectWhole(response);
+          return response;
+        },
+      });
+    } finally {
+      deadline.close();
+    }
+  }
+}
+
+function manifestRequest(
+  repository: RepositoryName,
+  reference: Reference,
+  { accept, ...patience }: ManifestOptions,
+): Omit<RegistryRequest, 'method'> {
+  const endpoint = `/manifests/${printReference(reference)}`;
+  return {
+    kind: 'manifest',
+    repository,
+    endpoint,
+    headers: { accept: accept.join(', ') },
+    ...patienceOf(patience),
+  };
+}
+
+function patienceOf({ patienceMs }: Patience): { patienceMs?: number } {
+  return patienceMs === undefined ? {} : { patienceMs };
+}
+
+/** @throws UpstreamError `protocol` for any 2xx but 200 */
+async function expectWhole({ status, body, url }: TransportResponse): Promise<void> {
+  if (status === 200) return;
+  body.destroy();
+  throw new UpstreamError('protocol', `${url.host} answered ${status} instead of 200`, { status });
+}
+
+/** `null` is an empty list (Nexus); what is not a tag is left out (JFrog lists digests). */
+function tagsOf(document: unknown): readonly string[] {
+  const tags =
+    typeof document === 'object' && document !== null
+      ? (document as Record<string, unknown>)['tags']
+      : undefined;
+  if (tags === null) return [];
+  if (!Array.isArray(tags))
+    throw new UpstreamError('protocol', 'the upstream answered without a list of tags');
+  return tags.filter((tag): tag is string => typeof tag === 'string' && isTag(tag));
+}
+
+/** Anything but an index means that something else answers there (a login page): no referrers API. */
+function referrersOf(document: unknown, { headers }: TransportResponse): readonly Record<string, unknown>[] {
+  const isIndex = bareMediaType(headers.one('content-type')) === OCI_INDEX;
+  const manifests =
+    isIndex && typeof document === 'object' && document !== null
+      ? (document as Record<string, unknown>)['manifests']
+      : undefined;
+  if (!Array.isArray(manifests)) throw new UpstreamError('not-found', 'the upstream has no referrers API');
+  return manifests.filter(
+    (entry): entry is Record<string, unknown> =>
+      typeof entry === 'object' && entry !== null && !Array.isArray(entry),
+  );
+}

@@ -1,0 +1,93 @@
+import type { LookupFunction } from 'node:net';
+import { Agent } from 'undici';
+import type { Clock } from '../clock.ts';
+import type { UpstreamConfig } from '../config.ts';
+import { createConnector } from './connector.ts';
+import { Exchange, type TransportResponse } from './exchange.ts';
+import type { HostTrust } from './host-trust.ts';
+
+const RESPONSE_HEADERS_LIMIT_BYTES = 16 * 1024;
+const FIRST_BYTE_MS = 20_000;
+const IDLE_MS = 30_000;
+/** About 1 KiB/s: far below any link that a pull could succeed on, far above an upstream that drips to hold us. */
+const MINIMUM_PACE = { bytes: 64 * 1024, windowMs: 60_000 };
+/** More than the limiter lets through, so that no request waits in undici's queue, where no deadline of ours counts. */
+const CONNECTIONS_PER_ORIGIN = 128;
+/** Redirect targets and token hosts besides the upstream itself. */
+const ORIGINS_LIMIT = 64;
+const KEEP_ALIVE_MS = 15_000;
+const KEEP_ALIVE_LIMIT_MS = 60_000;
+
+export interface TransportOptions {
+  readonly trust: HostTrust;
+  readonly tls: UpstreamConfig['tls'];
+  readonly clock: Clock;
+  /** Shown in `User-Agent`. */
+  readonly version: string | undefined;
+  /** In place of `dns.lookup`, for tests of name resolution. */
+  readonly lookup: LookupFunction | undefined;
+}
+
+export interface TransportRequest {
+  readonly url: URL;
+  readonly method: 'GET' | 'HEAD';
+  /** All that is sent besides Host, User-Agent and Accept-Encoding. */
+  readonly headers: Readonly<Record<string, string>>;
+  /** How much of the body is taken ahead of its reader. */
+  readonly highWaterMarkBytes: number;
+  readonly onBytes: (count: number) => void;
+}
+
+/**
+ * HTTP/1.1 to whatever host an upstream leads to, one pool for each origin. Knows no redirect, retry, cache or
+ * decoding: undici's dispatcher is used bare, since its interceptors would do these things behind our back.
+ */
+export class Transport {
+  readonly #agent: Agent;
+  readonly #clock: Clock;
+  readonly #userAgent: string;
+
+  constructor(options: TransportOptions) {
+    this.#clock = options.clock;
+    this.#userAgent = options.version === undefined ? 'entrepot' : `entrepot/${options.version}`;
+    this.#agent = new Agent({
+      connect: createConnector(options.trust, options.tls, options.lookup),
+      connections: CONNECTIONS_PER_ORIGIN,
+      maxOrigins: ORIGINS_LIMIT,
+      allowH2: false,
+      pipelining: 1,
+      maxHeaderSize: RESPONSE_HEADERS_LIMIT_BYTES,
+      keepAliveTimeout: KEEP_ALIVE_MS,
+      keepAliveMaxTimeout: KEEP_ALIVE_LIMIT_MS,
+      // The watchdog has all deadlines, on the injected clock.
+      headersTimeout: 0,
+      bodyTimeout: 0,
+    });
+  }
+
+  /**
+   * Resolves when the headers are there; `signal` then goes on to guard the body.
+   * @throws UpstreamError `unavailable`, `timeout`, `protocol` or `refused` (address); the signal's reason.
+   */
+  async request(request: TransportRequest, signal: AbortSignal): Promise<TransportResponse> {
+    signal.throwIfAborted();
+    const { url, method, highWaterMarkBytes, onBytes } = request;
+    const pace = { firstByteMs: FIRST_BYTE_MS, idleMs: IDLE_MS, minimum: MINIMUM_PACE };
+    const exchange = new Exchange({ url, clock: this.#clock, pace, highWaterMarkBytes, onBytes }, signal);
+    this.#agent.dispatch(
+      {
+        origin: url.origin,
+        path: url.pathname + url.search,
+        method,
+        headers: { ...request.headers, 'user-agent': this.#userAgent, 'accept-encoding': 'identity' },
+      },
+      exchange,
+    );
+    return exchange.response;
+  }
+
+  /** Cuts every connection; requests in flight fail. */
+  async close(): Promise<void> {
+    await this.#agent.destroy();
+  }
+}

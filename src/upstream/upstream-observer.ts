@@ -1,0 +1,49 @@
+import type { UpstreamErrorReason } from './upstream-error.ts';
+
+/** What a request to an upstream was for. `ping` is `GET /v2/`, asked only for its challenge. */
+export type UpstreamRequestKind = 'manifest' | 'blob' | 'tags' | 'referrers' | 'token' | 'ping';
+
+/** One request on the wire: redirect hops and token requests count one by one. */
+export interface FinishedRequest {
+  readonly kind: UpstreamRequestKind;
+  readonly method: 'GET' | 'HEAD';
+  /** Status of the answer; `error` when there was none. */
+  readonly code: number | 'error';
+  /** Until the headers (or the failure), milliseconds. */
+  readonly durationMs: number;
+}
+
+/** The pull allowance as the upstream's `RateLimit-*` headers say it. */
+export interface RateLimitReport {
+  readonly limit: number | undefined;
+  readonly remaining: number | undefined;
+  /** The configured user name, or `anonymous`. */
+  readonly account: string;
+}
+
+/**
+ * What happens between us and one upstream, for metrics and log. One observer belongs to one upstream. Every method
+ * is called synchronously and must not throw; nothing in the events is secret (hosts only, no path, no query).
+ */
+export interface UpstreamObserver {
+  requestFinished(event: FinishedRequest): void;
+  /** Body bytes as they come, of every kind of answer. */
+  bytesReceived(count: number): void;
+  rateLimit(report: RateLimitReport): void;
+  /** False once it is taken for down, true when it answers again. Not called before the first change. */
+  availabilityChanged(up: boolean): void;
+  /** A failed try is about to be repeated after `delayMs`. */
+  retried(event: { kind: UpstreamRequestKind; reason: UpstreamErrorReason; delayMs: number }): void;
+  /** Our policy forbade a place that the upstream named. `host` is `host[:port]`. */
+  refused(event: { what: 'realm' | 'redirect' | 'address'; host: string }): void;
+}
+
+/** Looks away. */
+export const silentObserver: UpstreamObserver = {
+  requestFinished() {},
+  bytesReceived() {},
+  rateLimit() {},
+  availabilityChanged() {},
+  retried() {},
+  refused() {},
+};

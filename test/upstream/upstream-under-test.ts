@@ -1,0 +1,97 @@
+import { onTestFinished } from 'vitest';
+import { type Clock, systemClock } from '../../src/clock.ts';
+import type { BasicAuth, UpstreamConfig } from '../../src/config.ts';
+import { MANIFEST_MEDIA_TYPES, OCI_MANIFEST } from '../../src/oci/media-type.ts';
+import {
+  parseReference,
+  parseRepositoryName,
+  type Reference,
+  type RepositoryName,
+} from '../../src/oci/reference.ts';
+import { RegistryUpstream, type RegistryUpstreamOptions } from '../../src/upstream/registry-upstream.ts';
+import type { UpstreamError } from '../../src/upstream/upstream-error.ts';
+import { silentObserver, type UpstreamObserver } from '../../src/upstream/upstream-observer.ts';
+
+export const repository: RepositoryName = parseRepositoryName('team/app');
+export const latest: Reference = parseReference('latest');
+export const accept = { accept: MANIFEST_MEDIA_TYPES };
+export const credentials: BasicAuth = { username: 'robot', password: 'canary-p4ss' };
+/** One try, so that a test of a refusal does not wait. */
+export const once = { ...accept, patienceMs: 0 };
+
+/** A small manifest that differs by `note`. */
+export function manifestText(note = 'one'): string {
+  const config = {
+    mediaType: 'application/vnd.oci.empty.v1+json',
+    digest: `sha256:${'0'.repeat(64)}`,
+    size: 2,
+  };
+  return JSON.stringify({
+    schemaVersion: 2,
+    mediaType: OCI_MANIFEST,
+    config,
+    layers: [],
+    annotations: { note },
+  });
+}
+
+export type Event = { readonly name: string; readonly facts: Record<string, unknown> };
+
+/** Writes down what it is told. */
+export function recordingObserver(): { observer: UpstreamObserver; events: Event[] } {
+  const events: Event[] = [];
+  const note = (name: string) => (facts: object) => {
+    events.push({ name, facts: { ...facts } });
+  };
+  const observer: UpstreamObserver = {
+    ...silentObserver,
+    requestFinished: note('requestFinished'),
+    rateLimit: note('rateLimit'),
+    retried: note('retried'),
+    refused: note('refused'),
+    availabilityChanged: (up) => void events.push({ name: 'availabilityChanged', facts: { up } }),
+  };
+  return { observer, events };
+}
+
+/** A client of the registry at `url`, closed after the test. */
+export function upstreamAt(
+  url: string,
+  config: Partial<UpstreamConfig> = {},
+  options: Partial<Omit<RegistryUpstreamOptions, 'config' | 'clock'>> & { readonly clock?: Clock } = {},
+): RegistryUpstream {
+  const upstream = new RegistryUpstream({
+    config: {
+      name: 'test.example',
+      url,
+      default: false,
+      prefixes: [],
+      hosts: [],
+      trustedHosts: [],
+      tagTtlMs: 60_000,
+      maxStaleMs: 60_000,
+      ...config,
+    },
+    clock: systemClock,
+    version: '0.0.0-test',
+    ...options,
+  });
+  onTestFinished(async () => upstream.close());
+  return upstream;
+}
+
+/** A signal that nobody aborts. */
+export function never(): AbortSignal {
+  return new AbortController().signal;
+}
+
+/** What the promise fails with; fails the test when it does not. */
+export async function failure(promise: Promise<unknown>): Promise<UpstreamError> {
+  let value: unknown;
+  try {
+    value = await promise;
+  } catch (error) {
+    return error as UpstreamError;
+  }
+  throw new Error(`did not fail, but gave ${JSON.stringify(value)}`);
+}
