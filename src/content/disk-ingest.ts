@@ -48,6 +48,10 @@ export class DiskIngest implements Ingest {
     return this.#storeFailure;
   }
 
+  stopStoring(reason: ContentError): void {
+    this.#storeFailure ??= reason;
+  }
+
   async write(slab: Slab, length: number, position: number): Promise<boolean> {
     const isFront = position === this.#hashed && this.#catchUp === undefined;
     if (isFront) this.#hash(slab, length);

@@ -22,6 +22,9 @@ export interface Ingest {
    */
   write(slab: Slab, length: number, position: number): Promise<boolean>;
 
+  /** Stores nothing more, for `reason`; hashing goes on. */
+  stopStoring(reason: ContentError): void;
+
   /** Reads back stored bytes, which must lie in one interval of `stored`. */
   read(position: number, limitBytes: number): Promise<Chunk>;
 

@@ -1,0 +1,236 @@
+import { mkdir } from 'node:fs/promises';
+import { getRequestListener } from '@hono/node-server';
+import type { Clock } from './clock.ts';
+import type { Config, ListenAddress, UpstreamConfig } from './config.ts';
+import { DiskContentStore } from './content/disk-content-store.ts';
+import { HashWorkers } from './content/hash-workers.ts';
+import { ReadBuffers } from './content/read-buffers.ts';
+import { SlabPool } from './content/slabs.ts';
+import { Distribution } from './http/distribution.ts';
+import { Exchange } from './http/exchange.ts';
+import { Listener } from './http/listener.ts';
+import { operationsApp } from './http/operations.ts';
+import { reportWhenOver } from './http/request-report.ts';
+import type { Log } from './log.ts';
+import { DataDirectoryLock } from './metadata/data-directory-lock.ts';
+import { openDatabase } from './metadata/database.ts';
+import { MetadataError } from './metadata/metadata-error.ts';
+import { SqliteMetadataStore } from './metadata/sqlite-metadata-store.ts';
+import type { Metrics } from './metrics.ts';
+import { pullThroughObserver, upstreamObserver } from './observers.ts';
+import { BlobCache } from './pull-through/blob-cache.ts';
+import { PullThrough } from './pull-through/pull-through.ts';
+import { UpstreamRoutes } from './pull-through/upstream-routes.ts';
+import { StartError } from './start-error.ts';
+import { offlineUpstream } from './upstream/offline-upstream.ts';
+import { RegistryUpstream } from './upstream/registry-upstream.ts';
+import type { Upstream } from './upstream/upstream.ts';
+
+/** 1 MiB each, made when needed: what all fills together may have in memory on its way to the disk. */
+const SLAB_COUNT = 48;
+/** 1 MiB each: what readers of files may use before they get smaller buffers. */
+const LARGE_READ_BUFFER_COUNT = 32;
+
+export interface AppOptions {
+  readonly log: Log;
+  readonly metrics: Metrics;
+  readonly clock: Clock;
+}
+
+type Closer = () => Promise<void> | void;
+
+/** The composition root: everything that serves, built from a Config, and closed in reverse order. */
+export class App {
+  readonly addresses: { readonly registry: ListenAddress; readonly admin: ListenAddress };
+  readonly #registry: Listener;
+  readonly #admin: Listener;
+  readonly #closers: readonly Closer[];
+  readonly #state: { isClosing: boolean };
+
+  /**
+   * Serves when it resolves.
+   * @throws StartError with one sentence, nothing left open
+   */
+  static async open(config: Config, options: AppOptions): Promise<App> {
+    const closers: Closer[] = [];
+    try {
+      return await openApp(config, options, closers);
+    } catch (error) {
+      await closeAll(closers);
+      throw error;
+    }
+  }
+
+  /** Only for `open`. */
+  constructor(
+    registry: Listener,
+    admin: Listener,
+    closers: readonly Closer[],
+    state: { isClosing: boolean },
+  ) {
+    this.#registry = registry;
+    this.#admin = admin;
+    this.#closers = closers;
+    this.#state = state;
+    this.addresses = { registry: registry.address, admin: admin.address };
+  }
+
+  /** Not ready, no new connections; what is in flight may go on for `graceMs`, then ends; then everything is closed. */
+  async close({ graceMs }: { readonly graceMs: number }): Promise<void> {
+    this.#state.isClosing = true;
+    await this.#registry.close(graceMs);
+    this.#admin.abort();
+    await this.#admin.close(0);
+    await closeAll(this.#closers);
+  }
+
+  /** Ends every connection now; `close` then has nothing to wait for. */
+  abort(): void {
+    this.#registry.abort();
+    this.#admin.abort();
+  }
+}
+
+async function openApp(config: Config, options: AppOptions, closers: Closer[]): Promise<App> {
+  const { log, metrics, clock } = options;
+  const reporting = { log, metrics };
+  await makeDataDirectory(config.dataDir);
+  const lock = lockDataDirectory(config.dataDir);
+  closers.push(() => lock.release());
+  const metadata = openMetadata(config.dataDir, log);
+  closers.push(() => metadata.close());
+
+  const hashes = new HashWorkers();
+  closers.push(() => hashes.close());
+  const slabs = new SlabPool(SLAB_COUNT);
+  const buffers = new ReadBuffers(LARGE_READ_BUFFER_COUNT);
+  const content = await openContent(config.dataDir, { hashes, slabs, buffers });
+  const limitBytes =
+    'bytes' in config.cache.maxSize
+      ? config.cache.maxSize.bytes
+      : Math.floor((await content.capacityBytes()) * config.cache.maxSize.share);
+
+  const observer = pullThroughObserver(reporting);
+  const cache = await BlobCache.open({ content, metadata, clock, observer, limitBytes });
+  closers.push(() => cache.close());
+  const upstreams = new Map(
+    config.upstreams.map(
+      (upstream) => [upstream.name, openUpstream(config, upstream, options, closers)] as const,
+    ),
+  );
+  const pullThrough = new PullThrough({
+    upstreams,
+    cache,
+    metadata,
+    slabs,
+    clock,
+    observer,
+    finishFillBytes: config.cache.finishFillBytes,
+    fillLingerMs: config.cache.fillLingerMs,
+  });
+  closers.push(() => pullThrough.close());
+  metrics.gauges(() => {
+    const { storedBytes, storedBlobs, reservedBytes } = cache.usage;
+    const { fillsInFlight, fillReaders } = pullThrough;
+    return {
+      fillsInFlight,
+      fillReaders,
+      storeBytes: storedBytes,
+      storeBlobs: storedBlobs,
+      storeLimitBytes: limitBytes,
+      storeReservedBytes: reservedBytes,
+    };
+  });
+
+  const distribution = new Distribution({
+    pullThrough,
+    routes: new UpstreamRoutes(config.upstreams),
+    publicUrl: config.publicUrl ?? '',
+  });
+  const registry = await Listener.open('The registry', config.listen, (request, response) => {
+    const exchange = new Exchange(request, response);
+    reportWhenOver(exchange, reporting);
+    void distribution.serve(exchange);
+  });
+  closers.push(() => registry.close(0));
+  const state = { isClosing: false };
+  const operations = operationsApp({
+    token: config.admin.token,
+    metrics: () => metrics.render(),
+    isClosing: () => state.isClosing,
+    probe: async () => {
+      await metadata.probe();
+      await content.probe();
+    },
+  });
+  const admin = await Listener.open(
+    'The admin listener',
+    config.admin.listen,
+    getRequestListener(operations.fetch, { overrideGlobalObjects: false }),
+  );
+  return new App(registry, admin, closers.slice(0, -1), state);
+}
+
+function openUpstream(
+  config: Config,
+  upstream: UpstreamConfig,
+  { clock, log, metrics }: AppOptions,
+  closers: Closer[],
+): { client: Upstream; policy: { ttlMs: number; maxStaleMs: number; isOffline: boolean } } {
+  const observer = upstreamObserver(upstream.name, { log, metrics });
+  const client = config.offline
+    ? offlineUpstream(upstream.name)
+    : new RegistryUpstream({ config: upstream, clock, observer });
+  closers.push(() => client.close());
+  const policy = { ttlMs: upstream.tagTtlMs, maxStaleMs: upstream.maxStaleMs, isOffline: config.offline };
+  return { client, policy };
+}
+
+async function makeDataDirectory(dataDir: string): Promise<void> {
+  try {
+    await mkdir(dataDir, { recursive: true, mode: 0o700 });
+  } catch (cause) {
+    throw new StartError(`The data directory ${dataDir} cannot be made: ${reasonOf(cause)}.`, { cause });
+  }
+}
+
+function lockDataDirectory(dataDir: string): DataDirectoryLock {
+  try {
+    return DataDirectoryLock.acquire(dataDir);
+  } catch (cause) {
+    throw new StartError(`The data directory ${dataDir} cannot be used: ${reasonOf(cause)}.`, { cause });
+  }
+}
+
+function openMetadata(dataDir: string, log: Log): SqliteMetadataStore {
+  try {
+    const { database, setAside } = openDatabase(dataDir);
+    if (setAside !== undefined)
+      log.error({ setAside }, 'the index was damaged: it was moved aside, and begins empty');
+    return new SqliteMetadataStore(database);
+  } catch (cause) {
+    if (cause instanceof MetadataError) {
+      throw new StartError(`The index in ${dataDir} cannot be opened: ${cause.message}.`, { cause });
+    }
+    throw cause;
+  }
+}
+
+async function openContent(
+  dataDir: string,
+  parts: Parameters<typeof DiskContentStore.open>[1],
+): Promise<DiskContentStore> {
+  try {
+    return await DiskContentStore.open(dataDir, parts);
+  } catch (cause) {
+    throw new StartError(`The data directory ${dataDir} cannot be written: ${reasonOf(cause)}.`, { cause });
+  }
+}
+
+function reasonOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
+}
+
+async function closeAll(closers: readonly Closer[]): Promise<void> {
+  for (const close of closers.toReversed()) await close();
+}

@@ -1,0 +1,73 @@
+import { randomBytes } from 'node:crypto';
+import type { Chunk, Content } from '../content/content.ts';
+import type { Interval } from '../content/intervals.ts';
+import type { Exchange } from './exchange.ts';
+
+const READ_BYTES = 1024 * 1024;
+
+/**
+ * Sends stretches of content, one read ahead of the connection. The head is not sent before the first bytes are there:
+ * what fails until then can still be answered properly.
+ */
+export async function sendStretch(
+  exchange: Exchange,
+  content: Content,
+  { start, end }: Interval,
+  sendHead: () => void,
+): Promise<void> {
+  let writing: Promise<void> | undefined;
+  try {
+    for (let position = start; position < end;) {
+      const chunk = await content.read(position, Math.min(READ_BYTES, end - position), exchange.signal);
+      position += chunk.bytes.length;
+      try {
+        if (writing === undefined) sendHead();
+        await writing;
+      } catch (error) {
+        chunk.release();
+        throw error;
+      }
+      writing = writeAndRelease(exchange, chunk);
+      // It is awaited in the next turn; until then a failure must not count as unhandled.
+      writing.catch(() => undefined);
+    }
+    if (writing === undefined) sendHead();
+  } finally {
+    await writing;
+  }
+}
+
+async function writeAndRelease(exchange: Exchange, chunk: Chunk): Promise<void> {
+  try {
+    await exchange.write(chunk.bytes);
+  } finally {
+    chunk.release();
+  }
+}
+
+/** The frame of a `multipart/byteranges` body (RFC 9110 §14.6), computed beforehand so that its length is known. */
+export class MultipartFrame {
+  readonly contentType: string;
+  readonly parts: readonly { readonly range: Interval; readonly head: Buffer }[];
+  readonly tail: Buffer;
+  readonly length: number;
+
+  constructor(ranges: readonly Interval[], sizeBytes: number) {
+    const boundary = randomBytes(16).toString('hex');
+    this.contentType = `multipart/byteranges; boundary=${boundary}`;
+    this.parts = ranges.map((range, at) => ({
+      range,
+      head: Buffer.from(
+        `${at === 0 ? '' : '\r\n'}--${boundary}\r\nContent-Type: application/octet-stream\r\n` +
+          `Content-Range: ${contentRange(range, sizeBytes)}\r\n\r\n`,
+      ),
+    }));
+    this.tail = Buffer.from(`\r\n--${boundary}--\r\n`);
+    const sizes = this.parts.map(({ range, head }) => head.length + range.end - range.start);
+    this.length = sizes.reduce((sum, size) => sum + size, this.tail.length);
+  }
+}
+
+export function contentRange({ start, end }: Interval, sizeBytes: number): string {
+  return `bytes ${start}-${end - 1}/${sizeBytes}`;
+}

@@ -1,0 +1,141 @@
+import type { OutgoingHttpHeaders } from 'node:http';
+import type { Interval } from '../content/intervals.ts';
+import type { RepositoryKey } from '../metadata/metadata-store.ts';
+import type { Digest } from '../oci/digest.ts';
+import { OciError } from '../oci/error.ts';
+import type { Selection } from '../pull-through/blobs.ts';
+import type { PullThrough } from '../pull-through/pull-through.ts';
+import { contentRange, MultipartFrame, sendStretch } from './blob-body.ts';
+import type { Exchange } from './exchange.ts';
+import { allowsPartial, matchesEtag, parseRange, type ParsedRange } from './range.ts';
+import { cacheHeader } from './served-headers.ts';
+
+/**
+ * Stretches of a blob that is not stored, each of which may cost a request upstream. With more the answer is 400, upon
+ * which lazy pullers ask again for fewer (416 or 501 would end their pull).
+ */
+const COLD_RANGE_LIMIT = 16;
+
+/** `GET` and `HEAD /v2/<name>/blobs/<digest>`. */
+export async function serveBlob(
+  exchange: Exchange,
+  pullThrough: PullThrough,
+  key: RepositoryKey,
+  digest: Digest,
+  common: OutgoingHttpHeaders,
+): Promise<void> {
+  const etag = `"${digest}"`;
+  const isUnchanged = matchesEtag(exchange.header('if-none-match'), etag);
+  const headers = {
+    ...common,
+    'Content-Type': 'application/octet-stream',
+    'Docker-Content-Digest': digest,
+    ETag: etag,
+    'Accept-Ranges': 'bytes',
+    'X-Content-Type-Options': 'nosniff',
+  };
+  if (exchange.isHead || isUnchanged) {
+    const { value, outcome } = await pullThrough.blobSize(key, digest, exchange.signal);
+    exchange.record.outcome = outcome;
+    const cache = cacheHeader({ outcome });
+    if (isUnchanged) exchange.head(304, { ...headers, ...cache });
+    else exchange.head(200, { ...headers, ...cache, 'Content-Length': value });
+    exchange.response.end();
+    return;
+  }
+  const range = allowsPartial(exchange.header('if-range'), etag) ? exchange.header('range') : undefined;
+  if (range === undefined || parseRange(range, 1).kind === 'none') {
+    await sendWhole(exchange, pullThrough, key, digest, headers);
+  } else {
+    await sendRanges(exchange, pullThrough, { key, digest, range, headers });
+  }
+}
+
+async function sendWhole(
+  exchange: Exchange,
+  pullThrough: PullThrough,
+  key: RepositoryKey,
+  digest: Digest,
+  headers: OutgoingHttpHeaders,
+): Promise<void> {
+  const { value, outcome } = await pullThrough.blob(key, digest, undefined, exchange.signal);
+  exchange.record.outcome = outcome;
+  const { content, sizeBytes } = value;
+  if (content === undefined) throw new Error('a blob was opened without its content');
+  try {
+    const sendHead = () =>
+      exchange.head(200, { ...headers, ...cacheHeader({ outcome }), 'Content-Length': sizeBytes });
+    await sendStretch(exchange, content, { start: 0, end: sizeBytes }, sendHead);
+    exchange.response.end();
+  } finally {
+    content.close();
+  }
+}
+
+interface RangeRequest {
+  readonly key: RepositoryKey;
+  readonly digest: Digest;
+  readonly range: string;
+  readonly headers: OutgoingHttpHeaders;
+}
+
+async function sendRanges(
+  exchange: Exchange,
+  pullThrough: PullThrough,
+  request: RangeRequest,
+): Promise<void> {
+  let parsed: ParsedRange = { kind: 'unsatisfiable' };
+  const select: Selection = (sizeBytes, isStored) => {
+    parsed = parseRange(request.range, sizeBytes);
+    if (parsed.kind !== 'ranges') return undefined;
+    if (!isStored && parsed.ranges.length > COLD_RANGE_LIMIT) {
+      throw new OciError(
+        'RANGE_INVALID',
+        `this blob is not cached yet: ask for ${COLD_RANGE_LIMIT} ranges at most`,
+      );
+    }
+    return parsed.ranges;
+  };
+  const { value, outcome } = await pullThrough.blob(request.key, request.digest, select, exchange.signal);
+  exchange.record.outcome = outcome;
+  const headers = { ...request.headers, ...cacheHeader({ outcome }) };
+  const { content, sizeBytes } = value;
+  const ranges = rangesOf(parsed);
+  if (content === undefined || ranges === undefined) {
+    exchange.head(416, { ...headers, 'Content-Range': `bytes */${sizeBytes}`, 'Content-Length': 0 });
+    exchange.response.end();
+    return;
+  }
+  try {
+    const [only, ...others] = ranges;
+    if (only !== undefined && others.length === 0) {
+      const length = {
+        'Content-Length': only.end - only.start,
+        'Content-Range': contentRange(only, sizeBytes),
+      };
+      await sendStretch(exchange, content, only, () => exchange.head(206, { ...headers, ...length }));
+    } else {
+      const frame = new MultipartFrame(ranges, sizeBytes);
+      for (const { range, head } of frame.parts) {
+        await sendStretch(exchange, content, range, () => {
+          if (exchange.firstByteAt === undefined) {
+            exchange.head(206, {
+              ...headers,
+              'Content-Type': frame.contentType,
+              'Content-Length': frame.length,
+            });
+          }
+          exchange.response.write(head);
+        });
+      }
+      exchange.response.write(frame.tail);
+    }
+    exchange.response.end();
+  } finally {
+    content.close();
+  }
+}
+
+function rangesOf(parsed: ParsedRange): readonly Interval[] | undefined {
+  return parsed.kind === 'ranges' ? parsed.ranges : undefined;
+}

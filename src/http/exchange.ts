@@ -1,0 +1,95 @@
+import type { IncomingMessage, OutgoingHttpHeaders, ServerResponse } from 'node:http';
+import type { Outcome } from '../pull-through/served.ts';
+import type { AskedFor } from './error-response.ts';
+
+/** A client that takes nothing for this long while bytes wait for it is gone. */
+const WRITE_STALL_MS = 60_000;
+
+/** What the one log line and the metrics of a request say. Filled while it is served. */
+export interface RequestRecord {
+  kind: AskedFor;
+  upstream: string | undefined;
+  repository: string | undefined;
+  /** Tag or digest. */
+  reference: string | undefined;
+  outcome: Outcome | undefined;
+  error: unknown;
+}
+
+/** One request and its response, with the few things that every endpoint does to them. */
+export class Exchange {
+  readonly request: IncomingMessage;
+  readonly response: ServerResponse;
+  readonly record: RequestRecord = {
+    kind: 'other',
+    upstream: undefined,
+    repository: undefined,
+    reference: undefined,
+    outcome: undefined,
+    error: undefined,
+  };
+  readonly startedAt = performance.now();
+  firstByteAt: number | undefined;
+  /** Body bytes handed to the connection. */
+  sentBytes = 0;
+  readonly #controller = new AbortController();
+
+  constructor(request: IncomingMessage, response: ServerResponse) {
+    this.request = request;
+    this.response = response;
+    // A body that turns out shorter than its Content-Length must never pass for a whole one.
+    response.strictContentLength = true;
+    response.on('close', () => {
+      if (!response.writableFinished)
+        this.#controller.abort(new DOMException('the client left', 'AbortError'));
+    });
+  }
+
+  /** Aborts when the client has left before its answer was complete. */
+  get signal(): AbortSignal {
+    return this.#controller.signal;
+  }
+
+  get isHead(): boolean {
+    return this.request.method === 'HEAD';
+  }
+
+  header(name: string): string | undefined {
+    const value = this.request.headers[name];
+    return typeof value === 'string' ? value : value?.join(', ');
+  }
+
+  /** A whole answer at once. HEAD gets the headers of GET. */
+  end(status: number, headers: OutgoingHttpHeaders, body: Uint8Array): void {
+    this.head(status, { 'Content-Length': body.length, ...headers });
+    if (this.isHead || body.length === 0) {
+      this.response.end();
+      return;
+    }
+    this.sentBytes += body.length;
+    this.response.end(body);
+  }
+
+  head(status: number, headers: OutgoingHttpHeaders): void {
+    this.firstByteAt = performance.now();
+    this.response.writeHead(status, headers);
+  }
+
+  /** Hands bytes to the connection; resolves when they have left. @throws when the client is gone or takes nothing. */
+  async write(bytes: Uint8Array): Promise<void> {
+    const { response } = this;
+    const { socket } = response;
+    this.signal.throwIfAborted();
+    this.sentBytes += bytes.length;
+    socket?.setTimeout(WRITE_STALL_MS);
+    await new Promise<void>((resolve, reject) => {
+      response.write(bytes, (error) => (error ? reject(error) : resolve()));
+    });
+    socket?.setTimeout(0);
+  }
+
+  /** Ends the connection, so that nobody takes what was sent for a whole answer. */
+  destroy(): void {
+    this.response.destroy();
+  }
+}

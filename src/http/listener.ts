@@ -1,0 +1,93 @@
+import { createServer, type RequestListener, type Server } from 'node:http';
+import type { ListenAddress } from '../config.ts';
+import { StartError } from '../start-error.ts';
+
+/** Podman and stargz send a thousand ranges in one header; Node's default of 16 KiB would answer 431. */
+const HEADER_LIMIT_BYTES = 64 * 1024;
+/** Go's clients keep idle connections for 90 s and more: closing before them breaks a request now and then. */
+const KEEP_ALIVE_MS = 130_000;
+const HEADERS_TIMEOUT_MS = 10_000;
+const REQUEST_TIMEOUT_MS = 30_000;
+const CONNECTION_LIMIT = 10_000;
+
+/** One listening HTTP/1.1 server. */
+export class Listener {
+  readonly #server: Server;
+
+  /** @throws StartError with one sentence that names `what` */
+  static async open(what: string, address: ListenAddress, onRequest: RequestListener): Promise<Listener> {
+    const server = createServer(
+      {
+        maxHeaderSize: HEADER_LIMIT_BYTES,
+        headersTimeout: HEADERS_TIMEOUT_MS,
+        requestTimeout: REQUEST_TIMEOUT_MS,
+        keepAliveTimeout: KEEP_ALIVE_MS,
+        connectionsCheckingInterval: 5000,
+        insecureHTTPParser: false,
+        noDelay: true,
+        keepAlive: true,
+      },
+      onRequest,
+    );
+    server.maxConnections = CONNECTION_LIMIT;
+    // Without this Node would ask for a body that nobody is going to read.
+    server.on('checkContinue', onRequest);
+    server.on('checkExpectation', onRequest);
+    // A broken request can be answered only while nothing was sent on its connection.
+    server.on('clientError', (error: NodeJS.ErrnoException, socket) => {
+      if (socket.writable && error.code !== 'ECONNRESET') {
+        const status =
+          error.code === 'HPE_HEADER_OVERFLOW' ? '431 Request Header Fields Too Large' : '400 Bad Request';
+        socket.write(`HTTP/1.1 ${status}\r\nConnection: close\r\nContent-Length: 0\r\n\r\n`);
+      }
+      socket.destroy();
+    });
+    await listen(server, what, address);
+    return new Listener(server);
+  }
+
+  private constructor(server: Server) {
+    this.#server = server;
+  }
+
+  /** Where it really listens: with the port that the system chose, where 0 was asked. */
+  get address(): ListenAddress {
+    const address = this.#server.address();
+    if (address === null || typeof address === 'string') throw new Error('the listener is closed');
+    return { host: address.address, port: address.port };
+  }
+
+  /** Takes no more connections, closes idle ones, and waits up to `graceMs` for the others; then ends them. */
+  async close(graceMs: number): Promise<void> {
+    const timer = setTimeout(() => this.#server.closeAllConnections(), graceMs);
+    try {
+      await new Promise<void>((resolve) => {
+        this.#server.close(() => resolve());
+        this.#server.closeIdleConnections();
+      });
+    } finally {
+      clearTimeout(timer);
+    }
+  }
+
+  /** Ends all connections now. */
+  abort(): void {
+    this.#server.closeAllConnections();
+  }
+}
+
+async function listen(server: Server, what: string, { host, port }: ListenAddress): Promise<void> {
+  await new Promise<void>((resolve, reject) => {
+    server.once('error', (cause: NodeJS.ErrnoException) => {
+      reject(new StartError(`${what} cannot listen on ${host}:${port}: ${sentence(cause)}`, { cause }));
+    });
+    server.listen({ host, port }, () => resolve());
+  });
+}
+
+function sentence({ code, message }: NodeJS.ErrnoException): string {
+  if (code === 'EADDRINUSE') return 'the port is in use.';
+  if (code === 'EACCES') return 'this needs more rights.';
+  if (code === 'EADDRNOTAVAIL') return 'this machine has no such address.';
+  return `${code ?? message}.`;
+}

@@ -1,0 +1,45 @@
+import type { Log } from '../log.ts';
+import { errorFacts } from '../log.ts';
+import type { Metrics } from '../metrics.ts';
+import { errorAnswer } from './error-response.ts';
+import type { Exchange } from './exchange.ts';
+
+/** Says once, when a request is over, what became of it: one log line, and the counters. */
+export function reportWhenOver(exchange: Exchange, { log, metrics }: { log: Log; metrics: Metrics }): void {
+  exchange.response.on('close', () => {
+    const { request, response, record, sentBytes, startedAt, firstByteAt } = exchange;
+    const durationMs = performance.now() - startedAt;
+    const timeToFirstByteMs = firstByteAt === undefined ? undefined : firstByteAt - startedAt;
+    const isComplete = response.writableFinished;
+    metrics.requestFinished({
+      upstream: record.upstream,
+      kind: record.kind,
+      outcome: record.outcome ?? 'none',
+      code: response.statusCode,
+      bytes: sentBytes,
+      durationMs,
+      timeToFirstByteMs,
+    });
+    const isUnexpected = record.error !== undefined && errorAnswer(record.error, record.kind).isUnexpected;
+    if (isUnexpected && !exchange.signal.aborted) metrics.unexpectedError();
+    const facts = {
+      method: request.method,
+      kind: record.kind,
+      upstream: record.upstream,
+      repository: record.repository,
+      reference: record.reference,
+      status: response.statusCode,
+      outcome: record.outcome,
+      bytes: sentBytes,
+      ms: Math.round(durationMs * 10) / 10,
+      ...(isComplete ? {} : { incomplete: true }),
+      client: request.socket.remoteAddress,
+      agent: request.headers['user-agent'],
+      ...(record.error === undefined ? {} : { error: errorFacts(record.error) }),
+    };
+    if (isUnexpected && !exchange.signal.aborted) log.error(facts, 'request failed');
+    else if (record.error !== undefined)
+      log.warn(facts, isComplete ? 'request refused' : 'request broken off');
+    else log.info(facts, 'request');
+  });
+}

@@ -1,0 +1,85 @@
+import type { Log } from './log.ts';
+import { errorFacts } from './log.ts';
+import type { Metrics } from './metrics.ts';
+import type { PullThroughObserver } from './pull-through/pull-through-observer.ts';
+import type { UpstreamObserver } from './upstream/upstream-observer.ts';
+
+interface Reporting {
+  readonly log: Log;
+  readonly metrics: Metrics;
+}
+
+/** Trouble that lasts would fill the log: it is said again after this long. */
+const REPEAT_AFTER_MS = 60_000;
+
+/** Counts and logs what the pull-through tells. */
+export function pullThroughObserver({ log, metrics }: Reporting): PullThroughObserver {
+  const lastSaid = new Map<string, number>();
+  const isNews = (what: string): boolean => {
+    const now = performance.now();
+    const said = lastSaid.get(what);
+    if (said !== undefined && now - said < REPEAT_AFTER_MS) return false;
+    lastSaid.set(what, now);
+    return true;
+  };
+  return {
+    fillResumed(digest, cause) {
+      metrics.fillResumed();
+      log.info({ digest, error: errorFacts(cause) }, 'a broken transfer goes on');
+    },
+    fillFailed(digest, cause) {
+      log.warn({ digest, error: errorFacts(cause) }, 'a fill failed; nothing of it is cached');
+    },
+    integrityFailure(where, digest, cause) {
+      metrics.integrityFailure(where);
+      log.error({ where, digest, error: errorFacts(cause) }, 'wrong or missing bytes');
+    },
+    cacheFailure(where, cause) {
+      metrics.cacheError(where);
+      if (isNews(where))
+        log.error({ where, error: errorFacts(cause) }, 'the cache fails; pulls go on without it');
+    },
+    evicted(blobs, bytes) {
+      metrics.evicted(blobs, bytes);
+      log.debug({ blobs, bytes }, 'evicted');
+    },
+    tagMoved(upstream, repository, tag, from, to) {
+      log.info({ upstream, repository, tag, from, to }, 'a tag moved');
+    },
+  };
+}
+
+/** Counts and logs what happens between us and one upstream. */
+export function upstreamObserver(upstream: string, { log, metrics }: Reporting): UpstreamObserver {
+  return {
+    requestFinished({ kind, method, code, durationMs }) {
+      const known = kind === 'token' || kind === 'ping' ? 'other' : kind;
+      metrics.upstreamRequestFinished({
+        upstream,
+        kind: known,
+        method,
+        code: code === 'error' ? undefined : code,
+        durationMs,
+      });
+      log.debug({ upstream, kind, method, code, ms: Math.round(durationMs) }, 'upstream request');
+    },
+    bytesReceived(count) {
+      metrics.upstreamBytes(upstream, count);
+    },
+    rateLimit({ limit, remaining, account }) {
+      metrics.rateLimit({ upstream, account, limit, remaining });
+    },
+    availabilityChanged(up) {
+      metrics.upstreamUp(upstream, up);
+      if (up) log.info({ upstream }, 'the upstream answers again');
+      else log.warn({ upstream }, 'the upstream does not answer');
+    },
+    retried({ kind, reason, delayMs }) {
+      metrics.upstreamRetried(upstream);
+      log.info({ upstream, kind, reason, delayMs: Math.round(delayMs) }, 'asking the upstream again');
+    },
+    refused({ what, host }) {
+      log.warn({ upstream, what, host }, 'the upstream named a forbidden place');
+    },
+  };
+}

@@ -1,0 +1,445 @@
+import type { Clock } from '../clock.ts';
+import type { Chunk } from '../content/content.ts';
+import { ContentError } from '../content/content-error.ts';
+import type { Ingest } from '../content/ingest.ts';
+import { Intervals } from '../content/intervals.ts';
+import type { Slab, SlabPool } from '../content/slabs.ts';
+import type { Digest } from '../oci/digest.ts';
+import type { BlobTransfer } from '../upstream/upstream.ts';
+import type { BlobCache } from './blob-cache.ts';
+import { Condition, deferred } from './condition.ts';
+import { FetchReader, type ReadableFetch, type Wanted } from './fetch-reader.ts';
+import { shouldFinish } from './fill-policy.ts';
+import type { Reservation } from './store-budget.ts';
+import { MemoryWindow } from './memory-window.ts';
+import { PullThroughError } from './pull-through-error.ts';
+import type { PullThroughObserver } from './pull-through-observer.ts';
+import { type BlobSource, Segment, type SegmentHost } from './segment.ts';
+import { firstGap, isCovered, planSegments } from './segment-plan.ts';
+import { abortable } from './single-flight.ts';
+
+/**
+ * What a reader of the whole blob is not given before the digest is verified. Clients see the end of a body that is
+ * right, or none; a body that fits is not even begun before.
+ */
+export const HOLD_BACK_BYTES = 64 * 1024;
+
+/** Slabs kept for readers close behind the tip, so that they need not read the file; only while slabs are ample. */
+const RECENT_SLABS = 4;
+/** Slabs of bytes that could not be stored and that some reader has not had yet; then the upstream has to wait. */
+const WINDOW_SLABS = 8;
+
+export interface BlobFetchParts {
+  readonly clock: Clock;
+  readonly cache: BlobCache;
+  readonly slabs: SlabPool;
+  readonly observer: PullThroughObserver;
+  readonly finishFillBytes: number;
+  readonly lingerMs: number;
+}
+
+export interface BlobFetchTask {
+  readonly digest: Digest;
+  /** Absent: the size is what the upstream says when it answers. */
+  readonly sizeBytes: number | undefined;
+  readonly source: BlobSource;
+  /** Bytes of some ranges pass by: they are neither stored nor verified, since there is no room for the whole. */
+  readonly isPassing: boolean;
+}
+
+type State = 'pending' | 'verified' | 'failed';
+
+/**
+ * A blob in flight: the one transfer that brings it in, owned by the cache, and any number of readers that follow it.
+ * See "A fill, closer" in the architecture document; no reader is in this state, and none can hold it up (but for
+ * bytes that cannot be stored: those must wait for who reads them).
+ */
+export class BlobFetch implements SegmentHost, ReadableFetch {
+  readonly digest: Digest;
+  readonly clock: Clock;
+  readonly slabs: SlabPool;
+  readonly sources: BlobSource[];
+  /** Settles, without an error, when the fill has ended and nothing of it is left but what readers hold. */
+  readonly ended: Promise<void>;
+  readonly #parts: BlobFetchParts;
+  readonly #task: BlobFetchTask;
+  readonly #controller = new AbortController();
+  readonly #readers = new Set<FetchReader>();
+  readonly #segments = new Set<Segment>();
+  readonly #work = new Set<Promise<void>>();
+  #segmentFailure: { readonly error: unknown } | undefined;
+  /** Bytes that came in: in the ingest's file, or in the window. */
+  readonly #available = new Intervals();
+  readonly #window = new MemoryWindow();
+  readonly #recent = new MemoryWindow();
+  readonly #size = deferred<number>();
+  readonly #changed = new Condition();
+  #sizeBytes: number | undefined;
+  #opening: Promise<void> | undefined;
+  #ingest: Ingest | undefined;
+  #reservation: Reservation | undefined;
+  #state: State = 'pending';
+  #failure: unknown;
+  #isOver = false;
+  #isWholeWanted = false;
+  #canJump = true;
+  #hasDropped = false;
+  /** Readers that have been promised, before the size is known. */
+  #expectedReaders = 0;
+  #lingering: AbortController | undefined;
+
+  constructor(parts: BlobFetchParts, task: BlobFetchTask) {
+    this.#parts = parts;
+    this.#task = task;
+    this.digest = task.digest;
+    this.clock = parts.clock;
+    this.slabs = parts.slabs;
+    this.sources = [task.source];
+    this.#size.promise.catch(() => undefined);
+    if (task.sizeBytes !== undefined) this.#learnSize(task.sizeBytes);
+    this.ended = this.#run();
+  }
+
+  get sizeBytes(): number | undefined {
+    return this.#sizeBytes;
+  }
+
+  get readerCount(): number {
+    return this.#readers.size;
+  }
+
+  /** True when this fill cannot be cached. May become so while it runs. */
+  get isBypassing(): boolean {
+    return this.#task.isPassing || (this.#ingest !== undefined && this.#ingest.storeFailure !== undefined);
+  }
+
+  /** False when a new reader could no longer be given all of it. */
+  get isJoinable(): boolean {
+    const isEnding = this.#isOver || this.#controller.signal.aborted;
+    return !isEnding && !this.#hasDropped && !this.#task.isPassing;
+  }
+
+  /**
+   * A reader, as soon as the size is known. It counts from now on, so the fill goes on for it.
+   * @param isWholeWanted whether the fill shall bring in everything, not only what the reader asks for
+   * @throws what ended the fill; the signal's reason
+   */
+  async open(wanted: Wanted, isWholeWanted: boolean, signal: AbortSignal): Promise<FetchReader> {
+    this.#isWholeWanted ||= isWholeWanted && !this.#task.isPassing;
+    this.#expectedReaders += 1;
+    this.#lingering?.abort();
+    this.#notify();
+    try {
+      const sizeBytes = await abortable(this.#size.promise, signal);
+      const reader = new FetchReader(this, sizeBytes, wanted);
+      this.#readers.add(reader);
+      return reader;
+    } finally {
+      this.#expectedReaders -= 1;
+      this.#notify();
+      this.#lingerIfUnread();
+    }
+  }
+
+  /** Ends the fill now; its readers fail. */
+  abort(reason: Error): void {
+    this.#controller.abort(reason);
+  }
+
+  // --- readers -----------------------------------------------------------------------------------------------------
+
+  tryRead(reader: FetchReader, position: number, limitBytes: number): Promise<Chunk> | Chunk | undefined {
+    if (this.#state === 'failed') throw this.#failure;
+    const isHeld = reader.wanted === 'whole' && this.#state !== 'verified';
+    const readable = isHeld ? Math.max(0, reader.sizeBytes - HOLD_BACK_BYTES) : reader.sizeBytes;
+    const limit = Math.min(this.#available.endAt(position), readable) - position;
+    if (limit <= 0) return undefined;
+    const bytes = Math.min(limit, limitBytes);
+    const inMemory = this.#window.chunk(position, bytes) ?? this.#recent.chunk(position, bytes);
+    return inMemory ?? this.#ingest?.read(position, bytes);
+  }
+
+  onWaiting(reader: FetchReader): void {
+    if (!isCovered(this.#segments, reader.position)) this.#notify();
+  }
+
+  onMoved(): void {
+    if (this.#window.count > 0) this.#dropConsumed();
+  }
+
+  onClosed(reader: FetchReader): void {
+    this.#readers.delete(reader);
+    this.onMoved();
+    this.#notify();
+    this.#lingerIfUnread();
+  }
+
+  // --- segments ----------------------------------------------------------------------------------------------------
+
+  async onTransfer({ sizeBytes, start }: BlobTransfer, segment: Segment): Promise<void> {
+    if (sizeBytes !== undefined && this.#sizeBytes !== undefined && sizeBytes !== this.#sizeBytes) {
+      throw new PullThroughError(
+        'corrupt',
+        `the upstream says ${sizeBytes} bytes where ${this.#sizeBytes} are due`,
+      );
+    }
+    await this.#openIngest(sizeBytes);
+    if (sizeBytes !== undefined) this.#learnSize(sizeBytes);
+    segment.end = Math.min(segment.end, this.#sizeBytes ?? Infinity);
+    if (start < segment.position) this.#onRangeIgnored(segment);
+  }
+
+  async onBytes(slab: Slab, length: number, segment: Segment): Promise<void> {
+    const start = segment.position;
+    const end = start + length;
+    if (!this.#task.isPassing && this.#sizeBytes === undefined) await this.#growReservation(end);
+    const isStored = await this.#store(slab, length, segment);
+    if (isStored === undefined) return;
+    segment.position = end;
+    this.#available.add(start, end);
+    if (!isStored) {
+      this.#window.add(slab, start, end);
+    } else if (this.slabs.ample) {
+      this.#recent.add(slab, start, end);
+      this.#recent.keepNewest(RECENT_SLABS);
+    }
+    this.#wakeReaders();
+    if (!isStored) await this.#roomInWindow();
+  }
+
+  onBreak(cause: unknown): void {
+    this.#parts.observer.fillResumed(this.digest, cause);
+  }
+
+  /** A resumed segment throws away what it gets twice. A jump gives way to the front: it would get all before it, too. */
+  #onRangeIgnored(segment: Segment): void {
+    this.#canJump = false;
+    if (this.#task.isPassing || segment.position === this.#front) return;
+    this.#isWholeWanted = true;
+    segment.end = segment.position;
+  }
+
+  get #front(): number {
+    return firstGap(this.#available.list);
+  }
+
+  async #openIngest(sizeBytes: number | undefined): Promise<void> {
+    if (this.#task.isPassing) return;
+    this.#opening ??= this.#beginIngest(sizeBytes ?? this.#sizeBytes);
+    await this.#opening;
+  }
+
+  async #beginIngest(sizeBytes: number | undefined): Promise<void> {
+    const { cache } = this.#parts;
+    this.#reservation = await cache.reserve(sizeBytes ?? 0);
+    this.#ingest = await cache.ingest(this.digest, sizeBytes, this.#reservation !== undefined);
+  }
+
+  async #growReservation(bytes: number): Promise<void> {
+    if (this.#reservation === undefined || (await this.#reservation.growTo(bytes))) return;
+    this.#ingest?.stopStoring(new ContentError('no-space', 'there is no room for a blob of this size'));
+  }
+
+  /** @returns whether the bytes are stored; `undefined` when they can be kept nowhere, and will be fetched again. */
+  async #store(slab: Slab, length: number, segment: Segment): Promise<boolean | undefined> {
+    if (this.#task.isPassing || this.#ingest === undefined) return false;
+    const wasStoring = this.#ingest.storeFailure === undefined;
+    try {
+      return await this.#ingest.write(slab, length, segment.position);
+    } catch (error) {
+      if (this.#ingest.storeFailure === undefined || segment.position === this.#front) throw error;
+      segment.end = segment.position;
+      return undefined;
+    } finally {
+      const failure = this.#ingest.storeFailure;
+      if (wasStoring && failure !== undefined) {
+        // From here on bytes must come in order: what runs ahead of the front ends.
+        this.#canJump = false;
+        this.#isWholeWanted = true;
+        this.#parts.observer.cacheFailure('content', failure);
+      }
+    }
+  }
+
+  /** Forgets bytes that every reader has had, and that no new one can be given. */
+  #dropConsumed(): void {
+    if (this.#expectedReaders > 0) return;
+    const slowest = Math.min(...[...this.#readers].map(({ position }) => position));
+    if (this.#window.drop(({ end }) => end <= slowest) === 0) return;
+    this.#hasDropped = true;
+    this.#notify();
+  }
+
+  async #roomInWindow(): Promise<void> {
+    this.#dropConsumed();
+    while (this.#window.count >= WINDOW_SLABS) {
+      if (this.#sizeBytes === undefined) {
+        throw new ContentError('no-space', 'a blob of unknown size cannot be sent without storing it');
+      }
+      await this.#changed.wait(this.#controller.signal);
+      this.#dropConsumed();
+    }
+  }
+
+  // --- the fill ----------------------------------------------------------------------------------------------------
+
+  async #run(): Promise<void> {
+    try {
+      // Whoever made this fill opens its first reader in the same turn.
+      await Promise.resolve();
+      await this.#bringIn();
+      if (this.#task.isPassing) return;
+      await this.#verify();
+    } catch (error) {
+      this.#fail(error);
+    } finally {
+      await this.#settle();
+    }
+  }
+
+  /** Runs segments until all of the blob is here. @throws what ended a segment. */
+  async #bringIn(): Promise<void> {
+    const { signal } = this.#controller;
+    for (;;) {
+      signal.throwIfAborted();
+      if (this.#sizeBytes !== undefined && this.#available.endAt(0) >= this.#sizeBytes) return;
+      if (this.#segmentFailure !== undefined) throw this.#segmentFailure.error;
+      this.#plan();
+      await this.#changed.wait(signal);
+    }
+  }
+
+  #plan(): void {
+    const running = [...this.#segments];
+    const demands = [...this.#readers].filter(({ isWaiting }) => isWaiting).map(({ demand }) => demand);
+    const { starts, cuts } = planSegments({
+      sizeBytes: this.#sizeBytes ?? Infinity,
+      present: this.#available.list,
+      running,
+      demands: demands.filter(({ start, end }) => start < end && this.#available.endAt(start) === start),
+      isWholeWanted: this.#isWholeWanted,
+      canJump: this.#task.isPassing || (this.#canJump && this.#sizeBytes !== undefined),
+    });
+    for (const { index, end } of cuts) {
+      const segment = running[index];
+      if (segment !== undefined) segment.end = end;
+    }
+    for (const range of starts) this.#start(range);
+  }
+
+  #start(range: { readonly start: number; readonly end: number }): void {
+    const segment = new Segment(this, range, this.#controller.signal);
+    this.#segments.add(segment);
+    this.#work.add(this.#runSegment(segment));
+  }
+
+  async #runSegment(segment: Segment): Promise<void> {
+    try {
+      await segment.run();
+      if (segment.end === Infinity) this.#learnSize(segment.position);
+    } catch (error) {
+      const isDispensable = segment.position !== this.#front && !this.#task.isPassing;
+      if (isDispensable && !(error instanceof PullThroughError)) {
+        this.#canJump = false;
+        this.#isWholeWanted = true;
+      } else {
+        this.#segmentFailure ??= { error };
+      }
+    } finally {
+      this.#segments.delete(segment);
+      this.#notify();
+    }
+  }
+
+  async #verify(): Promise<void> {
+    const sizeBytes = this.#sizeBytes ?? 0;
+    await this.#openIngest(sizeBytes);
+    const actual = await this.#ingest?.verify(sizeBytes);
+    if (actual !== this.digest) {
+      throw new PullThroughError('corrupt', `the upstream sent bytes with another digest, ${String(actual)}`);
+    }
+    this.#state = 'verified';
+    this.#wakeReaders();
+    if (this.#ingest !== undefined && this.#ingest.storeFailure === undefined) {
+      const row = { digest: this.digest, sizeBytes };
+      await this.#parts.cache.commit(this.#ingest, row, this.#reservation);
+    }
+  }
+
+  #fail(error: unknown): void {
+    const { observer } = this.#parts;
+    if (error instanceof PullThroughError && error.reason === 'corrupt') {
+      observer.integrityFailure('fill', this.digest, error);
+    }
+    if (this.#state !== 'verified') {
+      this.#state = 'failed';
+      this.#failure = error;
+      if (!this.#controller.signal.aborted) observer.fillFailed(this.digest, error);
+    }
+    this.#size.reject(error);
+    this.#controller.abort(error);
+  }
+
+  /** The one place where a fill ends. Its file stays open while readers follow it. */
+  async #settle(): Promise<void> {
+    this.#isOver = true;
+    await Promise.all(this.#work);
+    this.#lingering?.abort();
+    this.#reservation?.release();
+    this.#wakeReaders();
+    this.#recent.keepNewest(0);
+    void this.#closeWhenUnread();
+  }
+
+  async #closeWhenUnread(): Promise<void> {
+    while (this.#readers.size + this.#expectedReaders > 0) await this.#changed.wait();
+    this.#window.keepNewest(0);
+    await this.#ingest?.close();
+  }
+
+  #learnSize(sizeBytes: number): void {
+    if (this.#sizeBytes !== undefined) return;
+    this.#sizeBytes = sizeBytes;
+    this.#size.resolve(sizeBytes);
+  }
+
+  #wakeReaders(): void {
+    for (const reader of this.#readers) reader.wake();
+  }
+
+  /** Makes the fill look again at what should run. */
+  #notify(): void {
+    this.#changed.notify();
+  }
+
+  #lingerIfUnread(): void {
+    if (this.#readers.size + this.#expectedReaders > 0 || this.#state !== 'pending') return;
+    if (this.isBypassing) {
+      this.abort(new PullThroughError('closing', 'nobody reads the blob, and it cannot be cached'));
+      return;
+    }
+    this.#lingering?.abort();
+    const lingering = new AbortController();
+    this.#lingering = lingering;
+    void this.#linger(lingering.signal);
+  }
+
+  async #linger(signal: AbortSignal): Promise<void> {
+    try {
+      await this.clock.sleep(this.#parts.lingerMs, signal);
+    } catch {
+      return;
+    }
+    const facts = {
+      sizeBytes: this.#sizeBytes,
+      presentBytes: this.#available.total,
+      finishFillBytes: this.#parts.finishFillBytes,
+    };
+    if (shouldFinish(facts)) {
+      this.#isWholeWanted = true;
+      this.#notify();
+    } else {
+      this.abort(new PullThroughError('closing', 'nobody reads the blob any more'));
+    }
+  }
+}

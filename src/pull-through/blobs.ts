@@ -1,0 +1,171 @@
+import type { Content } from '../content/content.ts';
+import type { Interval } from '../content/intervals.ts';
+import type { RepositoryKey } from '../metadata/metadata-store.ts';
+import type { Digest } from '../oci/digest.ts';
+import type { Upstream } from '../upstream/upstream.ts';
+import type { BlobCache } from './blob-cache.ts';
+import type { BlobFetch } from './blob-fetch.ts';
+import type { BlobFetches } from './blob-fetches.ts';
+import type { Wanted } from './fetch-reader.ts';
+import { wantsWhole } from './fill-policy.ts';
+import type { RepositoryContents } from './repository-contents.ts';
+import type { BlobSource } from './segment.ts';
+import type { Outcome, Served } from './served.ts';
+import type { SingleFlight } from './single-flight.ts';
+
+/** A blob that is about to be read. `content` must be closed; it is absent when the selection wanted nothing. */
+export interface Blob {
+  readonly sizeBytes: number;
+  readonly content: Content | undefined;
+}
+
+/**
+ * Decides, once the size is known, what of a blob will be read: everything, some stretches (apart, in order), or
+ * nothing (the request is answered without a body). `isStored` tells whether any number of stretches costs the same.
+ */
+export type Selection = (sizeBytes: number, isStored: boolean) => 'whole' | readonly Interval[] | undefined;
+
+export interface BlobsParts {
+  readonly cache: BlobCache;
+  readonly fetches: BlobFetches;
+  readonly contents: RepositoryContents;
+  readonly flights: SingleFlight;
+  readonly upstream: (name: string) => Upstream;
+}
+
+/** Blobs by digest, from the cache, from a transfer in flight, or from the upstream. */
+export class Blobs {
+  readonly #parts: BlobsParts;
+
+  constructor(parts: BlobsParts) {
+    this.#parts = parts;
+  }
+
+  /** The size, without any byte: from the index, a fill, or the upstream's HEAD. Opens and fetches nothing. */
+  async describe(key: RepositoryKey, digest: Digest, signal: AbortSignal): Promise<Served<number>> {
+    const { cache, contents, fetches } = this.#parts;
+    const holding = await contents.holding(key, digest);
+    if (holding !== undefined) {
+      const row = await cache.row(digest);
+      if (row !== undefined) return { value: row.sizeBytes, outcome: 'hit' };
+      const inFlight = fetches.running(digest)?.sizeBytes;
+      if (inFlight !== undefined) return { value: inFlight, outcome: 'joined' };
+    }
+    return { value: await this.#askSize(key, digest, signal), outcome: 'miss' };
+  }
+
+  /**
+   * The blob, to be read as `select` says (absent: whole).
+   * @throws UpstreamError, PullThroughError; what `select` throws
+   */
+  async open(
+    key: RepositoryKey,
+    digest: Digest,
+    select: Selection | undefined,
+    signal: AbortSignal,
+  ): Promise<Served<Blob>> {
+    const { cache, fetches, contents } = this.#parts;
+    const source: BlobSource = { upstream: this.#parts.upstream(key.upstream), repository: key.repository };
+    const holding = await contents.holding(key, digest);
+    let isHeld = holding !== undefined;
+    for (;;) {
+      const endedBefore = fetches.endedCount;
+      const running = fetches.running(digest);
+      const isOwn = running?.sources.some((each) => isSame(each, source)) === true;
+      const row = running === undefined ? await cache.row(digest) : undefined;
+      if (!isHeld && !isOwn && (running !== undefined || row !== undefined)) {
+        // Somebody else's content: it is this repository's too only if its upstream says so.
+        await this.#askSize(key, digest, signal);
+        isHeld = true;
+        continue;
+      }
+      if (row !== undefined) {
+        const stored = await this.#openStored(digest, row.sizeBytes, select);
+        if (stored !== undefined)
+          return { value: stored, outcome: isHeld && holding ? 'hit' : 'revalidated' };
+      }
+      // What was in flight a moment ago may have been committed since the row was looked for.
+      if (fetches.endedCount !== endedBefore) continue;
+      return select === undefined
+        ? this.#fetchWhole(key, digest, source, isHeld, signal)
+        : this.#fetchRanges(key, digest, source, select, signal);
+    }
+  }
+
+  async #openStored(
+    digest: Digest,
+    sizeBytes: number,
+    select: Selection | undefined,
+  ): Promise<Blob | undefined> {
+    const wanted = select === undefined ? 'whole' : select(sizeBytes, true);
+    if (wanted === undefined) return { sizeBytes, content: undefined };
+    const content = await this.#parts.cache.open(digest);
+    return content && { sizeBytes, content };
+  }
+
+  async #fetchWhole(
+    key: RepositoryKey,
+    digest: Digest,
+    source: BlobSource,
+    isHeld: boolean,
+    signal: AbortSignal,
+  ): Promise<Served<Blob>> {
+    const { fetch, isJoined } = this.#parts.fetches.join(digest, undefined, source);
+    const content = await fetch.open('whole', true, signal);
+    const { sizeBytes } = content;
+    // That its upstream began to send it from there is proof enough.
+    if (!isHeld && !isJoined) await this.#parts.contents.record(key, [{ digest, sizeBytes }]);
+    return { value: { sizeBytes, content }, outcome: outcomeOf(fetch, isJoined) };
+  }
+
+  async #fetchRanges(
+    key: RepositoryKey,
+    digest: Digest,
+    source: BlobSource,
+    select: Selection,
+    signal: AbortSignal,
+  ): Promise<Served<Blob>> {
+    const { cache, fetches, contents } = this.#parts;
+    // The index's word on the size may come from a manifest alone; positions must be counted from the upstream's.
+    const inFlight = fetches.running(digest)?.sizeBytes;
+    const sizeBytes = inFlight ?? (await this.#askSize(key, digest, signal));
+    const wanted = select(sizeBytes, false);
+    if (wanted === undefined) return { value: { sizeBytes, content: undefined }, outcome: 'miss' };
+    if (wanted === 'whole') return this.#fetchWhole(key, digest, source, true, signal);
+    await contents.record(key, [{ digest, sizeBytes }]);
+    if (fetches.running(digest) === undefined && !cache.canEverHold(sizeBytes)) {
+      const content = await fetches.passBy(digest, sizeBytes, source).open(wanted, false, signal);
+      return { value: { sizeBytes, content }, outcome: 'bypass' };
+    }
+    const { fetch, isJoined } = fetches.join(digest, sizeBytes, source);
+    const content = await fetch.open(wanted, wantsWhole(lengthOf(wanted), sizeBytes), signal);
+    return { value: { sizeBytes, content }, outcome: outcomeOf(fetch, isJoined) };
+  }
+
+  /** Asks the upstream whether this repository holds the blob, and remembers that it does. */
+  async #askSize(key: RepositoryKey, digest: Digest, signal: AbortSignal): Promise<number> {
+    const { flights, contents, upstream } = this.#parts;
+    return flights.run(
+      `blob-head ${key.upstream} ${key.repository} ${digest}`,
+      async (shared) => {
+        const sizeBytes = await upstream(key.upstream).headBlob(key.repository, digest, shared);
+        await contents.record(key, [{ digest, sizeBytes }]);
+        return sizeBytes;
+      },
+      signal,
+    );
+  }
+}
+
+function outcomeOf(fetch: BlobFetch, isJoined: boolean): Outcome {
+  if (fetch.isBypassing) return 'bypass';
+  return isJoined ? 'joined' : 'miss';
+}
+
+function lengthOf(wanted: Exclude<Wanted, 'whole'>): number {
+  return wanted.reduce((sum, { start, end }) => sum + end - start, 0);
+}
+
+function isSame(a: BlobSource, b: BlobSource): boolean {
+  return a.upstream === b.upstream && a.repository === b.repository;
+}

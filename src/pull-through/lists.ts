@@ -1,0 +1,118 @@
+import type { Clock } from '../clock.ts';
+import type { Listing, MetadataStore, RepositoryKey } from '../metadata/metadata-store.ts';
+import { type Descriptor, descriptorFrom } from '../oci/descriptor.ts';
+import type { Digest } from '../oci/digest.ts';
+import type { Upstream } from '../upstream/upstream.ts';
+import { ageOf, type FreshnessPolicy, freshnessOf, mayServeStale } from './freshness.ts';
+import { PATIENCE_WITH_COPY_MS } from './manifests.ts';
+import type { RepositoryContents } from './repository-contents.ts';
+import type { Served } from './served.ts';
+import type { SingleFlight } from './single-flight.ts';
+
+export interface ListsParts {
+  readonly metadata: MetadataStore;
+  readonly contents: RepositoryContents;
+  readonly flights: SingleFlight;
+  readonly clock: Clock;
+  readonly upstream: (name: string) => Upstream;
+  readonly policy: (upstream: string) => FreshnessPolicy;
+}
+
+interface ListSource<T> {
+  /** Names the list among all others. */
+  readonly name: string;
+  held(): Promise<Listing<T> | undefined>;
+  ask(options: { readonly patienceMs?: number }, signal: AbortSignal): Promise<readonly T[]>;
+  keep(listing: Listing<T>): Promise<void>;
+}
+
+/** The mutable lists of a repository: asked whole, answered again within the tag's time, stale when need be. */
+export class Lists {
+  readonly #parts: ListsParts;
+
+  constructor(parts: ListsParts) {
+    this.#parts = parts;
+  }
+
+  /**
+   * Every tag, in lexical order. While the upstream cannot say and its list was never asked for, the tags that are
+   * known here, as `stale`.
+   */
+  async tags(key: RepositoryKey, signal: AbortSignal): Promise<Served<readonly string[]>> {
+    const { metadata, upstream } = this.#parts;
+    const source: ListSource<string> = {
+      name: `tags ${key.upstream} ${key.repository}`,
+      held: async () => (await metadata.tagList(key)) ?? (await this.#tagsSeen(key)),
+      ask: async (options, shared) => {
+        const tags = await upstream(key.upstream).listTags(key.repository, options, shared);
+        return [...new Set(tags)].toSorted();
+      },
+      keep: (listing) => metadata.putTagList(key, listing),
+    };
+    return this.#serve(key, source, signal);
+  }
+
+  /** Descriptors of what refers to `subject`. @throws UpstreamError `not-found` when the upstream has no such API. */
+  async referrers(
+    key: RepositoryKey,
+    subject: Digest,
+    signal: AbortSignal,
+  ): Promise<Served<readonly Record<string, unknown>[]>> {
+    const { metadata, upstream, contents } = this.#parts;
+    const source: ListSource<Record<string, unknown>> = {
+      name: `referrers ${key.upstream} ${key.repository} ${subject}`,
+      held: () => metadata.referrers(key, subject),
+      ask: async (options, shared) => {
+        const items = await upstream(key.upstream).listReferrers(key.repository, subject, options, shared);
+        const listed = items.map(descriptorFrom).filter((item): item is Descriptor => item?.held === true);
+        await contents.record(
+          key,
+          listed.map(({ digest, size }) => ({ digest, sizeBytes: size })),
+        );
+        return items;
+      },
+      keep: (listing) => metadata.putReferrers(key, subject, listing),
+    };
+    return this.#serve(key, source, signal);
+  }
+
+  /** A list of last resort: never fresh, so the upstream is always asked first. */
+  async #tagsSeen(key: RepositoryKey): Promise<Listing<string> | undefined> {
+    const items = await this.#parts.metadata.knownTags(key);
+    const { clock, policy } = this.#parts;
+    return items.length === 0 ? undefined : { items, checkedAt: clock.now() - policy(key.upstream).ttlMs };
+  }
+
+  async #serve<T>(
+    key: RepositoryKey,
+    source: ListSource<T>,
+    signal: AbortSignal,
+  ): Promise<Served<readonly T[]>> {
+    const { clock, contents, policy: policyOf, flights } = this.#parts;
+    const policy = policyOf(key.upstream);
+    const held = await contents.guard(() => source.held());
+    const freshness = freshnessOf(held, policy, clock.now());
+    if (held !== undefined && freshness !== 'ask') {
+      const outcome = freshness === 'fresh' ? 'hit' : 'stale';
+      return { value: held.items, outcome, ageMs: ageOf(held, clock.now()) };
+    }
+    return flights.run(
+      source.name,
+      async (shared): Promise<Served<readonly T[]>> => {
+        const checkedAt = clock.now();
+        try {
+          const items = await source.ask(
+            held === undefined ? {} : { patienceMs: PATIENCE_WITH_COPY_MS },
+            shared,
+          );
+          await contents.guard(() => source.keep({ items, checkedAt }));
+          return { value: items, outcome: 'miss', ageMs: 0 };
+        } catch (error) {
+          if (held === undefined || !mayServeStale(held, error, policy, clock.now())) throw error;
+          return { value: held.items, outcome: 'stale', ageMs: ageOf(held, clock.now()) };
+        }
+      },
+      signal,
+    );
+  }
+}

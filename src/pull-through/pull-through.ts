@@ -1,0 +1,136 @@
+import type { Clock } from '../clock.ts';
+import type { SlabPool } from '../content/slabs.ts';
+import type { MetadataStore, RepositoryKey } from '../metadata/metadata-store.ts';
+import type { Digest } from '../oci/digest.ts';
+import type { Reference } from '../oci/reference.ts';
+import type { Upstream } from '../upstream/upstream.ts';
+import type { BlobCache } from './blob-cache.ts';
+import { BlobFetches } from './blob-fetches.ts';
+import { type Blob, Blobs, type Selection } from './blobs.ts';
+import type { FreshnessPolicy } from './freshness.ts';
+import { Lists } from './lists.ts';
+import { ManifestMemory } from './manifest-memory.ts';
+import { type Manifest, type ManifestDescription, Manifests } from './manifests.ts';
+import type { PullThroughObserver } from './pull-through-observer.ts';
+import { PullThroughError } from './pull-through-error.ts';
+import { RepositoryContents } from './repository-contents.ts';
+import type { Served } from './served.ts';
+import { SingleFlight } from './single-flight.ts';
+
+/** Memory that hot manifests may take. */
+const MANIFEST_MEMORY_BYTES = 64 * 1024 * 1024;
+
+export interface PullThroughParts {
+  readonly upstreams: ReadonlyMap<string, { readonly client: Upstream; readonly policy: FreshnessPolicy }>;
+  readonly cache: BlobCache;
+  readonly metadata: MetadataStore;
+  readonly slabs: SlabPool;
+  readonly clock: Clock;
+  readonly observer: PullThroughObserver;
+  readonly finishFillBytes: number;
+  readonly fillLingerMs: number;
+}
+
+/**
+ * The decision: from the cache, from a transfer in flight, or from the upstream. Every call fails with what the layer
+ * that could not do its part threw (UpstreamError, PullThroughError), or with the signal's reason.
+ */
+export class PullThrough {
+  readonly #fetches: BlobFetches;
+  readonly #blobs: Blobs;
+  readonly #manifests: Manifests;
+  readonly #lists: Lists;
+
+  constructor(parts: PullThroughParts) {
+    const { upstreams, cache, metadata, clock, observer, slabs } = parts;
+    const find = (name: string) => {
+      const found = upstreams.get(name);
+      if (found === undefined)
+        throw new PullThroughError('unknown-upstream', `no upstream is configured as ${name}`);
+      return found;
+    };
+    const upstream = (name: string) => find(name).client;
+    const policy = (name: string) => find(name).policy;
+    const contents = new RepositoryContents(metadata, observer);
+    const flights = new SingleFlight();
+    const { finishFillBytes, fillLingerMs: lingerMs } = parts;
+    this.#fetches = new BlobFetches({ clock, cache, slabs, observer, finishFillBytes, lingerMs });
+    this.#blobs = new Blobs({ cache, fetches: this.#fetches, contents, flights, upstream });
+    const memory = new ManifestMemory(MANIFEST_MEMORY_BYTES);
+    this.#manifests = new Manifests({
+      cache,
+      memory,
+      metadata,
+      contents,
+      flights,
+      clock,
+      observer,
+      upstream,
+      policy,
+    });
+    this.#lists = new Lists({ metadata, contents, flights, clock, upstream, policy });
+  }
+
+  /** For gauges. */
+  get fillsInFlight(): number {
+    return this.#fetches.count;
+  }
+
+  get fillReaders(): number {
+    return this.#fetches.readerCount;
+  }
+
+  /** @param accepted manifest types that the client takes */
+  manifest(
+    key: RepositoryKey,
+    reference: Reference,
+    accepted: readonly string[],
+    signal: AbortSignal,
+  ): Promise<Served<Manifest>> {
+    return this.#manifests.get(key, reference, accepted, signal);
+  }
+
+  /** As `manifest`, without the document: what is not cached is asked upstream by HEAD. */
+  manifestDescription(
+    key: RepositoryKey,
+    reference: Reference,
+    accepted: readonly string[],
+    signal: AbortSignal,
+  ): Promise<Served<ManifestDescription>> {
+    return this.#manifests.describe(key, reference, accepted, signal);
+  }
+
+  /** @param select what of the blob to read, once its size is known; absent = all of it */
+  blob(
+    key: RepositoryKey,
+    digest: Digest,
+    select: Selection | undefined,
+    signal: AbortSignal,
+  ): Promise<Served<Blob>> {
+    return this.#blobs.open(key, digest, select, signal);
+  }
+
+  /** The blob's size. Opens nothing and downloads nothing. */
+  blobSize(key: RepositoryKey, digest: Digest, signal: AbortSignal): Promise<Served<number>> {
+    return this.#blobs.describe(key, digest, signal);
+  }
+
+  /** All tags, in lexical order. */
+  tags(key: RepositoryKey, signal: AbortSignal): Promise<Served<readonly string[]>> {
+    return this.#lists.tags(key, signal);
+  }
+
+  /** Descriptors of what refers to `subject`, unfiltered, as the upstream sent them. */
+  referrers(
+    key: RepositoryKey,
+    subject: Digest,
+    signal: AbortSignal,
+  ): Promise<Served<readonly Record<string, unknown>[]>> {
+    return this.#lists.referrers(key, subject, signal);
+  }
+
+  /** Ends all fills. What is being read from the cache goes on. */
+  close(): Promise<void> {
+    return this.#fetches.close();
+  }
+}

@@ -1,0 +1,134 @@
+import type { Clock } from '../clock.ts';
+import type { Slab, SlabPool } from '../content/slabs.ts';
+import { SLAB_BYTES } from '../content/slabs.ts';
+import type { Digest } from '../oci/digest.ts';
+import type { RepositoryName } from '../oci/reference.ts';
+import type { BlobTransfer, Upstream } from '../upstream/upstream.ts';
+import { UpstreamError } from '../upstream/upstream-error.ts';
+import { BodyQueue } from './body-queue.ts';
+import { BREAK_LIMIT, waitAfterBreak } from './fill-policy.ts';
+import { PullThroughError } from './pull-through-error.ts';
+
+/** A place that a blob can be had from. */
+export interface BlobSource {
+  readonly upstream: Upstream;
+  readonly repository: RepositoryName;
+}
+
+/** The fill that a segment works for. */
+export interface SegmentHost {
+  readonly digest: Digest;
+  readonly clock: Clock;
+  readonly slabs: SlabPool;
+  /** In the order to be tried. May grow. */
+  readonly sources: readonly BlobSource[];
+  /** Called with each answer before its first byte is taken. Throws when it does not fit what is known of the blob. */
+  onTransfer(transfer: BlobTransfer, segment: Segment): Promise<void>;
+  /**
+   * Takes the slab's first `length` bytes to the segment's position, and moves that on in the same step as it makes
+   * them known. Resolves when the next may come.
+   */
+  onBytes(slab: Slab, length: number, segment: Segment): Promise<void>;
+  onBreak(cause: unknown): void;
+}
+
+/**
+ * One stretch of a blob, brought in by one transfer at a time. A transfer that breaks is replaced by one that begins
+ * where it broke, at the same or the next source.
+ */
+export class Segment {
+  readonly #host: SegmentHost;
+  readonly #signal: AbortSignal;
+  /** Where the next byte goes. */
+  position: number;
+  /** First byte that is not this segment's; Infinity while the size is unknown. May be lowered while it runs. */
+  end: number;
+  /** The validator that the last answer came with, and who gave it. */
+  #etag: { readonly value: string | undefined; readonly source: BlobSource } | undefined;
+
+  constructor(
+    host: SegmentHost,
+    range: { readonly start: number; readonly end: number },
+    signal: AbortSignal,
+  ) {
+    this.#host = host;
+    this.#signal = signal;
+    this.position = range.start;
+    this.end = range.end;
+  }
+
+  /** Resolves when all bytes before `end` have been handed over. @throws what no further try could mend. */
+  async run(): Promise<void> {
+    let breaks = 0;
+    for (let at = 0; this.position < this.end;) {
+      const before = this.position;
+      const source = this.#host.sources[at % this.#host.sources.length];
+      if (source === undefined) throw new UpstreamError('unavailable', 'there is no source for the blob');
+      try {
+        if (await this.#transfer(source)) return;
+      } catch (error) {
+        this.#signal.throwIfAborted();
+        breaks = this.position > before ? 1 : breaks + 1;
+        if (!isWorthAnotherTry(error)) at += 1;
+        const isLastSource = at >= this.#host.sources.length;
+        if (breaks >= BREAK_LIMIT || isLastSource) throw error;
+        this.#host.onBreak(error);
+        await this.#host.clock.sleep(waitAfterBreak(breaks), this.#signal);
+      }
+    }
+  }
+
+  /** @returns true when the body ended where a blob of unknown size ends. */
+  async #transfer(source: BlobSource): Promise<boolean> {
+    const { upstream, repository } = source;
+    const range = {
+      start: this.position,
+      end: Number.isFinite(this.end) ? this.end : undefined,
+      etag: this.#etag?.source === source ? this.#etag.value : undefined,
+    };
+    const transfer = await upstream.getBlob(repository, this.#host.digest, range, this.#signal);
+    const body = new BodyQueue(transfer.body);
+    try {
+      await this.#host.onTransfer(transfer, this);
+      this.#etag = { value: transfer.etag, source };
+      if (this.position >= this.end) return false;
+      await this.#skipTo(body, transfer.start);
+      return await this.#pump(body);
+    } finally {
+      body.destroy();
+    }
+  }
+
+  /** An upstream that ignored the range sends what is here already once more. */
+  async #skipTo(body: BodyQueue, start: number): Promise<void> {
+    for (let at = start; at < this.position;) {
+      if (!(await body.ready())) throw new UpstreamError('unavailable', 'the upstream ended the blob early');
+      at += body.skip(this.position - at);
+    }
+  }
+
+  async #pump(body: BodyQueue): Promise<boolean> {
+    while (this.position < this.end) {
+      if (!(await body.ready())) {
+        if (this.end === Infinity) return true;
+        throw new UpstreamError('unavailable', 'the upstream ended the blob early');
+      }
+      // Only now: nobody holds a slab while waiting for an upstream.
+      const slab = await this.#host.slabs.acquire(this.#signal);
+      try {
+        const length = body.take(slab.bytes, Math.min(SLAB_BYTES, this.end - this.position));
+        await this.#host.onBytes(slab, length, this);
+      } finally {
+        slab.release();
+      }
+    }
+    return false;
+  }
+}
+
+/** Another try at the same source can mend what broke on the way; what the source said on purpose it cannot. */
+function isWorthAnotherTry(error: unknown): boolean {
+  if (error instanceof PullThroughError) return false;
+  if (!(error instanceof UpstreamError)) return true;
+  return error.reason === 'unavailable' || error.reason === 'timeout' || error.reason === 'rate-limited';
+}

@@ -1,0 +1,17 @@
+/**
+ * How a request was answered.
+ * - `hit`: from the cache, without asking;
+ * - `revalidated`: from the cache, after the upstream confirmed it;
+ * - `stale`: from the cache, though the upstream could not be asked;
+ * - `miss`: from the upstream, and cached;
+ * - `joined`: from a transfer that another request had begun;
+ * - `bypass`: from the upstream, and it could not be cached.
+ */
+export type Outcome = 'hit' | 'revalidated' | 'stale' | 'miss' | 'joined' | 'bypass';
+
+export interface Served<T> {
+  readonly value: T;
+  readonly outcome: Outcome;
+  /** Since the upstream last confirmed a mutable answer. Absent on what is immutable. */
+  readonly ageMs?: number | undefined;
+}

@@ -1,0 +1,56 @@
+interface Flight<T> {
+  readonly controller: AbortController;
+  readonly promise: Promise<T>;
+  waiters: number;
+}
+
+/**
+ * Equal work asked for at the same time is done once: all callers share the result, errors too. The work belongs to
+ * none of them: it goes on while any waits, and is aborted when the last one left.
+ */
+export class SingleFlight {
+  readonly #flights = new Map<string, Flight<unknown>>();
+
+  /**
+   * @param key must name everything that the result depends on, its type included
+   * @param work gets a signal of its own; begun at once by the first caller
+   * @throws what `work` threw, or the reason of the caller's own signal
+   */
+  async run<T>(key: string, work: (signal: AbortSignal) => Promise<T>, signal: AbortSignal): Promise<T> {
+    signal.throwIfAborted();
+    const flight = (this.#flights.get(key) as Flight<T> | undefined) ?? this.#begin(key, work);
+    flight.waiters += 1;
+    try {
+      return await abortable(flight.promise, signal);
+    } finally {
+      flight.waiters -= 1;
+      if (flight.waiters === 0)
+        flight.controller.abort(new DOMException('nobody waits any more', 'AbortError'));
+    }
+  }
+
+  #begin<T>(key: string, work: (signal: AbortSignal) => Promise<T>): Flight<T> {
+    const controller = new AbortController();
+    const promise = work(controller.signal).finally(() => {
+      if (this.#flights.get(key) === flight) this.#flights.delete(key);
+    });
+    // An aborted flight is not joined: whoever comes now begins anew.
+    controller.signal.addEventListener('abort', () => {
+      if (this.#flights.get(key) === flight) this.#flights.delete(key);
+    });
+    promise.catch(() => undefined);
+    const flight: Flight<T> = { controller, promise, waiters: 0 };
+    this.#flights.set(key, flight);
+    return flight;
+  }
+}
+
+/** Settles as `promise` does, or rejects with the signal's reason when it aborts first. */
+export async function abortable<T>(promise: Promise<T>, signal: AbortSignal): Promise<T> {
+  signal.throwIfAborted();
+  return new Promise<T>((resolve, reject) => {
+    const onAbort = () => reject(signal.reason as Error);
+    signal.addEventListener('abort', onAbort, { once: true });
+    promise.then(resolve, reject).finally(() => signal.removeEventListener('abort', onAbort));
+  });
+}

@@ -1,0 +1,94 @@
+import type { UpstreamConfig } from '../config.ts';
+import { OciError } from '../oci/error.ts';
+import type { DistributionTarget } from '../oci/path.ts';
+import { parseRepositoryName } from '../oci/reference.ts';
+import type { RepositoryKey } from '../metadata/metadata-store.ts';
+import { PullThroughError } from './pull-through-error.ts';
+
+/** What beside its target tells which upstream a request means. */
+export interface RouteHints {
+  /** The `Host` header, lower case. Compared with configured names only; nothing is built from it. */
+  readonly host: string | undefined;
+}
+
+/** A request's upstream, and what of its path is left to name the repository. */
+export interface Route {
+  readonly upstream: string;
+  /** What the client called the upstream by `ns`: echoed as `OCI-Namespace`. */
+  readonly namespace: string | undefined;
+  /** `path` of the target without the upstream's prefix. Absent for the base endpoint. */
+  readonly path: string | undefined;
+}
+
+/** The table that says which upstream a request means (architecture §6: `ns`, `Host`, prefix, default). */
+export class UpstreamRoutes {
+  readonly #names = new Set<string>();
+  readonly #byHost = new Map<string, string>();
+  readonly #byPrefix = new Map<string, string>();
+  readonly #byAlias = new Map<string, string>();
+  readonly #default: string | undefined;
+
+  constructor(upstreams: readonly Pick<UpstreamConfig, 'name' | 'hosts' | 'prefixes' | 'default'>[]) {
+    for (const { name, hosts, prefixes } of upstreams) {
+      this.#names.add(name);
+      this.#byAlias.set(name, name);
+      for (const host of hosts) this.#byHost.set(host, name);
+      for (const prefix of prefixes) this.#byPrefix.set(prefix, name);
+    }
+    // Docker Hub has several host names; clients use any of them as `ns`.
+    if (this.#names.has('docker.io')) {
+      for (const alias of ['index.docker.io', 'registry-1.docker.io']) this.#byAlias.set(alias, 'docker.io');
+    }
+    this.#default = upstreams.find((upstream) => upstream.default)?.name;
+  }
+
+  /**
+   * @throws PullThroughError `unknown-upstream` when `ns` or the leading segment names none, or when nothing names one
+   *   and there is no default.
+   */
+  find(target: DistributionTarget, hints: RouteHints): Route {
+    // A reference by our own name makes some clients send that as `ns`: it names no upstream.
+    const ns = target.ns === hints.host ? undefined : target.ns;
+    const path = 'path' in target.endpoint ? target.endpoint.path : undefined;
+    const named = this.#named(ns, hints.host);
+    if (target.leading !== undefined) {
+      const leading = this.#byPrefix.get(target.leading);
+      if (leading === undefined || (named !== undefined && named !== leading)) throw unknown(target.leading);
+      return { upstream: leading, namespace: ns, path };
+    }
+    const slash = path?.indexOf('/') ?? -1;
+    const first = slash < 0 ? undefined : path?.slice(0, slash);
+    const prefixed = first === undefined ? undefined : this.#byPrefix.get(first);
+    const upstream = named ?? prefixed ?? this.#default;
+    if (upstream === undefined) throw unknown(first ?? '');
+    const rest = prefixed === upstream ? path?.slice(slash + 1) : path;
+    return { upstream, namespace: ns, path: rest };
+  }
+
+  #named(ns: string | undefined, host: string | undefined): string | undefined {
+    if (ns !== undefined) {
+      const upstream = this.#byAlias.get(ns);
+      if (upstream === undefined) throw unknown(ns);
+      return upstream;
+    }
+    return host === undefined ? undefined : this.#byHost.get(host);
+  }
+}
+
+function unknown(name: string): PullThroughError {
+  return new PullThroughError(
+    'unknown-upstream',
+    `no upstream is configured as ${JSON.stringify(name.slice(0, 255))}`,
+  );
+}
+
+/**
+ * The repository that a route's path names. On Docker Hub a one-component name is short for `library/…`.
+ * @throws OciError `NAME_INVALID`
+ */
+export function repositoryOf(route: Route): RepositoryKey {
+  if (route.path === undefined) throw new OciError('NAME_INVALID', 'the request names no repository');
+  const isShort = route.upstream === 'docker.io' && !route.path.includes('/');
+  const repository = parseRepositoryName(isShort ? `library/${route.path}` : route.path);
+  return { upstream: route.upstream, repository };
+}
