@@ -31,7 +31,7 @@ export interface FaultAction {
   readonly declaredLength?: number;
   /** The connection goes away once so many bytes of the body are written. */
   readonly cutAfter?: number;
-  /** How it goes away: `end` (the default: FIN, what was written arrives) or `reset` (RST, some of it may be lost). */
+  /** How it goes away: `end` (the default: FIN, what was written arrives) or `reset` (RST, a little later; a reader that pauses may lose some of it). */
   readonly cutWith?: 'end' | 'reset';
   /** After so many bytes of the body the rest waits for the gate. */
   readonly stallAfter?: { readonly bytes: number; readonly gate: Gate };

@@ -19,6 +19,9 @@ export interface Exchange {
 /** How often a throttled body is fed. */
 const THROTTLE_STEP_MS = 20;
 
+/** How long after the last byte a body is reset. */
+const RESET_DELAY_MS = 10;
+
 /** Puts `reply` on the wire as `action` spoils it. Resolves when that is done or the client has left. */
 export async function sendReply(exchange: Exchange, reply: Reply, action: FaultAction): Promise<void> {
   const { response, record, socket } = exchange;
@@ -124,9 +127,14 @@ async function sendBody(
   return sent >= cutAfter ? cut(exchange, action) : true;
 }
 
-function cut({ socket }: Exchange, action: FaultAction): false {
-  if (action.cutWith === 'reset') socket.resetAndDestroy();
-  else socket.destroy();
+async function cut({ socket }: Exchange, action: FaultAction): Promise<false> {
+  if (action.cutWith === 'reset') {
+    // libuv reports data and an RST that are pending together as an end: let the data be read first.
+    await delay(RESET_DELAY_MS);
+    socket.resetAndDestroy();
+  } else {
+    socket.destroy();
+  }
   return false;
 }
 
