@@ -1,0 +1,25 @@
+import type { Environment } from '../config.ts';
+import type { StandardOutputLog } from '../log.ts';
+
+export type ProcessEvent = 'SIGTERM' | 'SIGINT' | 'uncaughtException' | 'unhandledRejection';
+
+/** What a command may know of and do to the process it runs in. Only main.ts touches the process itself. */
+export interface CommandIo {
+  readonly environment: Environment;
+  readonly workingDir: string;
+  /** This program's version. */
+  readonly version: string;
+  readonly nodeVersion: string;
+  /** For results. */
+  readonly stdout: { write(text: string): void };
+  /** For progress and prose. */
+  readonly stderr: { write(text: string): void };
+  /** True: a person reads standard output. */
+  readonly isTerminal: boolean;
+  readonly logOutput: StandardOutputLog;
+  readonly events: {
+    /** While somebody listens, Node's own reaction (ending the process) stays away. */
+    on(event: ProcessEvent, listener: (what: unknown) => void): void;
+    off(event: ProcessEvent, listener: (what: unknown) => void): void;
+  };
+}

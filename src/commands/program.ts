@@ -1,0 +1,59 @@
+import { Command, CommanderError } from 'commander';
+import type { CommandIo } from './command-io.ts';
+
+const DONE = 0;
+const WRONG_USAGE = 2;
+
+/**
+ * Runs what `args` (without the interpreter and the script) say.
+ * @returns the exit code: 0 done, 1 failed, 2 wrong usage or configuration. It never ends the process itself.
+ */
+export async function runProgram(args: readonly string[], io: CommandIo): Promise<number> {
+  let code = DONE;
+  const program = new Command('entrepot')
+    .description('A pull-through caching proxy and mirror for container registries.')
+    .version(io.version, '-V, --version', 'print the version')
+    .helpOption('-h, --help', 'print this help')
+    .helpCommand('help [command]', 'print the help of a command')
+    .exitOverride()
+    .configureOutput({
+      writeOut: (text) => io.stdout.write(text),
+      writeErr: (text) => io.stderr.write(text),
+      getOutHasColors: () => false,
+      getErrHasColors: () => false,
+    })
+    .addHelpText('after', '\nExample:\n  entrepot serve --config /etc/entrepot/config.yaml\n');
+
+  program
+    .command('serve')
+    .description('Serve container clients from the cache and fill it from the upstream registries.')
+    .option('--config <file>', 'configuration file (YAML); without it the built-in defaults hold')
+    .addHelpText('after', SERVE_HELP)
+    .action(async (options: { readonly config?: string }) => {
+      // Not loaded for --help and --version.
+      const { serve } = await import('./serve.ts');
+      code = await serve(options, io);
+    });
+
+  try {
+    await program.parseAsync([...args], { from: 'user' });
+  } catch (error) {
+    // Commander has printed its sentence already.
+    if (error instanceof CommanderError) return error.exitCode === DONE ? DONE : WRONG_USAGE;
+    throw error;
+  }
+  return code;
+}
+
+const SERVE_HELP = `
+Environment variables outrank the file: ENTREPOT_LISTEN, ENTREPOT_PUBLIC_URL, ENTREPOT_ADMIN_LISTEN,
+ENTREPOT_ADMIN_TOKEN, ENTREPOT_DATA_DIR, ENTREPOT_CACHE_MAX_SIZE, ENTREPOT_OFFLINE, ENTREPOT_LOG_LEVEL.
+
+SIGTERM and SIGINT let pulls in flight go on for shutdownGrace and end with exit code 0; a second one ends at once
+(143, 130). Exit code 1: it could not start, or a fault ended it; 2: wrong usage or configuration.
+
+Examples:
+  entrepot serve
+  entrepot serve --config /etc/entrepot/config.yaml
+  ENTREPOT_LISTEN=0.0.0.0:5000 ENTREPOT_CACHE_MAX_SIZE=80% entrepot serve
+`;

@@ -1,0 +1,158 @@
+import { hostname } from 'node:os';
+import { setTimeout as delay } from 'node:timers/promises';
+import { App } from '../app.ts';
+import { systemClock } from '../clock.ts';
+import { type Config, ConfigError, loadConfig, printProblem } from '../config.ts';
+import { createLog, errorFacts, type Log } from '../log.ts';
+import { createMetrics, type Metrics } from '../metrics.ts';
+import { StartError } from '../start-error.ts';
+import type { CommandIo, ProcessEvent } from './command-io.ts';
+import { announcement } from './serve-announcement.ts';
+
+export interface ServeOptions {
+  /** Path of the configuration file; absent: the built-in defaults. */
+  readonly config?: string | undefined;
+}
+
+const STOPPED = 0;
+const FAILED = 1;
+const WRONG_CONFIGURATION = 2;
+/** 128 + the signal's number, as shells report a process that a signal ended. */
+const KILLED = { SIGINT: 130, SIGTERM: 143 } as const;
+/** After a fault that nothing caught the process is not to be trusted for long. */
+const FAULT_GRACE_MS = 5000;
+/** What closing may take on top of the grace that pulls are given. */
+const CLOSE_LIMIT_MS = 10_000;
+
+/**
+ * Serves until a signal or a fault. SIGTERM or SIGINT: pulls in flight may end within `shutdownGrace`; a second one
+ * gives up on them at once.
+ * @returns the exit code: 0 stopped, 1 could not start or a fault, 2 configuration, 130 or 143 after a second signal.
+ */
+export async function serve(options: ServeOptions, io: CommandIo): Promise<number> {
+  const config = configuration(options, io);
+  if (config === undefined) return WRONG_CONFIGURATION;
+  const log = createLog({ level: config.log.level, pretty: io.isTerminal, destination: io.logOutput });
+  const metrics = createMetrics({
+    version: io.version,
+    nodeVersion: io.nodeVersion,
+    upstreams: config.upstreams.map(({ name }) => name),
+  });
+  // Before the first byte of work: the first process of a container has no default reaction to signals.
+  const stops = new Stops(io, { log, metrics });
+  try {
+    return await run(config, { io, log, metrics, stops });
+  } catch (error) {
+    if (!(error instanceof StartError)) throw error;
+    io.stderr.write(`entrepot: ${error.message}\n`);
+    return FAILED;
+  } finally {
+    stops.close();
+    io.logOutput.flushSync();
+  }
+}
+
+function configuration({ config: file }: ServeOptions, io: CommandIo): Config | undefined {
+  try {
+    return loadConfig({ file, environment: io.environment, workingDir: io.workingDir });
+  } catch (error) {
+    if (!(error instanceof ConfigError)) throw error;
+    const count = error.problems.length === 1 ? 'a problem' : `${error.problems.length} problems`;
+    const list = error.problems.map((problem) => `  ${printProblem(problem)}\n`).join('');
+    io.stderr.write(`entrepot: the configuration has ${count}; nothing was started.\n${list}`);
+    return undefined;
+  }
+}
+
+interface Running {
+  readonly io: CommandIo;
+  readonly log: Log;
+  readonly metrics: Metrics;
+  readonly stops: Stops;
+}
+
+async function run(config: Config, { io, log, metrics, stops }: Running): Promise<number> {
+  const opened = await Promise.race([App.open(config, { log, metrics, clock: systemClock }), stops.second]);
+  if (typeof opened === 'string') return KILLED[opened];
+  announce(config, opened, { io, log });
+
+  const cause = await stops.first;
+  const graceMs =
+    cause === 'fault' ? Math.min(FAULT_GRACE_MS, config.shutdownGraceMs) : config.shutdownGraceMs;
+  log.info({ cause, graceMs }, 'stopping: pulls in flight may end');
+  const ended = new AbortController();
+  const closing = opened.close({ graceMs }).then(() => 'closed' as const);
+  const late = delay(graceMs + CLOSE_LIMIT_MS, 'late' as const, { signal: ended.signal });
+  late.catch(() => undefined);
+  closing.catch(() => undefined);
+  try {
+    const end = await Promise.race([closing, late, stops.second]);
+    if (end === 'closed') {
+      log.info({}, 'stopped');
+      return cause === 'fault' ? FAILED : STOPPED;
+    }
+    opened.abort();
+    if (end !== 'late') return KILLED[end];
+    log.error({}, 'stopping took too long and was cut short');
+    return FAILED;
+  } catch (error) {
+    log.error({ error: errorFacts(error) }, 'stopping failed');
+    opened.abort();
+    return FAILED;
+  } finally {
+    ended.abort();
+  }
+}
+
+function announce(config: Config, app: App, { io, log }: Pick<Running, 'io' | 'log'>): void {
+  const said = announcement(config, app.addresses, { version: io.version, hostname: hostname() });
+  if (io.isTerminal) io.stdout.write(`${said.lines.join('\n')}\n`);
+  else log.info(said.facts, 'listening');
+}
+
+type StopSignal = keyof typeof KILLED;
+
+/** Why to stop, as it comes in: the first signal or fault, and the signal that says not to wait any longer. */
+class Stops {
+  /** Resolves once, never rejects; so does `second`. */
+  readonly first: Promise<StopSignal | 'fault'>;
+  readonly second: Promise<StopSignal>;
+  readonly #io: CommandIo;
+  readonly #listeners: readonly (readonly [ProcessEvent, (what: unknown) => void])[];
+
+  constructor(io: CommandIo, { log, metrics }: Pick<Running, 'log' | 'metrics'>) {
+    const first = deferred<StopSignal | 'fault'>();
+    const second = deferred<StopSignal>();
+    this.first = first.promise;
+    this.second = second.promise;
+    let signals = 0;
+    const onSignal = (signal: StopSignal) => () => {
+      signals += 1;
+      if (signals === 1) first.resolve(signal);
+      else second.resolve(signal);
+    };
+    const onFault = (error: unknown) => {
+      metrics.unexpectedError();
+      log.error({ error: errorFacts(error, { stack: true }) }, 'unexpected error: stopping');
+      first.resolve('fault');
+    };
+    this.#io = io;
+    this.#listeners = [
+      ['SIGTERM', onSignal('SIGTERM')],
+      ['SIGINT', onSignal('SIGINT')],
+      ['uncaughtException', onFault],
+      ['unhandledRejection', onFault],
+    ];
+    for (const [event, listener] of this.#listeners) io.events.on(event, listener);
+  }
+
+  close(): void {
+    for (const [event, listener] of this.#listeners) this.#io.events.off(event, listener);
+  }
+}
+
+function deferred<Value>(): { readonly promise: Promise<Value>; readonly resolve: (value: Value) => void } {
+  const resolvers: ((value: Value) => void)[] = [];
+  const promise = new Promise<Value>((resolve) => resolvers.push(resolve));
+  return { promise, resolve: (value) => resolvers.forEach((resolve) => resolve(value)) };
+}

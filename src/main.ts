@@ -1,0 +1,43 @@
+#!/usr/bin/env node
+import { readFileSync } from 'node:fs';
+import type { CommandIo } from './commands/command-io.ts';
+import { runProgram } from './commands/program.ts';
+import { errorFacts, standardOutputLog } from './log.ts';
+
+/** The only file that reads `process` or ends it. What it starts in has to see to UV_THREADPOOL_SIZE: see entry.cts. */
+
+const FAILED = 1;
+
+const logOutput = standardOutputLog();
+const io: CommandIo = {
+  environment: process.env,
+  workingDir: process.cwd(),
+  version: packageVersion(),
+  nodeVersion: process.version,
+  stdout: { write: (text) => void process.stdout.write(text) },
+  stderr: { write: (text) => void process.stderr.write(text) },
+  isTerminal: process.stdout.isTTY,
+  logOutput,
+  events: {
+    on: (event, listener) => void process.on(event, listener),
+    off: (event, listener) => void process.off(event, listener),
+  },
+};
+// Whoever read our output went away (EPIPE): no reason to stop serving.
+for (const stream of [process.stdout, process.stderr]) stream.on('error', () => undefined);
+
+let code: number;
+try {
+  code = await runProgram(process.argv.slice(2), io);
+} catch (error) {
+  process.stderr.write(`entrepot: unexpected error: ${JSON.stringify(errorFacts(error, { stack: true }))}\n`);
+  code = FAILED;
+}
+logOutput.flushSync();
+process.exit(code);
+
+function packageVersion(): string {
+  const description: unknown = JSON.parse(readFileSync(new URL('../package.json', import.meta.url), 'utf8'));
+  const version = (description as { readonly version?: unknown }).version;
+  return typeof version === 'string' ? version : 'unknown';
+}
