@@ -1,0 +1,95 @@
+import { join } from 'node:path';
+import { onTestFinished } from 'vitest';
+import { App } from '../../src/app.ts';
+import { type Clock, systemClock } from '../../src/clock.ts';
+import type { CacheConfig, Config, UpstreamConfig } from '../../src/config.ts';
+import { createLog } from '../../src/log.ts';
+import { createMetrics } from '../../src/metrics.ts';
+import { tempDir } from './temp-dir.ts';
+
+export interface RunningAppOptions {
+  /** Each with at least a name and a URL; the first is the default upstream unless one says so. */
+  readonly upstreams: readonly (Partial<UpstreamConfig> & Pick<UpstreamConfig, 'name' | 'url'>)[];
+  readonly cache?: Partial<CacheConfig>;
+  readonly clock?: Clock;
+  readonly dataDir?: string;
+  readonly offline?: boolean;
+  readonly publicUrl?: string;
+  readonly adminToken?: string;
+}
+
+export interface LogLine {
+  readonly level: string;
+  readonly msg: string;
+  readonly [fact: string]: unknown;
+}
+
+/** The whole product in this process, on free ports. */
+export interface RunningApp {
+  readonly app: App;
+  /** Of the registry, without a slash at the end. */
+  readonly url: string;
+  readonly adminUrl: string;
+  readonly dataDir: string;
+  readonly logLines: readonly LogLine[];
+  close(): Promise<void>;
+}
+
+const MIB = 1024 * 1024;
+
+/** Started now, closed when the running test has finished. */
+export async function startApp(options: RunningAppOptions): Promise<RunningApp> {
+  const dataDir = options.dataDir ?? join(await tempDir(), 'data');
+  const lines: LogLine[] = [];
+  const log = createLog({
+    level: 'debug',
+    pretty: false,
+    destination: { write: (line) => void lines.push(JSON.parse(line) as LogLine) },
+  });
+  const config = configOf(options, dataDir);
+  const metrics = createMetrics({
+    version: '0.0.0',
+    nodeVersion: process.version,
+    upstreams: config.upstreams.map(({ name }) => name),
+  });
+  const app = await App.open(config, { log, metrics, clock: options.clock ?? systemClock });
+  let closing: Promise<void> | undefined;
+  const close = () => (closing ??= app.close({ graceMs: 0 }));
+  onTestFinished(close);
+  const { registry, admin } = app.addresses;
+  return {
+    app,
+    url: `http://127.0.0.1:${registry.port}`,
+    adminUrl: `http://127.0.0.1:${admin.port}`,
+    dataDir,
+    logLines: lines,
+    close,
+  };
+}
+
+function configOf(options: RunningAppOptions, dataDir: string): Config {
+  return {
+    listen: { host: '127.0.0.1', port: 0 },
+    publicUrl: options.publicUrl,
+    admin: { listen: { host: '127.0.0.1', port: 0 }, token: options.adminToken },
+    dataDir,
+    cache: {
+      maxSize: { bytes: 1024 * MIB },
+      finishFillBytes: MIB,
+      fillLingerMs: 50,
+      ...options.cache,
+    },
+    offline: options.offline ?? false,
+    shutdownGraceMs: 1000,
+    log: { level: 'debug' },
+    upstreams: options.upstreams.map((upstream, at) => ({
+      default: at === 0,
+      prefixes: [upstream.name],
+      hosts: [],
+      trustedHosts: [],
+      tagTtlMs: 60_000,
+      maxStaleMs: 30 * 24 * 3_600_000,
+      ...upstream,
+    })),
+  };
+}
