@@ -163,10 +163,11 @@ async function openApp(config: Config, options: AppOptions, closers: Closer[]): 
       await content.probe();
     },
   });
+  const serveOperations = getRequestListener(operations.fetch, { overrideGlobalObjects: false });
   const admin = await Listener.open(
     'The admin listener',
     config.admin.listen,
-    getRequestListener(operations.fetch, { overrideGlobalObjects: false }),
+    (request, response) => void serveOperations(request, response),
   );
   return new App(registry, admin, closers.slice(0, -1), state);
 }

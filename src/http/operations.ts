@@ -39,6 +39,9 @@ export function operationsApp({ token, metrics, probe, isClosing }: OperationsPa
 /** Compares hashes, so that the time taken tells nothing of the token. */
 function isToken(header: string | undefined, token: string): boolean {
   const given = /^bearer +(.+)$/i.exec(header ?? '')?.[1] ?? '';
-  const hash = (text: string) => createHash('sha256').update(text).digest();
   return timingSafeEqual(hash(given), hash(token));
+}
+
+function hash(text: string): Buffer {
+  return createHash('sha256').update(text).digest();
 }
