@@ -34,7 +34,8 @@ export class FakeHost {
   /** Who answers, from the next request on. */
   answer: Answer;
   readonly #options: FakeHostOptions;
-  readonly #sockets = new Set<Socket>();
+  /** By the ports of both ends: a request over TLS shows another socket object than the one accepted. */
+  readonly #sockets = new Map<string, { readonly number: number; readonly socket: Socket }>();
   readonly #watchers = new Set<() => void>();
   #server: Server | undefined;
   #port = 0;
@@ -109,7 +110,7 @@ export class FakeHost {
     const closed = new Promise<void>((resolve) => {
       server.close(() => resolve());
     });
-    for (const socket of this.#sockets) socket.destroy();
+    for (const { socket } of this.#sockets.values()) socket.destroy();
     await closed;
   }
 
@@ -142,10 +143,12 @@ export class FakeHost {
 
   #track(socket: Socket): void {
     this.#connections += 1;
-    this.#sockets.add(socket);
-    connectionNumbers.set(`${socket.remotePort}-${socket.localPort}`, this.#connections);
+    const ports = portsOf(socket);
+    this.#sockets.set(ports, { number: this.#connections, socket });
     socket.on('error', () => undefined);
-    socket.once('close', () => this.#sockets.delete(socket));
+    socket.once('close', () => {
+      if (this.#sockets.get(ports)?.socket === socket) this.#sockets.delete(ports);
+    });
   }
 
   async #handle(request: IncomingMessage, response: ServerResponse): Promise<void> {
@@ -155,15 +158,18 @@ export class FakeHost {
     socket.once('close', leave);
     response.once('close', () => socket.off('close', leave));
     response.on('error', () => undefined);
-    const record = recordOf(request);
+    const connection = this.#sockets.get(portsOf(socket));
+    const record = recordOf(request, connection?.number ?? 0);
     record.body = await readBody(request);
     this.requests.push(record);
     for (const watcher of this.#watchers) watcher();
     try {
-      await this.#play({ response, socket, record, left: left.signal });
+      const reset = (): void => void connection?.socket.resetAndDestroy();
+      await this.#play({ response, socket, reset, record, left: left.signal });
     } catch (error) {
       // A mistake in the test's script: shown to the client, so that it cannot pass unseen.
-      response.statusCode = 599;
+      if (response.headersSent) socket.destroy();
+      else response.statusCode = 599;
       response.end(`fake server failed: ${String(error)}`);
     }
   }
@@ -179,7 +185,7 @@ export class FakeHost {
         socket.write(action.raw ?? '', resolve);
       });
     }
-    if (action.drop === 'reset') socket.resetAndDestroy();
+    if (action.drop === 'reset') exchange.reset();
     if (action.drop === 'end') socket.destroy();
     if (action.drop !== undefined || action.raw !== undefined) return;
     await sendReply(exchange, await this.#reply(record, action), action);
@@ -192,13 +198,13 @@ export class FakeHost {
   }
 }
 
-/** By the ports of both ends, since a request over TLS shows another socket object than the one accepted. */
-const connectionNumbers = new Map<string, number>();
+function portsOf({ remotePort, localPort }: Socket): string {
+  return `${remotePort}-${localPort}`;
+}
 
-function recordOf(request: IncomingMessage): RecordedRequest {
+function recordOf(request: IncomingMessage, connection: number): RecordedRequest {
   const target = request.url ?? '';
   const mark = target.indexOf('?');
-  const { remotePort, localPort } = request.socket;
   return {
     method: request.method ?? '',
     target,
@@ -207,7 +213,7 @@ function recordOf(request: IncomingMessage): RecordedRequest {
     headers: request.headers,
     rawHeaders: request.rawHeaders,
     body: '',
-    connection: connectionNumbers.get(`${remotePort}-${localPort}`) ?? 0,
+    connection,
     receivedAtMs: performance.now(),
     status: undefined,
     bodyBytes: 0,

@@ -12,6 +12,8 @@ import type { Reply } from './reply.ts';
 export interface Exchange {
   readonly response: ServerResponse;
   readonly socket: Socket;
+  /** Ends the connection by RST, under TLS too. */
+  readonly reset: () => void;
   readonly record: RecordedRequest;
   readonly left: AbortSignal;
 }
@@ -127,11 +129,11 @@ async function sendBody(
   return sent >= cutAfter ? cut(exchange, action) : true;
 }
 
-async function cut({ socket }: Exchange, action: FaultAction): Promise<false> {
+async function cut({ socket, reset }: Exchange, action: FaultAction): Promise<false> {
   if (action.cutWith === 'reset') {
     // libuv reports data and an RST that are pending together as an end: let the data be read first.
     await delay(RESET_DELAY_MS);
-    socket.resetAndDestroy();
+    reset();
   } else {
     socket.destroy();
   }
