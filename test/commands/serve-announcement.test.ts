@@ -1,0 +1,48 @@
+import { expect, test } from 'vitest';
+import { announcement } from '../../src/commands/serve-announcement.ts';
+import { loadConfig } from '../../src/config.ts';
+
+const ADMIN = { host: '127.0.0.1', port: 5001 };
+
+function announced(environment: Record<string, string>, host = '127.0.0.1') {
+  const config = loadConfig({ environment, workingDir: '/srv' });
+  const addresses = { registry: { host, port: 5000 }, admin: ADMIN };
+  return announcement(config, addresses, { version: '1.0.0', hostname: 'cache-host' });
+}
+
+test('it says where everything is and what is served', () => {
+  expect(announced({ ENTREPOT_OFFLINE: 'true' }).lines.slice(0, 5)).toEqual([
+    'entrepot 1.0.0',
+    '  registry   http://127.0.0.1:5000',
+    '  admin      http://127.0.0.1:5001',
+    expect.stringMatching(
+      /^ {2}upstreams {2}docker\.io \(default\), quay\.io, .* \(offline: none is asked\)$/,
+    ),
+    '  data       /srv/data, 50 GiB at most',
+  ]);
+});
+
+test.each([
+  [{}, '127.0.0.1', { 'registry-mirrors': ['http://127.0.0.1:5000'] }],
+  [{}, '::1', { 'registry-mirrors': ['http://[::1]:5000'] }],
+  [
+    {},
+    '0.0.0.0',
+    { 'registry-mirrors': ['http://cache-host:5000'], 'insecure-registries': ['cache-host:5000'] },
+  ],
+  [
+    { ENTREPOT_PUBLIC_URL: 'https://cache.example.com' },
+    '0.0.0.0',
+    { 'registry-mirrors': ['https://cache.example.com'] },
+  ],
+])('with %j on %s a Docker daemon needs %j', (environment, host, daemon) => {
+  expect(JSON.parse(String(announced(environment, host).facts['dockerDaemonJson']))).toEqual(daemon);
+});
+
+test.each([
+  ['80%', '80% of its disk'],
+  ['1536MiB', '1.5 GiB'],
+  ['1000', '1000 bytes'],
+])('a limit of %s is printed as %s', (maxSize, printed) => {
+  expect(announced({ ENTREPOT_CACHE_MAX_SIZE: maxSize }).facts['limit']).toBe(printed);
+});
