@@ -43,11 +43,12 @@ function parseLine(line: string): readonly Challenge[] {
       continue;
     }
     const current = challenges.at(-1);
-    if (current !== undefined && take(EQUALS) !== undefined) {
+    if (take(EQUALS) !== undefined) {
       const quoted = take(QUOTED)?.[1]?.replace(/\\([\s\S])/g, '$1');
       const value = quoted ?? take(UNQUOTED)?.[0] ?? '';
       const key = name.toLowerCase();
-      if (!current.parameters.has(key)) current.parameters.set(key, value);
+      // One before any scheme belongs to nothing.
+      if (current?.parameters.has(key) === false) current.parameters.set(key, value);
       continue;
     }
     challenges.push({ scheme: name.toLowerCase(), parameters: new Map() });

@@ -15,7 +15,10 @@ export function parseNextLink(values: readonly string[]): string | undefined {
 }
 
 function isNext(parameters: string): boolean {
-  const found = /;\s*rel\s*=\s*(?:"([^"]*)"|([^\s;,"]+))/i.exec(parameters);
-  const relations = (found?.[1] ?? found?.[2] ?? '').toLowerCase().split(/\s+/);
-  return relations.includes('next');
+  const all = parameters.matchAll(/;\s*([^\s=;,"]+)(?:\s*=\s*(?:"((?:[^"\\]|\\.)*)"|([^\s;,"]*)))?/g);
+  for (const [, name, quoted, bare] of all) {
+    if (name?.toLowerCase() !== 'rel') continue;
+    return (quoted ?? bare ?? '').toLowerCase().split(/\s+/).includes('next');
+  }
+  return false;
 }

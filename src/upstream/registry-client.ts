@@ -124,7 +124,8 @@ export class RegistryClient {
     const leavePause = await this.#pauses.pass(pausedKind, effort.remainingMs(), signal);
     try {
       const queuedAtMs = clock.monotonic();
-      const leaveSlot = await this.#limiter.slot(request.kind === 'blob' ? 'blob' : 'other', signal);
+      const transfer = request.kind === 'blob' && request.method === 'GET';
+      const leaveSlot = await this.#limiter.slot(transfer ? 'blob' : 'other', signal);
       effort.exclude(clock.monotonic() - queuedAtMs);
       const message = `${this.#base.host} did not answer in time`;
       const deadline = new Deadline({ clock, ms: effort.headersMs(), message }, signal);

@@ -60,8 +60,8 @@ export class TokenSource {
 
   constructor(options: TokenSourceOptions) {
     this.#options = options;
-    const perf = { now: () => options.clock.monotonic() };
-    // Lifetimes are computed with the injected clock: no look at a cached time.
+    // By the injected clock, without a cached look at it; 0 would mean "no time" to lru-cache.
+    const perf = { now: () => options.clock.monotonic() + 1 };
     this.#held = new LRUCache({ max: TOKEN_COUNT_LIMIT, perf, ttlResolution: 0, ttl: TOKEN_DEADLINE_MS });
     this.#refused = new LRUCache({ max: TOKEN_COUNT_LIMIT, perf, ttlResolution: 0, ttl: REFUSAL_MEMORY_MS });
   }
