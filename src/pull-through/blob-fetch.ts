@@ -189,12 +189,19 @@ export class BlobFetch implements SegmentHost, ReadableFetch {
     if (start < segment.position) this.#onRangeIgnored(segment);
   }
 
-  async onBytes(slab: Slab, length: number, segment: Segment): Promise<void> {
-    const start = segment.position;
+  async onBytes(
+    slab: Slab,
+    length: number,
+    start: number,
+    segment: Segment,
+    before: Promise<void>,
+  ): Promise<void> {
     const end = start + length;
     if (!this.#task.isPassing && this.#sizeBytes === undefined) await this.#growReservation(end);
-    const isStored = await this.#store(slab, length, segment);
-    if (isStored === undefined) return;
+    const storing = this.#store(slab, length, start, segment);
+    await Promise.all([before, storing]);
+    const isStored = await storing;
+    if (isStored === undefined || start !== segment.position) return;
     segment.position = end;
     this.#available.add(start, end);
     if (!isStored) {
@@ -241,11 +248,11 @@ export class BlobFetch implements SegmentHost, ReadableFetch {
   }
 
   /** @returns whether the bytes are stored; `undefined` when they can be kept nowhere, and will be fetched again. */
-  async #store(slab: Slab, length: number, segment: Segment): Promise<boolean | undefined> {
+  async #store(slab: Slab, length: number, start: number, segment: Segment): Promise<boolean | undefined> {
     if (this.#task.isPassing || this.#ingest === undefined) return false;
     const wasStoring = this.#ingest.storeFailure === undefined;
     try {
-      return await this.#ingest.write(slab, length, segment.position);
+      return await this.#ingest.write(slab, length, start);
     } catch (error) {
       if (this.#ingest.storeFailure === undefined || segment.position === this.#front) throw error;
       segment.end = segment.position;

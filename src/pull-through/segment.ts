@@ -9,6 +9,9 @@ import { BodyQueue } from './body-queue.ts';
 import { BREAK_LIMIT, waitAfterBreak } from './fill-policy.ts';
 import { PullThroughError } from './pull-through-error.ts';
 
+/** More would only hold more memory: this keeps the disk busy while the next slab fills. */
+const HANDING_OVER_SLABS = 3;
+
 /** A place that a blob can be had from. */
 export interface BlobSource {
   readonly upstream: Upstream;
@@ -25,10 +28,10 @@ export interface SegmentHost {
   /** Called with each answer before its first byte is taken. Throws when it does not fit what is known of the blob. */
   onTransfer(transfer: BlobTransfer, segment: Segment): Promise<void>;
   /**
-   * Takes the slab's first `length` bytes to the segment's position, and moves that on in the same step as it makes
-   * them known. Resolves when the next may come.
+   * Takes the slab's first `length` bytes to `start`. Awaits `before` (the bytes before them are known), then makes them
+   * known and moves the segment's position on in the same step. Resolves when the next may come.
    */
-  onBytes(slab: Slab, length: number, segment: Segment): Promise<void>;
+  onBytes(slab: Slab, length: number, start: number, segment: Segment, before: Promise<void>): Promise<void>;
   onBreak(cause: unknown): void;
 }
 
@@ -39,7 +42,7 @@ export interface SegmentHost {
 export class Segment {
   readonly #host: SegmentHost;
   readonly #signal: AbortSignal;
-  /** Where the next byte goes. */
+  /** All bytes before it, from the segment's start on, are known to the host. */
   position: number;
   /** First byte that is not this segment's; Infinity while the size is unknown. May be lowered while it runs. */
   end: number;
@@ -108,21 +111,60 @@ export class Segment {
   }
 
   async #pump(body: BodyQueue): Promise<boolean> {
-    while (this.position < this.end) {
-      if (!(await body.ready())) {
-        if (this.end === Infinity) return true;
-        throw new UpstreamError('unavailable', 'the upstream ended the blob early');
+    const handing = new HandingOver(this.#host, this);
+    try {
+      while (handing.next < this.end) {
+        if (!(await body.ready())) {
+          if (this.end === Infinity) return true;
+          throw new UpstreamError('unavailable', 'the upstream ended the blob early');
+        }
+        await handing.turn();
+        // Only now: nobody holds a slab while waiting for an upstream.
+        const slab = await this.#host.slabs.acquire(this.#signal);
+        handing.give(slab, body.take(slab.bytes, Math.min(SLAB_BYTES, this.end - handing.next)));
       }
-      // Only now: nobody holds a slab while waiting for an upstream.
-      const slab = await this.#host.slabs.acquire(this.#signal);
-      try {
-        const length = body.take(slab.bytes, Math.min(SLAB_BYTES, this.end - this.position));
-        await this.#host.onBytes(slab, length, this);
-      } finally {
-        slab.release();
-      }
+      return false;
+    } finally {
+      await handing.done();
     }
-    return false;
+  }
+}
+
+/** Slabs of one segment that are on their way to the disk at the same time; they become known in order. */
+class HandingOver {
+  readonly #host: SegmentHost;
+  readonly #segment: Segment;
+  readonly #pending: Promise<void>[] = [];
+  #last: Promise<void> = Promise.resolve();
+  /** Where the next byte from the upstream goes. */
+  next: number;
+
+  constructor(host: SegmentHost, segment: Segment) {
+    this.#host = host;
+    this.#segment = segment;
+    this.next = segment.position;
+  }
+
+  /** Waits until another slab may be given. @throws what became of an earlier one. */
+  async turn(): Promise<void> {
+    while (this.#pending.length >= HANDING_OVER_SLABS) await this.#pending.shift();
+  }
+
+  /** Takes the slab over. */
+  give(slab: Slab, length: number): void {
+    const start = this.next;
+    this.next += length;
+    const before = this.#last;
+    const work = this.#host.onBytes(slab, length, start, this.#segment, before).finally(() => slab.release());
+    // Seen in `turn` or `done`.
+    work.catch(() => undefined);
+    this.#last = work;
+    this.#pending.push(work);
+  }
+
+  /** @throws what became of one that was given. */
+  async done(): Promise<void> {
+    await Promise.all(this.#pending);
   }
 }
 
