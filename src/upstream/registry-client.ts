@@ -231,6 +231,7 @@ export class RegistryClient {
     const { clock, observer, config } = this.#options;
     const atHome = url.origin === this.#base.origin;
     const startedAtMs = clock.monotonic();
+    observer.requestStarted({ kind, method });
     const finished = (code: number | 'error'): void =>
       observer.requestFinished({ kind, method, code, durationMs: clock.monotonic() - startedAtMs });
     const highWaterMarkBytes = kind === 'blob' ? BLOB_WATER_MARK_BYTES : SMALL_BODY_WATER_MARK_BYTES;

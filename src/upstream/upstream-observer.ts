@@ -26,6 +26,8 @@ export interface RateLimitReport {
  * is called synchronously and must not throw; nothing in the events is secret (hosts only, no path, no query).
  */
 export interface UpstreamObserver {
+  /** A request goes on the wire; `requestFinished` follows, whatever becomes of it. */
+  requestStarted(event: { kind: UpstreamRequestKind; method: 'GET' | 'HEAD' }): void;
   requestFinished(event: FinishedRequest): void;
   /** Body bytes as they come, of every kind of answer. */
   bytesReceived(count: number): void;
@@ -40,6 +42,7 @@ export interface UpstreamObserver {
 
 /** Looks away. */
 export const silentObserver: UpstreamObserver = {
+  requestStarted() {},
   requestFinished() {},
   bytesReceived() {},
   rateLimit() {},

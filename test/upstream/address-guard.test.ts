@@ -13,7 +13,7 @@ import {
   manifestText,
   never,
   once,
-  recordingObserver,
+  RecordingObserver,
   repository,
   upstreamAt,
 } from './upstream-under-test.ts';
@@ -120,11 +120,11 @@ async function redirectedTo(
   const canary = closeAfterTest(await FakeHost.start());
   const registry = closeAfterTest(await FakeRegistry.start({ redirect: () => location(canary) }));
   registry.addManifest(repository, manifestText(), OCI_MANIFEST, ['latest']);
-  const { observer, events } = recordingObserver();
+  const observer = new RecordingObserver();
   const { lookup, trustedHosts = [] } = options;
   const upstream = upstreamAt(registry.url, { trustedHosts }, { observer, lookup });
   const error = await failure(upstream.getManifest(repository, latest, once, never()));
-  return { canary, reason: error.reason, refused: events.filter(({ name }) => name === 'refused').length };
+  return { canary, reason: error.reason, refused: observer.named('refused').length };
 }
 
 describe('a host that an upstream leads to', () => {

@@ -16,7 +16,7 @@ import {
   manifestText,
   never,
   once,
-  recordingObserver,
+  RecordingObserver,
   repository,
   upstreamAt,
 } from './upstream-under-test.ts';
@@ -367,7 +367,7 @@ describe('a realm elsewhere', () => {
   it.each(['', '?service=x', '/../token'])('gets no credential and no request (%s)', async (tail) => {
     const canary = closeAfterTest(await FakeHost.start({ hostname: '127.0.0.2' }));
     const registry = await registryWith({ credentials: [credentials], realm: `${canary.url}/token${tail}` });
-    const { observer, events } = recordingObserver();
+    const observer = new RecordingObserver();
     const upstream = upstreamAt(registry.url, { auth: credentials }, { observer });
     const error = await failure(upstream.getManifest(repository, latest, accept, never()));
     expect(error.reason).toBe('refused');
@@ -375,7 +375,7 @@ describe('a realm elsewhere', () => {
     expect(error.message).toContain('trustedHosts');
     expect(error.message).not.toContain('token?');
     expect(canary.requests).toHaveLength(0);
-    expect(events).toContainEqual({ name: 'refused', facts: { what: 'realm', host: canary.host } });
+    expect(observer.events).toContainEqual({ name: 'refused', facts: { what: 'realm', host: canary.host } });
   });
 
   it('gets them when it is trusted', async () => {

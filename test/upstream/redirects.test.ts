@@ -12,7 +12,7 @@ import {
   manifestText,
   never,
   once,
-  recordingObserver,
+  RecordingObserver,
   repository,
   upstreamAt,
 } from './upstream-under-test.ts';
@@ -136,12 +136,12 @@ describe('redirects', () => {
     registry.configure({ redirect: hops(5) });
     await upstreamAt(registry.url).getManifest(repository, latest, once, never());
     registry.configure({ redirect: hops(6) });
-    const { observer, events } = recordingObserver();
+    const observer = new RecordingObserver();
     const error = await failure(
       upstreamAt(registry.url, {}, { observer }).getManifest(repository, latest, accept, never()),
     );
     expect(error.reason).toBe('refused');
-    expect(events.filter(({ name }) => name === 'refused')).toHaveLength(1);
+    expect(observer.named('refused')).toHaveLength(1);
   });
 
   it.each([

@@ -10,7 +10,7 @@ import {
 } from '../../src/oci/reference.ts';
 import { RegistryUpstream, type RegistryUpstreamOptions } from '../../src/upstream/registry-upstream.ts';
 import type { UpstreamError } from '../../src/upstream/upstream-error.ts';
-import { silentObserver, type UpstreamObserver } from '../../src/upstream/upstream-observer.ts';
+import type { UpstreamObserver } from '../../src/upstream/upstream-observer.ts';
 
 export const repository: RepositoryName = parseRepositoryName('team/app');
 export const latest: Reference = parseReference('latest');
@@ -37,21 +37,39 @@ export function manifestText(note = 'one'): string {
 
 export type Event = { readonly name: string; readonly facts: Record<string, unknown> };
 
-/** Writes down what it is told. */
-export function recordingObserver(): { observer: UpstreamObserver; events: Event[] } {
-  const events: Event[] = [];
-  const note = (name: string) => (facts: object) => {
-    events.push({ name, facts: { ...facts } });
-  };
-  const observer: UpstreamObserver = {
-    ...silentObserver,
-    requestFinished: note('requestFinished'),
-    rateLimit: note('rateLimit'),
-    retried: note('retried'),
-    refused: note('refused'),
-    availabilityChanged: (up) => void events.push({ name: 'availabilityChanged', facts: { up } }),
-  };
-  return { observer, events };
+/** Writes down what it is told; `waiting` = requests on the wire that have no answer yet. */
+export class RecordingObserver implements UpstreamObserver {
+  readonly events: Event[] = [];
+  waiting = 0;
+
+  requestStarted(): void {
+    this.waiting += 1;
+  }
+  requestFinished(facts: object): void {
+    this.waiting -= 1;
+    this.#note('requestFinished', facts);
+  }
+  bytesReceived(): void {}
+  rateLimit(facts: object): void {
+    this.#note('rateLimit', facts);
+  }
+  availabilityChanged(up: boolean): void {
+    this.#note('availabilityChanged', { up });
+  }
+  retried(facts: object): void {
+    this.#note('retried', facts);
+  }
+  refused(facts: object): void {
+    this.#note('refused', facts);
+  }
+
+  named(name: string): readonly Event[] {
+    return this.events.filter((event) => event.name === name);
+  }
+
+  #note(name: string, facts: object): void {
+    this.events.push({ name, facts: { ...facts } });
+  }
 }
 
 /** A client of the registry at `url`, closed after the test. */
