@@ -5,6 +5,8 @@ import type { ResponseHeaders } from './response-headers.ts';
 import type { ManifestDocument } from './upstream.ts';
 import { UpstreamError } from './upstream-error.ts';
 
+const MESSAGE_LENGTH_LIMIT = 200;
+
 /**
  * What an upstream's body and headers amount to: checked against the digest that was asked, and against
  * `Docker-Content-Digest`, which is believed nowhere. By tag the digest is computed, with the algorithm that the
@@ -24,10 +26,9 @@ export function manifestOf(bytes: Buffer, headers: ResponseHeaders, reference: R
     return { digest: asked ?? claimed ?? digestOf(bytes), bytes, facts };
   } catch (cause) {
     if (!(cause instanceof ManifestError)) throw cause;
-    throw new UpstreamError(
-      'protocol',
-      `the upstream's answer is not a manifest that can be taken: ${cause.message}`,
-    );
+    // The message may quote a header of the upstream.
+    const why = cause.message.slice(0, MESSAGE_LENGTH_LIMIT);
+    throw new UpstreamError('protocol', `the upstream's answer is not a manifest that can be taken: ${why}`);
   }
 }
 

@@ -79,6 +79,9 @@ export class Transport {
         origin: url.origin,
         path: url.pathname + url.search,
         method,
+        // undici would close the connection after each HEAD, for the sake of servers that send a body with it; that
+        // is a TLS handshake for every tag that is revalidated. Such a body breaks the connection it comes on.
+        reset: false,
         headers: { ...request.headers, 'user-agent': this.#userAgent, 'accept-encoding': 'identity' },
       },
       exchange,

@@ -3,7 +3,7 @@ import { describe, expect, it } from 'vitest';
 import { digestOf, parseDigest } from '../../src/oci/digest.ts';
 import { MANIFEST_SIZE_LIMIT } from '../../src/oci/manifest.ts';
 import { OCI_MANIFEST } from '../../src/oci/media-type.ts';
-import { parseRepositoryName } from '../../src/oci/reference.ts';
+import { parseReference, parseRepositoryName } from '../../src/oci/reference.ts';
 import { closeAfterTest } from '../support/close-after-test.ts';
 import { FakeRegistry } from '../support/fake-registry.ts';
 import { generatedBlob } from '../support/generated-blob.ts';
@@ -199,6 +199,17 @@ describe('a hostile upstream', () => {
     ).toBe('protocol');
   });
 
+  it('cannot answer the next request by sending a body with a HEAD', async () => {
+    const registry = closeAfterTest(await FakeRegistry.start());
+    const digest = registry.addManifest(repository, manifestText(), OCI_MANIFEST, ['latest']);
+    const trailing = `HTTP/1.1 200 OK\r\nDocker-Content-Digest: ${wrong}\r\nContent-Length: 0\r\n\r\n`;
+    registry.faults.add({ match: { nth: 1 }, action: { trailing } });
+    const upstream = upstreamAt(registry.url);
+    expect((await upstream.headManifest(repository, latest, accept, never())).digest).toBe(digest);
+    await expect.poll(() => registry.openConnections, { timeout: 5_000 }).toBe(0);
+    expect((await upstream.headManifest(repository, latest, accept, never())).digest).toBe(digest);
+  });
+
   it('cannot answer the next request by sending two responses to one', async () => {
     const registry = closeAfterTest(await FakeRegistry.start());
     const digest = registry.addManifest(repository, manifestText(), OCI_MANIFEST, ['latest']);
@@ -207,7 +218,8 @@ describe('a hostile upstream', () => {
     registry.faults.add({ match: { nth: 1 }, action: { trailing } });
     const upstream = upstreamAt(registry.url);
     expect((await upstream.getManifest(repository, latest, once, never())).digest).toBe(digest);
-    expect((await upstream.getManifest(repository, latest, accept, never())).digest).toBe(digest);
+    await expect.poll(() => registry.openConnections, { timeout: 5_000 }).toBe(0);
+    expect((await upstream.getManifest(repository, latest, once, never())).digest).toBe(digest);
   });
 });
 
@@ -493,6 +505,31 @@ describe('statuses', () => {
     ];
     expect(errors.map(({ reason }) => reason)).toEqual([anonymous, signedIn]);
     expect(errors[0]?.status).toBe(status);
+  });
+
+  it('keeps its connection over refusals, redirects and misses', async () => {
+    const registry = closeAfterTest(await FakeRegistry.start({ auth: { mode: 'bearer' } }));
+    registry.addManifest(repository, manifestText(), OCI_MANIFEST, ['latest']);
+    const upstream = upstreamAt(registry.url);
+    for (let count = 0; count < 5; count += 1) {
+      await upstream.getManifest(repository, latest, once, never());
+      await upstream.headManifest(repository, latest, once, never());
+      await failure(upstream.getManifest(repository, parseReference('absent'), once, never()));
+      await failure(upstream.getManifest(parseRepositoryName('no/such'), latest, once, never()));
+    }
+    // One more at most: a body may still be running out when the next request is made.
+    expect(registry.connections).toBeLessThanOrEqual(2);
+  });
+
+  it('leaves no connection open to transfers that were given up', async () => {
+    const registry = closeAfterTest(await FakeRegistry.start());
+    const digest = registry.addBlob(repository, { size: 64 * 1024 * 1024, seed: 9 });
+    const upstream = upstreamAt(registry.url);
+    for (let count = 0; count < 10; count += 1) {
+      const { body } = await upstream.getBlob(repository, digest, { start: 0 }, never());
+      body.destroy();
+    }
+    await expect.poll(() => registry.openConnections, { timeout: 5_000 }).toBe(0);
   });
 
   it('fails calls after close', async () => {
