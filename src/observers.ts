@@ -52,6 +52,7 @@ export function pullThroughObserver({ log, metrics }: Reporting): PullThroughObs
 /** Counts and logs what happens between us and one upstream. */
 export function upstreamObserver(upstream: string, { log, metrics }: Reporting): UpstreamObserver {
   return {
+    requestStarted() {},
     requestFinished({ kind, method, code, durationMs }) {
       const known = kind === 'token' || kind === 'ping' ? 'other' : kind;
       metrics.upstreamRequestFinished({

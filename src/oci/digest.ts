@@ -18,11 +18,11 @@ export function parseDigest(text: string): Digest {
   const digest = digestFrom(text);
   if (digest !== undefined) return digest;
   const algorithm = GRAMMAR.test(text) ? text.slice(0, text.indexOf(':')) : undefined;
-  const known = algorithm !== undefined && algorithm in HEX_LENGTH;
+  const known = algorithm !== undefined && Object.hasOwn(HEX_LENGTH, algorithm);
   throw new OciError(
     'DIGEST_INVALID',
     algorithm !== undefined && !known
-      ? `digest algorithm ${JSON.stringify(algorithm)} is not supported: sha256 and sha512 are`
+      ? `digest algorithm ${JSON.stringify(algorithm.slice(0, 32))} is not supported: sha256 and sha512 are`
       : 'a digest is sha256: and 64, or sha512: and 128, lower-case hexadecimal digits',
   );
 }

@@ -40,8 +40,9 @@ export function readManifest(bytes: Uint8Array, contentType: string | undefined)
     throw new ManifestError('the document names another media type than the Content-Type header');
   }
   const isIndex = isIndexMediaType(mediaType);
-  const foreign = isIndex ? ['config', 'layers', 'fsLayers'] : ['manifests', 'fsLayers'];
-  const clash = foreign.find((key) => document[key] !== undefined);
+  const foreign = new Set(isIndex ? ['config', 'layers', 'fslayers'] : ['manifests', 'fslayers']);
+  // Go's decoders take keys in any case, so another spelling would be another reading of the same bytes.
+  const clash = Object.keys(document).find((key) => foreign.has(key.toLowerCase()));
   if (clash !== undefined)
     throw new ManifestError(`a ${isIndex ? 'index' : 'manifest'} with ${clash} is ambiguous`);
   return { mediaType, isIndex, descriptors: listed(document, isIndex) };

@@ -29,13 +29,15 @@ export function bareMediaType(header: string | undefined): string | undefined {
  * but for `q=0`). No header, an empty one, or one that names no manifest kind at all means every kind.
  */
 export function acceptedManifestTypes(headers: readonly string[]): readonly string[] {
-  const ranges = headers.flatMap((header) => header.split(',')).map(parseMediaRange);
-  const wanted = new Set(
-    ranges.flatMap((range) => (range !== undefined && range.quality > 0 ? [range.type] : [])),
-  );
-  const accepted = MANIFEST_MEDIA_TYPES.filter(
-    (type) => wanted.has(type) || wanted.has('*/*') || wanted.has('application/*'),
-  );
+  const qualities = new Map<string, number>();
+  for (const text of headers.flatMap((header) => header.split(','))) {
+    const range = parseMediaRange(text);
+    if (range !== undefined) qualities.set(range.type, range.quality);
+  }
+  // The most specific range that fits decides.
+  const qualityOf = (type: string) =>
+    qualities.get(type) ?? qualities.get('application/*') ?? qualities.get('*/*') ?? 0;
+  const accepted = MANIFEST_MEDIA_TYPES.filter((type) => qualityOf(type) > 0);
   return accepted.length === 0 ? MANIFEST_MEDIA_TYPES : accepted;
 }
 

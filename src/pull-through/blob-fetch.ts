@@ -1,21 +1,17 @@
 import type { Clock } from '../clock.ts';
 import type { Chunk } from '../content/content.ts';
-import { ContentError } from '../content/content-error.ts';
-import type { Ingest } from '../content/ingest.ts';
-import { Intervals } from '../content/intervals.ts';
 import type { Slab, SlabPool } from '../content/slabs.ts';
 import type { Digest } from '../oci/digest.ts';
 import type { BlobTransfer } from '../upstream/upstream.ts';
 import type { BlobCache } from './blob-cache.ts';
 import { Condition, deferred } from './condition.ts';
 import { FetchReader, type ReadableFetch, type Wanted } from './fetch-reader.ts';
+import { FillBytes } from './fill-bytes.ts';
 import { shouldFinish } from './fill-policy.ts';
-import type { Reservation } from './store-budget.ts';
-import { MemoryWindow } from './memory-window.ts';
 import { PullThroughError } from './pull-through-error.ts';
 import type { PullThroughObserver } from './pull-through-observer.ts';
 import { type BlobSource, Segment, type SegmentHost } from './segment.ts';
-import { firstGap, isCovered, planSegments } from './segment-plan.ts';
+import { isCovered, planSegments } from './segment-plan.ts';
 import { abortable } from './single-flight.ts';
 
 /**
@@ -23,11 +19,6 @@ import { abortable } from './single-flight.ts';
  * right, or none; a body that fits is not even begun before.
  */
 export const HOLD_BACK_BYTES = 64 * 1024;
-
-/** Slabs kept for readers close behind the tip, so that they need not read the file; only while slabs are ample. */
-const RECENT_SLABS = 4;
-/** Slabs of bytes that could not be stored and that some reader has not had yet; then the upstream has to wait. */
-const WINDOW_SLABS = 8;
 
 export interface BlobFetchParts {
   readonly clock: Clock;
@@ -68,22 +59,15 @@ export class BlobFetch implements SegmentHost, ReadableFetch {
   readonly #segments = new Set<Segment>();
   readonly #work = new Set<Promise<void>>();
   #segmentFailure: { readonly error: unknown } | undefined;
-  /** Bytes that came in: in the ingest's file, or in the window. */
-  readonly #available = new Intervals();
-  readonly #window = new MemoryWindow();
-  readonly #recent = new MemoryWindow();
+  readonly #bytes: FillBytes;
   readonly #size = deferred<number>();
   readonly #changed = new Condition();
   #sizeBytes: number | undefined;
-  #opening: Promise<void> | undefined;
-  #ingest: Ingest | undefined;
-  #reservation: Reservation | undefined;
   #state: State = 'pending';
   #failure: unknown;
   #isOver = false;
   #isWholeWanted = false;
   #canJump = true;
-  #hasDropped = false;
   /** Readers that have been promised, before the size is known. */
   #expectedReaders = 0;
   #lingering: AbortController | undefined;
@@ -95,6 +79,18 @@ export class BlobFetch implements SegmentHost, ReadableFetch {
     this.clock = parts.clock;
     this.slabs = parts.slabs;
     this.sources = [task.source];
+    this.#bytes = new FillBytes({
+      digest: task.digest,
+      cache: parts.cache,
+      isPassing: task.isPassing,
+      changed: this.#changed,
+      isAmple: () => parts.slabs.ample,
+      slowestReader: () => this.#slowestReader(),
+      onStoreFailure: (cause) => {
+        this.#comeInOrder();
+        parts.observer.cacheFailure('content', cause);
+      },
+    });
     this.#size.promise.catch(() => undefined);
     if (task.sizeBytes !== undefined) this.#learnSize(task.sizeBytes);
     this.ended = this.#run();
@@ -110,13 +106,13 @@ export class BlobFetch implements SegmentHost, ReadableFetch {
 
   /** True when this fill cannot be cached. May become so while it runs. */
   get isBypassing(): boolean {
-    return this.#task.isPassing || (this.#ingest !== undefined && this.#ingest.storeFailure !== undefined);
+    return !this.#bytes.isStoring;
   }
 
   /** False when a new reader could no longer be given all of it. */
   get isJoinable(): boolean {
     const isEnding = this.#isOver || this.#controller.signal.aborted;
-    return !isEnding && !this.#hasDropped && !this.#task.isPassing;
+    return !isEnding && !this.#bytes.hasDropped && !this.#task.isPassing;
   }
 
   /**
@@ -152,11 +148,8 @@ export class BlobFetch implements SegmentHost, ReadableFetch {
     if (this.#state === 'failed') throw this.#failure;
     const isHeld = reader.wanted === 'whole' && this.#state !== 'verified';
     const readable = isHeld ? Math.max(0, reader.sizeBytes - HOLD_BACK_BYTES) : reader.sizeBytes;
-    const limit = Math.min(this.#available.endAt(position), readable) - position;
-    if (limit <= 0) return undefined;
-    const bytes = Math.min(limit, limitBytes);
-    const inMemory = this.#window.chunk(position, bytes) ?? this.#recent.chunk(position, bytes);
-    return inMemory ?? this.#ingest?.read(position, bytes);
+    const limit = Math.min(this.#bytes.available.endAt(position), readable) - position;
+    return limit <= 0 ? undefined : this.#bytes.read(position, Math.min(limit, limitBytes));
   }
 
   onWaiting(reader: FetchReader): void {
@@ -164,7 +157,7 @@ export class BlobFetch implements SegmentHost, ReadableFetch {
   }
 
   onMoved(): void {
-    if (this.#window.count > 0) this.#dropConsumed();
+    this.#bytes.dropConsumed();
   }
 
   onClosed(reader: FetchReader): void {
@@ -183,7 +176,7 @@ export class BlobFetch implements SegmentHost, ReadableFetch {
         `the upstream says ${sizeBytes} bytes where ${this.#sizeBytes} are due`,
       );
     }
-    await this.#openIngest(sizeBytes);
+    await this.#bytes.open(sizeBytes ?? this.#sizeBytes);
     if (sizeBytes !== undefined) this.#learnSize(sizeBytes);
     segment.end = Math.min(segment.end, this.#sizeBytes ?? Infinity);
     if (start < segment.position) this.#onRangeIgnored(segment);
@@ -197,21 +190,16 @@ export class BlobFetch implements SegmentHost, ReadableFetch {
     before: Promise<void>,
   ): Promise<void> {
     const end = start + length;
-    if (!this.#task.isPassing && this.#sizeBytes === undefined) await this.#growReservation(end);
-    const storing = this.#store(slab, length, start, segment);
+    if (this.#sizeBytes === undefined) await this.#bytes.growTo(end);
+    const storing = this.#bytes.store(slab, length, start);
     await Promise.all([before, storing]);
     const isStored = await storing;
+    if (isStored === undefined) segment.end = segment.position;
     if (isStored === undefined || start !== segment.position) return;
     segment.position = end;
-    this.#available.add(start, end);
-    if (!isStored) {
-      this.#window.add(slab, start, end);
-    } else if (this.slabs.ample) {
-      this.#recent.add(slab, start, end);
-      this.#recent.keepNewest(RECENT_SLABS);
-    }
+    this.#bytes.add(slab, { start, end }, isStored);
     this.#wakeReaders();
-    if (!isStored) await this.#roomInWindow();
+    if (!isStored) await this.#bytes.room(this.#sizeBytes !== undefined, this.#controller.signal);
   }
 
   onBreak(cause: unknown): void {
@@ -220,72 +208,23 @@ export class BlobFetch implements SegmentHost, ReadableFetch {
 
   /** A resumed segment throws away what it gets twice. A jump gives way to the front: it would get all before it, too. */
   #onRangeIgnored(segment: Segment): void {
-    this.#canJump = false;
-    if (this.#task.isPassing || segment.position === this.#front) return;
-    this.#isWholeWanted = true;
+    if (this.#task.isPassing || segment.position === this.#bytes.front) {
+      this.#canJump = false;
+      return;
+    }
+    this.#comeInOrder();
     segment.end = segment.position;
   }
 
-  get #front(): number {
-    return firstGap(this.#available.list);
+  /** No more jumps: they are not possible upstream, or could not be kept here. The front reaches everything in time. */
+  #comeInOrder(): void {
+    this.#canJump = false;
+    this.#isWholeWanted = true;
   }
 
-  async #openIngest(sizeBytes: number | undefined): Promise<void> {
-    if (this.#task.isPassing) return;
-    this.#opening ??= this.#beginIngest(sizeBytes ?? this.#sizeBytes);
-    await this.#opening;
-  }
-
-  async #beginIngest(sizeBytes: number | undefined): Promise<void> {
-    const { cache } = this.#parts;
-    this.#reservation = await cache.reserve(sizeBytes ?? 0);
-    this.#ingest = await cache.ingest(this.digest, sizeBytes, this.#reservation !== undefined);
-  }
-
-  async #growReservation(bytes: number): Promise<void> {
-    if (this.#reservation === undefined || (await this.#reservation.growTo(bytes))) return;
-    this.#ingest?.stopStoring(new ContentError('no-space', 'there is no room for a blob of this size'));
-  }
-
-  /** @returns whether the bytes are stored; `undefined` when they can be kept nowhere, and will be fetched again. */
-  async #store(slab: Slab, length: number, start: number, segment: Segment): Promise<boolean | undefined> {
-    if (this.#task.isPassing || this.#ingest === undefined) return false;
-    const wasStoring = this.#ingest.storeFailure === undefined;
-    try {
-      return await this.#ingest.write(slab, length, start);
-    } catch (error) {
-      if (this.#ingest.storeFailure === undefined || segment.position === this.#front) throw error;
-      segment.end = segment.position;
-      return undefined;
-    } finally {
-      const failure = this.#ingest.storeFailure;
-      if (wasStoring && failure !== undefined) {
-        // From here on bytes must come in order: what runs ahead of the front ends.
-        this.#canJump = false;
-        this.#isWholeWanted = true;
-        this.#parts.observer.cacheFailure('content', failure);
-      }
-    }
-  }
-
-  /** Forgets bytes that every reader has had, and that no new one can be given. */
-  #dropConsumed(): void {
-    if (this.#expectedReaders > 0) return;
-    const slowest = Math.min(...[...this.#readers].map(({ position }) => position));
-    if (this.#window.drop(({ end }) => end <= slowest) === 0) return;
-    this.#hasDropped = true;
-    this.#notify();
-  }
-
-  async #roomInWindow(): Promise<void> {
-    this.#dropConsumed();
-    while (this.#window.count >= WINDOW_SLABS) {
-      if (this.#sizeBytes === undefined) {
-        throw new ContentError('no-space', 'a blob of unknown size cannot be sent without storing it');
-      }
-      await this.#changed.wait(this.#controller.signal);
-      this.#dropConsumed();
-    }
+  #slowestReader(): number {
+    if (this.#expectedReaders > 0) return -Infinity;
+    return Math.min(...[...this.#readers].map(({ position }) => position));
   }
 
   // --- the fill ----------------------------------------------------------------------------------------------------
@@ -309,7 +248,7 @@ export class BlobFetch implements SegmentHost, ReadableFetch {
     const { signal } = this.#controller;
     for (;;) {
       signal.throwIfAborted();
-      if (this.#sizeBytes !== undefined && this.#available.endAt(0) >= this.#sizeBytes) return;
+      if (this.#sizeBytes !== undefined && this.#bytes.available.endAt(0) >= this.#sizeBytes) return;
       if (this.#segmentFailure !== undefined) throw this.#segmentFailure.error;
       this.#plan();
       await this.#changed.wait(signal);
@@ -321,9 +260,11 @@ export class BlobFetch implements SegmentHost, ReadableFetch {
     const demands = [...this.#readers].filter(({ isWaiting }) => isWaiting).map(({ demand }) => demand);
     const { starts, cuts } = planSegments({
       sizeBytes: this.#sizeBytes ?? Infinity,
-      present: this.#available.list,
+      present: this.#bytes.available.list,
       running,
-      demands: demands.filter(({ start, end }) => start < end && this.#available.endAt(start) === start),
+      demands: demands.filter(
+        ({ start, end }) => start < end && this.#bytes.available.endAt(start) === start,
+      ),
       isWholeWanted: this.#isWholeWanted,
       canJump: this.#task.isPassing || (this.#canJump && this.#sizeBytes !== undefined),
     });
@@ -345,10 +286,9 @@ export class BlobFetch implements SegmentHost, ReadableFetch {
       await segment.run();
       if (segment.end === Infinity) this.#learnSize(segment.position);
     } catch (error) {
-      const isDispensable = segment.position !== this.#front && !this.#task.isPassing;
+      const isDispensable = segment.position !== this.#bytes.front && !this.#task.isPassing;
       if (isDispensable && !(error instanceof PullThroughError)) {
-        this.#canJump = false;
-        this.#isWholeWanted = true;
+        this.#comeInOrder();
       } else {
         this.#segmentFailure ??= { error };
       }
@@ -360,17 +300,13 @@ export class BlobFetch implements SegmentHost, ReadableFetch {
 
   async #verify(): Promise<void> {
     const sizeBytes = this.#sizeBytes ?? 0;
-    await this.#openIngest(sizeBytes);
-    const actual = await this.#ingest?.verify(sizeBytes);
+    const actual = await this.#bytes.verify(sizeBytes);
     if (actual !== this.digest) {
       throw new PullThroughError('corrupt', `the upstream sent bytes with another digest, ${String(actual)}`);
     }
     this.#state = 'verified';
     this.#wakeReaders();
-    if (this.#ingest !== undefined && this.#ingest.storeFailure === undefined) {
-      const row = { digest: this.digest, sizeBytes };
-      await this.#parts.cache.commit(this.#ingest, row, this.#reservation);
-    }
+    await this.#bytes.commit(sizeBytes);
   }
 
   #fail(error: unknown): void {
@@ -392,16 +328,14 @@ export class BlobFetch implements SegmentHost, ReadableFetch {
     this.#isOver = true;
     await Promise.all(this.#work);
     this.#lingering?.abort();
-    this.#reservation?.release();
+    this.#bytes.settle();
     this.#wakeReaders();
-    this.#recent.keepNewest(0);
     void this.#closeWhenUnread();
   }
 
   async #closeWhenUnread(): Promise<void> {
     while (this.#readers.size + this.#expectedReaders > 0) await this.#changed.wait();
-    this.#window.keepNewest(0);
-    await this.#ingest?.close();
+    await this.#bytes.close();
   }
 
   #learnSize(sizeBytes: number): void {
@@ -439,7 +373,7 @@ export class BlobFetch implements SegmentHost, ReadableFetch {
     }
     const facts = {
       sizeBytes: this.#sizeBytes,
-      presentBytes: this.#available.total,
+      presentBytes: this.#bytes.available.total,
       finishFillBytes: this.#parts.finishFillBytes,
     };
     if (shouldFinish(facts)) {
