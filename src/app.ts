@@ -35,6 +35,8 @@ export interface AppOptions {
   readonly log: Log;
   readonly metrics: Metrics;
   readonly clock: Clock;
+  /** entrepot's, told to upstreams. */
+  readonly version: string;
 }
 
 type Closer = () => Promise<void> | void;
@@ -175,14 +177,15 @@ async function openApp(config: Config, options: AppOptions, closers: Closer[]): 
 function openUpstream(
   config: Config,
   upstream: UpstreamConfig,
-  { clock, log, metrics }: AppOptions,
+  { clock, log, metrics, version }: AppOptions,
   closers: Closer[],
 ): { client: Upstream; policy: { ttlMs: number; maxStaleMs: number; isOffline: boolean } } {
   const observer = upstreamObserver(upstream.name, { log, metrics });
   const client = config.offline
     ? offlineUpstream(upstream.name)
-    : new RegistryUpstream({ config: upstream, clock, observer });
+    : new RegistryUpstream({ config: upstream, clock, observer, version });
   closers.push(() => client.close());
+  metrics.upstreamUp(upstream.name, true);
   const policy = { ttlMs: upstream.tagTtlMs, maxStaleMs: upstream.maxStaleMs, isOffline: config.offline };
   return { client, policy };
 }

@@ -72,7 +72,8 @@ interface Running {
 }
 
 async function run(config: Config, { io, log, metrics, stops }: Running): Promise<number> {
-  const opened = await Promise.race([App.open(config, { log, metrics, clock: systemClock }), stops.second]);
+  const opening = App.open(config, { log, metrics, clock: systemClock, version: io.version });
+  const opened = await Promise.race([opening, stops.second]);
   if (typeof opened === 'string') return KILLED[opened];
   announce(config, opened, { io, log });
 

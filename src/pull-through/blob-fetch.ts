@@ -1,10 +1,12 @@
+import { abortable } from '../abortable.ts';
 import type { Clock } from '../clock.ts';
 import type { Chunk } from '../content/content.ts';
 import type { Slab, SlabPool } from '../content/slabs.ts';
+import { deferred } from '../deferred.ts';
 import type { Digest } from '../oci/digest.ts';
 import type { BlobTransfer } from '../upstream/upstream.ts';
 import type { BlobCache } from './blob-cache.ts';
-import { Condition, deferred } from './condition.ts';
+import { Condition } from './condition.ts';
 import { FetchReader, type ReadableFetch, type Wanted } from './fetch-reader.ts';
 import { FillBytes } from './fill-bytes.ts';
 import { shouldFinish } from './fill-policy.ts';
@@ -12,7 +14,6 @@ import { PullThroughError } from './pull-through-error.ts';
 import type { PullThroughObserver } from './pull-through-observer.ts';
 import { type BlobSource, Segment, type SegmentHost } from './segment.ts';
 import { isCovered, planSegments } from './segment-plan.ts';
-import { abortable } from './single-flight.ts';
 
 /**
  * What a reader of the whole blob is not given before the digest is verified. Clients see the end of a body that is

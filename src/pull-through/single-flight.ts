@@ -1,3 +1,5 @@
+import { abortable } from '../abortable.ts';
+
 interface Flight<T> {
   readonly controller: AbortController;
   readonly promise: Promise<T>;
@@ -43,14 +45,4 @@ export class SingleFlight {
     this.#flights.set(key, flight);
     return flight;
   }
-}
-
-/** Settles as `promise` does, or rejects with the signal's reason when it aborts first. */
-export async function abortable<T>(promise: Promise<T>, signal: AbortSignal): Promise<T> {
-  signal.throwIfAborted();
-  return new Promise<T>((resolve, reject) => {
-    const onAbort = () => reject(signal.reason as Error);
-    signal.addEventListener('abort', onAbort, { once: true });
-    promise.then(resolve, reject).finally(() => signal.removeEventListener('abort', onAbort));
-  });
 }

@@ -2,7 +2,7 @@ import { Readable } from 'node:stream';
 import type { Dispatcher } from 'undici';
 import type { Clock } from '../clock.ts';
 import { connectionError } from './connection-error.ts';
-import { deferred } from './deferred.ts';
+import { deferred } from '../deferred.ts';
 import { ResponseHeaders } from './response-headers.ts';
 import { UpstreamError } from './upstream-error.ts';
 import { type Pace, Watchdog } from './watchdog.ts';

@@ -1,8 +1,8 @@
 import pLimit, { type LimitFunction } from 'p-limit';
 import type { Clock } from '../clock.ts';
-import { abortable } from './abortable.ts';
+import { abortable } from '../abortable.ts';
 import { Deadline } from './deadline.ts';
-import { deferred } from './deferred.ts';
+import { deferred } from '../deferred.ts';
 import { UpstreamError } from './upstream-error.ts';
 
 const BLOB_SLOTS = 64;

@@ -1,7 +1,7 @@
 import type { Clock } from '../clock.ts';
-import { abortable } from './abortable.ts';
+import { abortable } from '../abortable.ts';
 import { Deadline } from './deadline.ts';
-import { deferred } from './deferred.ts';
+import { deferred } from '../deferred.ts';
 import { UpstreamError } from './upstream-error.ts';
 
 /** What an upstream limits apart: Docker Hub counts manifest GETs, not HEADs. */

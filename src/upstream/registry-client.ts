@@ -22,8 +22,8 @@ const TOKEN_REPLY_LIMIT_BYTES = 64 * 1024;
 /** From the first try to the last byte, for everything but blobs. */
 const TOTAL_LIMIT_MS = 30_000;
 const SMALL_BODY_WATER_MARK_BYTES = 64 * 1024;
-/** What is served in pieces of 1 MiB is best taken so. */
-const BLOB_WATER_MARK_BYTES = 1024 * 1024;
+/** Who takes a blob keeps what has come in itself: what waits here is lost when the transfer breaks. */
+const BLOB_WATER_MARK_BYTES = 64 * 1024;
 
 export interface RegistryClientOptions {
   readonly config: UpstreamConfig;

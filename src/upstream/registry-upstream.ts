@@ -90,10 +90,18 @@ export class RegistryUpstream implements Upstream {
     signal: AbortSignal,
   ): Promise<ManifestDocument> {
     const request = manifestRequest(repository, reference, options);
-    const response = await this.#client.send({ ...request, method: 'GET' }, signal);
-    await expectWhole(response);
-    const bytes = await readBounded(response.body, MANIFEST_SIZE_LIMIT);
-    return manifestOf(bytes, response.headers, reference);
+    for (let isLast = false; ; isLast = true) {
+      const response = await this.#client.send({ ...request, method: 'GET' }, signal);
+      await expectWhole(response);
+      try {
+        const bytes = await readBounded(response.body, MANIFEST_SIZE_LIMIT);
+        return manifestOf(bytes, response.headers, reference);
+      } catch (error) {
+        // Cut in the middle: a manifest is too small to resume, and a pull too dear to lose; once more, and no more.
+        const isCut = error instanceof UpstreamError && error.reason === 'unavailable';
+        if (!isCut || isLast) throw error;
+      }
+    }
   }
 
   async headBlob(repository: RepositoryName, digest: Digest, signal: AbortSignal): Promise<number> {

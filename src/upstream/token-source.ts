@@ -1,7 +1,7 @@
 import { LRUCache } from 'lru-cache';
 import type { Clock } from '../clock.ts';
 import type { BasicAuth } from '../config.ts';
-import { abortable } from './abortable.ts';
+import { abortable } from '../abortable.ts';
 import { Deadline } from './deadline.ts';
 import type { HostTrust } from './host-trust.ts';
 import { judgeRealm } from './realm-policy.ts';

@@ -52,7 +52,7 @@ export async function startApp(options: RunningAppOptions): Promise<RunningApp> 
     nodeVersion: process.version,
     upstreams: config.upstreams.map(({ name }) => name),
   });
-  const app = await App.open(config, { log, metrics, clock: options.clock ?? systemClock });
+  const app = await App.open(config, { log, metrics, clock: options.clock ?? systemClock, version: '0.0.0' });
   let closing: Promise<void> | undefined;
   const close = () => (closing ??= app.close({ graceMs: 0 }));
   onTestFinished(close);

@@ -173,13 +173,22 @@ describe('a hostile upstream', () => {
     ).toBe('protocol');
   });
 
-  it('that cuts a manifest is not asked again, and nothing is given', async () => {
+  it('that cuts a manifest twice is not asked a third time, and nothing is given', async () => {
     const registry = closeAfterTest(await FakeRegistry.start());
     registry.addManifest(repository, manifestText(), OCI_MANIFEST, ['latest']);
     registry.faults.add({ action: { cutAfter: 20 } });
     const error = await failure(upstreamAt(registry.url).getManifest(repository, latest, accept, never()));
     expect(error.reason).toBe('unavailable');
-    expect(registry.requests).toHaveLength(1);
+    expect(registry.requests).toHaveLength(2);
+  });
+
+  it('that cuts a manifest once is asked once more', async () => {
+    const registry = closeAfterTest(await FakeRegistry.start());
+    const digest = registry.addManifest(repository, manifestText(), OCI_MANIFEST, ['latest']);
+    registry.faults.add({ match: { nth: 1 }, action: { cutAfter: 20 } });
+    const document = await upstreamAt(registry.url).getManifest(repository, latest, accept, never());
+    expect(document.digest).toBe(digest);
+    expect(registry.requests).toHaveLength(2);
   });
 
   it('that answers with something else than HTTP is refused', async () => {

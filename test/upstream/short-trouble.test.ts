@@ -172,13 +172,13 @@ describe('short trouble', () => {
     expect(registry.requests.length).toBeLessThanOrEqual(100 + 10 + 10 + Math.ceil(tookMs / 1000));
   });
 
-  it('never makes a second request after the headers of a 200', async () => {
+  it('asks for a manifest that was cut in the middle once more, and no more', async () => {
     const scene = await start();
     const { registry, upstream } = scene;
     registry.faults.add({ action: { cutAfter: 5 } });
     const asked = failure(upstream.getManifest(repository, latest, accept, never()));
     await playOut(scene, asked);
-    expect(registry.requests).toHaveLength(1);
+    expect(registry.requests).toHaveLength(2);
   });
 });
 
@@ -340,7 +340,7 @@ describe('an upstream that hangs', () => {
     await new Promise((resolve) => {
       body.once('readable', resolve);
     });
-    while (body.readableLength < 1024 * 1024) await delay(5);
+    while (body.readableLength < body.readableHighWaterMark) await delay(5);
     await clock.advance(600_000);
     let size = 0;
     for await (const chunk of body) size += (chunk as Buffer).length;
