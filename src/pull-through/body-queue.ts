@@ -3,43 +3,47 @@ import type { Readable } from 'node:stream';
 /** What a body may hold while the disk is busy: then its socket is no longer read. */
 const QUEUE_LIMIT_BYTES = 1024 * 1024;
 
-/** Reads an upstream body in runs as large as what has arrived, without joining its chunks first. Takes the body over. */
+/** Keeps what has arrived of an upstream body, to be taken in large runs without joining its chunks first. Takes the body over. */
 export class BodyQueue {
   readonly #body: Readable;
+  readonly #onChange: () => void;
   readonly #chunks: Buffer[] = [];
   #bytes = 0;
   #offset = 0;
   #isEnded = false;
   #error: Error | undefined;
-  #wake: (() => void) | undefined;
 
-  constructor(body: Readable) {
+  /** @param onChange called when bytes have arrived, and when the body is over */
+  constructor(body: Readable, onChange: () => void) {
     this.#body = body;
+    this.#onChange = onChange;
     body.on('data', (chunk: Buffer) => {
       this.#chunks.push(chunk);
       this.#bytes += chunk.length;
       if (this.#bytes >= QUEUE_LIMIT_BYTES) body.pause();
-      this.#wake?.();
+      onChange();
     });
     body.on('end', () => {
       this.#isEnded = true;
-      this.#wake?.();
+      onChange();
     });
     body.on('error', (error) => this.#fail(error));
     body.on('close', () => this.#fail(new Error('the body was closed before its end')));
   }
 
-  /** True when bytes can be taken, false at the end of the body. @throws what broke the body, after what came before. */
-  async ready(): Promise<boolean> {
-    while (this.#bytes === 0) {
-      if (this.#isEnded) return false;
-      if (this.#error !== undefined) throw this.#error;
-      await new Promise<void>((resolve) => {
-        this.#wake = resolve;
-      });
-      this.#wake = undefined;
-    }
-    return true;
+  /** Bytes that can be taken. */
+  get bytes(): number {
+    return this.#bytes;
+  }
+
+  /** True when no more will arrive. */
+  get isOver(): boolean {
+    return this.#isEnded || this.#error !== undefined;
+  }
+
+  /** What broke the body; `undefined` while it goes on, and when it came to its end. */
+  get error(): Error | undefined {
+    return this.#error;
   }
 
   /** Moves up to `limitBytes` of what has arrived to the start of `into`. @returns how many. */
@@ -57,7 +61,7 @@ export class BodyQueue {
       this.#offset = 0;
     }
     this.#bytes -= taken;
-    if (this.#body.isPaused() && this.#bytes < QUEUE_LIMIT_BYTES / 2) this.#body.resume();
+    if (this.#body.isPaused() && this.#bytes < QUEUE_LIMIT_BYTES) this.#body.resume();
     return taken;
   }
 
@@ -73,8 +77,8 @@ export class BodyQueue {
   }
 
   #fail(error: Error): void {
-    if (this.#isEnded) return;
-    this.#error ??= error;
-    this.#wake?.();
+    if (this.isOver) return;
+    this.#error = error;
+    this.#onChange();
   }
 }

@@ -6,6 +6,7 @@ import type { RepositoryName } from '../oci/reference.ts';
 import type { BlobTransfer, Upstream } from '../upstream/upstream.ts';
 import { UpstreamError } from '../upstream/upstream-error.ts';
 import { BodyQueue } from './body-queue.ts';
+import { Condition } from './condition.ts';
 import { BREAK_LIMIT, waitAfterBreak } from './fill-policy.ts';
 import { PullThroughError } from './pull-through-error.ts';
 
@@ -90,38 +91,51 @@ export class Segment {
       etag: this.#etag?.source === source ? this.#etag.value : undefined,
     };
     const transfer = await upstream.getBlob(repository, this.#host.digest, range, this.#signal);
-    const body = new BodyQueue(transfer.body);
+    const changed = new Condition();
+    const body = new BodyQueue(transfer.body, () => changed.notify());
     try {
       await this.#host.onTransfer(transfer, this);
       this.#etag = { value: transfer.etag, source };
       if (this.position >= this.end) return false;
-      await this.#skipTo(body, transfer.start);
-      return await this.#pump(body);
+      await this.#skipTo(body, transfer.start, changed);
+      return await this.#pump(body, changed);
     } finally {
       body.destroy();
     }
   }
 
   /** An upstream that ignored the range sends what is here already once more. */
-  async #skipTo(body: BodyQueue, start: number): Promise<void> {
+  async #skipTo(body: BodyQueue, start: number, changed: Condition): Promise<void> {
     for (let at = start; at < this.position;) {
-      if (!(await body.ready())) throw new UpstreamError('unavailable', 'the upstream ended the blob early');
+      if (body.bytes === 0 && body.isOver) throw brokenOff(body);
+      if (body.bytes === 0) await changed.wait();
       at += body.skip(this.position - at);
     }
   }
 
-  async #pump(body: BodyQueue): Promise<boolean> {
-    const handing = new HandingOver(this.#host, this);
+  /**
+   * Hands over what arrives: at once while the disk has nothing to do, so that readers have it soon; else in whole
+   * slabs, so that little is written at high cost.
+   * @returns true when the body ended where a blob of unknown size ends
+   */
+  async #pump(body: BodyQueue, changed: Condition): Promise<boolean> {
+    const handing = new HandingOver(this.#host, this, changed);
     try {
       while (handing.next < this.end) {
-        if (!(await body.ready())) {
-          if (this.end === Infinity) return true;
-          throw new UpstreamError('unavailable', 'the upstream ended the blob early');
+        handing.throwIfFailed();
+        const due = Math.min(SLAB_BYTES, this.end - handing.next);
+        const isWorthwhile = body.bytes >= due || (body.bytes > 0 && (handing.count === 0 || body.isOver));
+        if (!isWorthwhile && body.isOver) {
+          if (body.error === undefined && this.end === Infinity) return true;
+          throw brokenOff(body);
         }
-        await handing.turn();
-        // Only now: nobody holds a slab while waiting for an upstream.
-        const slab = await this.#host.slabs.acquire(this.#signal);
-        handing.give(slab, body.take(slab.bytes, Math.min(SLAB_BYTES, this.end - handing.next)));
+        if (isWorthwhile && handing.count < HANDING_OVER_SLABS) {
+          // Only now: nobody holds a slab while waiting for an upstream.
+          const slab = await this.#host.slabs.acquire(this.#signal);
+          handing.give(slab, body.take(slab.bytes, Math.min(SLAB_BYTES, this.end - handing.next)));
+        } else {
+          await changed.wait();
+        }
       }
       return false;
     } finally {
@@ -130,41 +144,58 @@ export class Segment {
   }
 }
 
+function brokenOff(body: BodyQueue): Error {
+  return body.error ?? new UpstreamError('unavailable', 'the upstream ended the blob early');
+}
+
 /** Slabs of one segment that are on their way to the disk at the same time; they become known in order. */
 class HandingOver {
   readonly #host: SegmentHost;
   readonly #segment: Segment;
-  readonly #pending: Promise<void>[] = [];
+  readonly #changed: Condition;
   #last: Promise<void> = Promise.resolve();
+  #failure: { readonly error: unknown } | undefined;
+  /** How many are on their way. */
+  count = 0;
   /** Where the next byte from the upstream goes. */
   next: number;
 
-  constructor(host: SegmentHost, segment: Segment) {
+  constructor(host: SegmentHost, segment: Segment, changed: Condition) {
     this.#host = host;
     this.#segment = segment;
+    this.#changed = changed;
     this.next = segment.position;
   }
 
-  /** Waits until another slab may be given. @throws what became of an earlier one. */
-  async turn(): Promise<void> {
-    while (this.#pending.length >= HANDING_OVER_SLABS) await this.#pending.shift();
+  throwIfFailed(): void {
+    if (this.#failure !== undefined) throw this.#failure.error;
   }
 
   /** Takes the slab over. */
   give(slab: Slab, length: number): void {
     const start = this.next;
     this.next += length;
-    const before = this.#last;
-    const work = this.#host.onBytes(slab, length, start, this.#segment, before).finally(() => slab.release());
-    // Seen in `turn` or `done`.
-    work.catch(() => undefined);
-    this.#last = work;
-    this.#pending.push(work);
+    this.count += 1;
+    this.#last = this.#hand(slab, length, start, this.#last);
   }
 
-  /** @throws what became of one that was given. */
+  /** When all that was given is known. @throws what became of one of them. */
   async done(): Promise<void> {
-    await Promise.all(this.#pending);
+    await this.#last;
+    this.throwIfFailed();
+  }
+
+  async #hand(slab: Slab, length: number, start: number, before: Promise<void>): Promise<void> {
+    try {
+      await this.#host.onBytes(slab, length, start, this.#segment, before);
+    } catch (error) {
+      this.#failure ??= { error };
+      await before;
+    } finally {
+      slab.release();
+      this.count -= 1;
+      this.#changed.notify();
+    }
   }
 }
 
