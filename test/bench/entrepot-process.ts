@@ -1,0 +1,43 @@
+import { writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { freePorts, ServerProcess } from './server-process.ts';
+
+export interface EntrepotOptions {
+  /** An existing, empty directory of its own: data, configuration and log. */
+  readonly dir: string;
+  readonly upstreamUrl: string;
+  /** As the configuration says it. Default: as the program has it. */
+  readonly tagTtl?: string;
+}
+
+export interface EntrepotProcess {
+  readonly process: ServerProcess;
+  /** Without a slash at the end. */
+  readonly url: string;
+  readonly adminUrl: string;
+  /** The directory it was given. */
+  readonly dir: string;
+}
+
+/** The built program with its defaults and its usual log, in front of one upstream, on free ports. */
+export async function startEntrepot({ dir, upstreamUrl, tagTtl }: EntrepotOptions): Promise<EntrepotProcess> {
+  const [port = 0, adminPort = 0] = await freePorts(2);
+  const config = {
+    listen: `127.0.0.1:${port}`,
+    admin: { listen: `127.0.0.1:${adminPort}` },
+    dataDir: join(dir, 'data'),
+    ...(tagTtl !== undefined && { cache: { tagTtl } }),
+    upstreams: { 'registry.example': { url: upstreamUrl, default: true } },
+  };
+  const file = join(dir, 'config.yaml');
+  // JSON is YAML.
+  await writeFile(file, JSON.stringify(config, undefined, 2));
+  const url = `http://127.0.0.1:${port}`;
+  const server = await ServerProcess.start({
+    file: process.execPath,
+    args: ['dist/entry.cjs', 'serve', '--config', file],
+    logFile: join(dir, 'log'),
+    readyUrl: `${url}/v2/`,
+  });
+  return { process: server, url, dir, adminUrl: `http://127.0.0.1:${adminPort}` };
+}
