@@ -27,7 +27,7 @@ export class HashWorkers {
   readonly #threads: HashThread[];
   #lastJob = 0;
 
-  /** Threads start when first used. */
+  /** Threads start now, so that the first blob does not wait for them. */
   constructor(count: number = availableParallelism()) {
     this.#threads = Array.from({ length: count }, () => new HashThread());
   }
@@ -69,7 +69,8 @@ class InlineHashJob implements HashJob {
 
 /** One worker thread. Answers come in the order of the requests, so a queue per job is all the bookkeeping. */
 class HashThread {
-  #worker: Worker | undefined;
+  /** Absent after it died: the next job gets another. */
+  #worker: Worker | undefined = this.#spawn();
   readonly #knownSlabs = new Set<Slab>();
   readonly #waiting = new Map<number, Deferred[]>();
 

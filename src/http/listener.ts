@@ -9,6 +9,7 @@ const KEEP_ALIVE_MS = 130_000;
 const HEADERS_TIMEOUT_MS = 10_000;
 const REQUEST_TIMEOUT_MS = 30_000;
 const CONNECTION_LIMIT = 10_000;
+const IDLE_SWEEP_MS = 50;
 
 /** One listening HTTP/1.1 server. */
 export class Listener {
@@ -59,14 +60,18 @@ export class Listener {
 
   /** Takes no more connections, closes idle ones, and waits up to `graceMs` for the others; then ends them. */
   async close(graceMs: number): Promise<void> {
-    const timer = setTimeout(() => this.#server.closeAllConnections(), graceMs);
+    const server = this.#server;
+    const giveUp = setTimeout(() => server.closeAllConnections(), graceMs);
+    // A connection that falls idle later is nobody's business but ours.
+    const sweep = setInterval(() => server.closeIdleConnections(), IDLE_SWEEP_MS);
     try {
       await new Promise<void>((resolve) => {
-        this.#server.close(() => resolve());
-        this.#server.closeIdleConnections();
+        server.close(() => resolve());
+        server.closeIdleConnections();
       });
     } finally {
-      clearTimeout(timer);
+      clearTimeout(giveUp);
+      clearInterval(sweep);
     }
   }
 

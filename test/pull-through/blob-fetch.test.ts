@@ -56,9 +56,14 @@ describe('a blob', () => {
   it('is fetched once however many ask at the same moment', async () => {
     const { registry, add, urlOf } = await start();
     const digest = add(8 * MIB);
-    const results = await Promise.all(
-      Array.from({ length: 32 }, () => get(urlOf(digest), { digestOnly: true })),
+    // All 32 have their first bytes before the upstream sends its last.
+    const gate = new Gate();
+    registry.faults.add({ match: { path: BLOBS }, action: { stallAfter: { bytes: MIB, gate } } });
+    const open = await Promise.all(
+      Array.from({ length: 32 }, () => openGet(urlOf(digest), { digestOnly: true })),
     );
+    gate.open();
+    const results = await Promise.all(open.map((response) => response.finished()));
     for (const result of results) expect(result).toMatchObject({ status: 200, complete: true, digest });
     expect(registry.blobBodyBytes(digest)).toBe(8 * MIB);
     const outcomes = results.map(({ headers }) => headers['x-cache']).toSorted();
