@@ -4,7 +4,7 @@ import { ContentError } from '../content/content-error.ts';
 import type { ContentStore } from '../content/content-store.ts';
 import type { Ingest } from '../content/ingest.ts';
 import type { BlobRow, MetadataStore } from '../metadata/metadata-store.ts';
-import type { Digest } from '../oci/digest.ts';
+import { type Digest, digestAlgorithm, digestOf } from '../oci/digest.ts';
 import { evictLeastRecentlyUsed } from './eviction.ts';
 import { KeyedLock } from './keyed-lock.ts';
 import type { PullThroughObserver } from './pull-through-observer.ts';
@@ -64,10 +64,19 @@ export class BlobCache {
     return content && this.#watched(content, digest);
   }
 
-  /** All of small stored content; otherwise like `open`. */
+  /** All of small stored content, its digest checked; otherwise like `open`. */
   async readWhole(digest: Digest): Promise<Buffer | undefined> {
     const row = await this.row(digest);
-    return row && (await this.#guarded(row, () => this.#parts.content.readWhole(digest, row.sizeBytes)));
+    return (
+      row &&
+      (await this.#guarded(row, async () => {
+        const bytes = await this.#parts.content.readWhole(digest, row.sizeBytes);
+        if (bytes !== undefined && digestOf(bytes, digestAlgorithm(digest)) !== digest) {
+          throw new ContentError('damaged', 'the file holds other bytes than its digest names');
+        }
+        return bytes;
+      }))
+    );
   }
 
   /** Counts a use of stored content that was served from memory. */
