@@ -1,0 +1,156 @@
+import { gunzipSync } from 'node:zlib';
+import { expect, test } from 'vitest';
+import { digestOf } from '../../src/oci/digest.ts';
+import { DockerDaemon } from '../support/docker-daemon.ts';
+import { DockerRegistryProcess } from '../support/docker-registry-process.ts';
+import { EntrepotProcess } from '../support/entrepot-process.ts';
+import { buildImage, type BuiltImage } from '../support/images.ts';
+import { describeWith } from '../support/programs.ts';
+
+const MULTI_PLATFORM = { platforms: ['linux/amd64', 'linux/arm64'], layerSizes: [2000, 3_000_000] };
+
+interface Setting {
+  readonly upstream: DockerRegistryProcess;
+  readonly entrepot: EntrepotProcess;
+  readonly daemon: DockerDaemon;
+}
+
+/** A Docker daemon whose only mirror is entrepot, whose only upstream is a docker-registry. */
+async function settle(image: BuiltImage, config: Readonly<Record<string, unknown>> = {}): Promise<Setting> {
+  const upstream = await DockerRegistryProcess.start();
+  await upstream.push('library/sample', 'v1', image);
+  upstream.forget();
+  const upstreams = { 'docker.io': { url: upstream.url, default: true } };
+  const entrepot = await EntrepotProcess.start({ config: { upstreams, ...config } });
+  const daemon = await DockerDaemon.start({ 'registry-mirrors': [entrepot.url] });
+  return { upstream, entrepot, daemon };
+}
+
+function outcomes(entrepot: EntrepotProcess, kind: string): readonly unknown[] {
+  return entrepot.requests.filter((facts) => facts['kind'] === kind).map((facts) => facts['outcome']);
+}
+
+function configDigests(image: BuiltImage): readonly string[] {
+  return image.manifests.map(({ config }) => config.digest);
+}
+
+describeWith({ programs: ['dockerd', 'docker-registry'], root: true }, 'a Docker daemon', () => {
+  test.each(['oci', 'docker'] as const)(
+    'pulls a cold image of %s flavour through its mirror, and has what the upstream has',
+    async (flavour) => {
+      const image = buildImage({ flavour, layerSizes: [1000, 2_000_000, 500] });
+      const { upstream, entrepot, daemon } = await settle(image);
+      await daemon.pull('sample:v1');
+
+      const pulled = await daemon.image('sample:v1');
+      expect(pulled.Id).toBe(configDigests(image)[0]);
+      expect(pulled.RepoDigests).toEqual([`sample@${image.root.digest}`]);
+      expect(pulled.RootFS.Layers).toHaveLength(3);
+      // It came through us, and each part was asked for upstream once.
+      expect(outcomes(entrepot, 'blob')).toEqual(Array(4).fill('miss'));
+      expect([...upstream.blobGets.keys()].toSorted()).toEqual(
+        image.blobs.map(({ digest }) => digest).toSorted(),
+      );
+      expect([...upstream.blobGets.values()]).toEqual([1, 1, 1, 1]);
+      expect(upstream.manifestGets).toHaveLength(1);
+    },
+  );
+
+  test('unpacks the very files that the image was made of', async () => {
+    const image = buildImage({ layerSizes: [100_000] });
+    const { daemon } = await settle(image);
+    await daemon.pull('sample:v1');
+    const layer = gunzipSync(image.manifests[0]?.layers[0]?.bytes ?? '');
+    expect((await daemon.image('sample:v1')).RootFS.Layers).toEqual([digestOf(layer)]);
+    // Behind the headers of the directory and of the file in it.
+    const file = layer.subarray(1024, 1024 + 100_000);
+    expect((await daemon.save('sample:v1')).includes(file)).toBe(true);
+  });
+
+  test('pulls a warm image without a single GET at the upstream', async () => {
+    const image = buildImage(MULTI_PLATFORM);
+    const { upstream, entrepot, daemon } = await settle(image, { cache: { tagTtl: '0s' } });
+    await daemon.pull('sample:v1');
+    const cold = await daemon.image('sample:v1');
+    await daemon.remove('sample:v1');
+    upstream.forget();
+
+    await daemon.pull('sample:v1');
+    expect(await daemon.image('sample:v1')).toMatchObject({ Id: cold.Id, RepoDigests: cold.RepoDigests });
+    // The tag may be asked about, by HEAD, which counts against nobody's pull limit.
+    expect(upstream.accesses.map(({ method }) => method).filter((method) => method !== 'HEAD')).toEqual([]);
+    expect(upstream.accesses.length).toBeGreaterThan(0);
+    expect(outcomes(entrepot, 'blob').slice(-3)).toEqual(['hit', 'hit', 'hit']);
+  });
+
+  test('pulls within the lifetime of a tag without the upstream hearing of it', async () => {
+    const { upstream, daemon } = await settle(buildImage(), { cache: { tagTtl: '1h' } });
+    await daemon.pull('sample:v1');
+    await daemon.remove('sample:v1');
+    upstream.forget();
+    await daemon.pull('sample:v1');
+    expect(upstream.accesses).toEqual([]);
+  });
+
+  test.each(['1h', '0s'])('pulls while the upstream is away (tags live for %s)', async (tagTtl) => {
+    const image = buildImage(MULTI_PLATFORM);
+    const { upstream, entrepot, daemon } = await settle(image, { cache: { tagTtl } });
+    await daemon.pull('sample:v1');
+    await daemon.remove('sample:v1');
+    await upstream.stop();
+
+    await daemon.pull('sample:v1');
+    expect(await daemon.image('sample:v1')).toMatchObject({
+      Id: configDigests(image)[0],
+      RepoDigests: [`sample@${image.root.digest}`],
+    });
+    expect(outcomes(entrepot, 'manifest').includes('stale')).toBe(tagTtl === '0s');
+  });
+
+  test('pulls both platforms of an index, each with its own layers', async () => {
+    const image = buildImage(MULTI_PLATFORM);
+    const { upstream, daemon } = await settle(image);
+    for (const [number, { platform }] of image.manifests.entries()) {
+      await daemon.pull('sample:v1', { platform });
+      const pulled = await daemon.image('sample:v1');
+      expect(pulled.Id).toBe(configDigests(image)[number]);
+      expect(pulled.Architecture).toBe(platform.split('/')[1]);
+    }
+    expect(upstream.blobGets).toEqual(new Map(image.blobs.map(({ digest }) => [digest, 1])));
+  });
+
+  test('pulls by digest', async () => {
+    const image = buildImage(MULTI_PLATFORM);
+    const { daemon } = await settle(image);
+    await daemon.pull(`sample@${image.root.digest}`);
+    expect((await daemon.image(`sample@${image.root.digest}`)).Id).toBe(configDigests(image)[0]);
+  });
+
+  test('pulls from another registry by a path that names it', async () => {
+    const image = buildImage();
+    const { upstream, entrepot, daemon } = await settle(image);
+    // No client adds library/ where the host is not Docker Hub's, so we do.
+    const reference = `${entrepot.host}/docker.io/sample:v1`;
+    await daemon.pull(reference);
+    expect((await daemon.image(reference)).Id).toBe(configDigests(image)[0]);
+    expect(upstream.manifestGets).toHaveLength(1);
+  });
+
+  test('gets a new image when its tag moves', async () => {
+    const before = buildImage();
+    const after = buildImage({ seed: 2 });
+    const { upstream, daemon } = await settle(before, { cache: { tagTtl: '0s' } });
+    await daemon.pull('sample:v1');
+    await upstream.push('library/sample', 'v1', after);
+    await daemon.pull('sample:v1');
+    expect((await daemon.image('sample:v1')).Id).toBe(configDigests(after)[0]);
+  });
+
+  test('is told that an image does not exist, and nothing is kept of it', async () => {
+    const { entrepot, daemon } = await settle(buildImage());
+    // After a mirror's 404 it asks Docker Hub, which has no such image either, or cannot be reached.
+    await expect(daemon.pull('sample:absent')).rejects.toThrow('pull sample:absent');
+    expect(entrepot.requests[0]).toMatchObject({ status: 404 });
+    expect(await entrepot.metric('entrepot_store_blobs')).toBe(0);
+  });
+});

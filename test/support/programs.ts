@@ -1,0 +1,45 @@
+import { accessSync, constants } from 'node:fs';
+import { join } from 'node:path';
+import { describe } from 'vitest';
+
+/** Where system daemons are, which a user's PATH often leaves out. */
+const SYSTEM_DIRECTORIES = ['/usr/local/sbin', '/usr/sbin', '/sbin'];
+
+export interface Needs {
+  readonly programs: readonly string[];
+  /** Whether they need root (default false). */
+  readonly root?: boolean;
+}
+
+/** The path of an installed program; `undefined` when there is none. */
+export function findProgram(name: string): string | undefined {
+  const directories = [...(process.env['PATH'] ?? '').split(':'), ...SYSTEM_DIRECTORIES];
+  return directories.map((directory) => join(directory, name)).find(isExecutable);
+}
+
+/** @throws when it is not installed: tests ask with `describeWith` first. */
+export function programPath(name: string): string {
+  const path = findProgram(name);
+  if (path === undefined) throw new Error(`${name} is not installed`);
+  return path;
+}
+
+/** A `describe` that is skipped, with the reason in its name, where a real program that it needs is missing. */
+export function describeWith(needs: Needs, name: string, tests: () => void): void {
+  const missing = needs.programs.filter((program) => findProgram(program) === undefined);
+  const reasons = [
+    ...missing.map((program) => `${program} is not installed`),
+    ...(needs.root === true && process.getuid?.() !== 0 ? ['it needs root'] : []),
+  ];
+  if (reasons.length === 0) describe(name, tests);
+  else describe.skip(`${name} (skipped: ${reasons.join(', ')})`, tests);
+}
+
+function isExecutable(path: string): boolean {
+  try {
+    accessSync(path, constants.X_OK);
+    return true;
+  } catch {
+    return false;
+  }
+}
