@@ -5,6 +5,9 @@ import type { AskedFor } from './error-response.ts';
 /** A client that takes nothing for this long while bytes wait for it is gone. */
 const WRITE_STALL_MS = 60_000;
 
+/** A connection's send buffer has room for this much. */
+const ALWAYS_TAKEN_BYTES = 8 * 1024;
+
 /** What the one log line and the metrics of a request say. Filled while it is served. */
 export interface RequestRecord {
   kind: AskedFor;
@@ -67,7 +70,9 @@ export class Exchange {
       return;
     }
     this.sentBytes += body.length;
-    this.response.end(body);
+    if (body.length <= ALWAYS_TAKEN_BYTES) this.response.end(body);
+    // When a server closes, Node destroys every connection whose response was ended, whether its bytes have left or not.
+    else this.response.write(body, () => this.response.end());
   }
 
   head(status: number, headers: OutgoingHttpHeaders): void {
