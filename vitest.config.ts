@@ -1,10 +1,14 @@
 import { defineConfig } from 'vitest/config';
 
+/** Where a report for machines goes, beside the one for people; `.ci/run` asks for it. */
+const report = process.env['TEST_REPORT'];
+
 export default defineConfig({
   test: {
     include: ['test/**/*.test.ts'],
     testTimeout: 20_000,
     hookTimeout: 60_000,
     pool: 'forks',
+    reporters: ['default', ...(report === undefined ? [] : [['json', { outputFile: report }] as const])],
   },
 });
