@@ -14,8 +14,8 @@ import { type Programs, type Scenario, Workbench } from './workbench.ts';
 
 /**
  * `npm run bench [-- --quick] [-- --only NAME]`: the figures of the product, each as a ratio of two things measured in
- * the same run on the same machine. nginx is the upstream, docker-registry in proxy mode the peer, wrk one client and
- * download.ts the other. Prints a table, writes .bench/result.json. Ends with 0 when everything was measured, whether or
+ * the same run on the same machine. nginx is the upstream, docker-registry in proxy mode the peer; curl, wrk and
+ * download.ts are the clients. Prints a table, writes .bench/result.json. Ends with 0 when everything was measured, whether or
  * not the targets were met; with 1 when something failed.
  */
 
@@ -84,14 +84,13 @@ async function measure(
 
 /** Says what is missing, and how to get it. */
 async function findPrograms(): Promise<Programs | undefined> {
-  const [nginx, dockerRegistry, wrk] = [
-    await find('nginx'),
-    await find('docker-registry'),
-    await find('wrk'),
-  ];
-  return nginx !== undefined && dockerRegistry !== undefined && wrk !== undefined
-    ? { nginx, dockerRegistry, wrk }
-    : undefined;
+  const nginx = await find('nginx');
+  const dockerRegistry = await find('docker-registry');
+  const wrk = await find('wrk');
+  const curl = await find('curl');
+  if (nginx === undefined || dockerRegistry === undefined || wrk === undefined || curl === undefined)
+    return undefined;
+  return { nginx, dockerRegistry, wrk, curl };
 }
 
 async function describeMachine(programs: Programs): Promise<Readonly<Record<string, string>>> {

@@ -25,6 +25,7 @@ export interface Programs {
   readonly nginx: string;
   readonly dockerRegistry: string;
   readonly wrk: string;
+  readonly curl: string;
 }
 
 /** Servers and directories for one scenario; closing ends and removes all of them. */

@@ -1,4 +1,4 @@
-import { download } from '../download.ts';
+import { curlSeconds } from '../curl.ts';
 import { ratios } from '../figure.ts';
 import { MIB, type Scenario } from '../workbench.ts';
 
@@ -7,7 +7,7 @@ const SIZE_BYTES = 200 * MIB;
 /** From an upstream that is the bottleneck, a cold pull takes as long as the direct one. */
 export const cold100: Scenario = {
   name: 'cold-100',
-  says: 'one cold 200 MiB blob from an upstream held to 100 MB/s (own client; nginx limit_rate)',
+  says: 'one cold 200 MiB blob from an upstream held to 100 MB/s (curl; nginx limit_rate)',
   async run(bench) {
     const { limitedUrl } = bench.upstream;
     const entrepot = await bench.startEntrepot(limitedUrl);
@@ -15,8 +15,8 @@ export const cold100: Scenario = {
     for (let round = 0; round < bench.rounds; round += 1) {
       const blob = await bench.upstream.addBlob(SIZE_BYTES);
       await bench.settle();
-      direct.push((await download(limitedUrl + blob.path)).totalMs / 1000);
-      ours.push((await download(entrepot.url + blob.path)).totalMs / 1000);
+      direct.push(await curlSeconds(bench.programs.curl, limitedUrl + blob.path));
+      ours.push(await curlSeconds(bench.programs.curl, entrepot.url + blob.path));
       await bench.upstream.remove(blob);
     }
     return [

@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto';
 import { open } from 'node:fs/promises';
 import { setTimeout as delay } from 'node:timers/promises';
+import { curlSeconds } from '../curl.ts';
 import { download } from '../download.ts';
 import { percentile, ratios } from '../figure.ts';
 import { LatencyProbe } from '../latency-probe.ts';
@@ -8,34 +9,40 @@ import { MANIFEST_TYPE } from '../nginx-upstream.ts';
 import { MIB, type Scenario } from '../workbench.ts';
 
 const SIZE_BYTES = 512 * MIB;
+const FIRST_BYTE_SIZE_BYTES = 64 * MIB;
 
 /** One cold blob over loopback: no transfer can be verified faster than it comes or than it is hashed. */
 export const cold: Scenario = {
   name: 'cold',
-  says: 'one cold 512 MiB blob over loopback (own client), then another while a second client asks for warm manifests',
+  says: 'one cold 512 MiB blob over loopback (curl); the first byte of a 64 MiB one (own client); another 512 MiB while a second client asks for warm manifests',
   async run(bench) {
     const entrepot = await bench.startEntrepot();
     const manifest = await bench.upstream.addManifest();
     await download(entrepot.url + manifest.path, { accept: MANIFEST_TYPE });
+    const { curl } = bench.programs;
     const probe = new LatencyProbe(entrepot.url + manifest.path);
     const series = { direct: [], hash: [], ours: [], firstByte: [], busyP99: [], idleP99: [], lagP99: [] };
     const measured: Readonly<Record<keyof typeof series, number[]>> = series;
     for (let round = 0; round < bench.rounds; round += 1) {
       const blob = await bench.upstream.addBlob(SIZE_BYTES);
       await bench.settle();
-      const direct = await download(bench.upstream.url + blob.path);
-      measured.direct.push(direct.totalMs / 1000);
+      measured.direct.push(await curlSeconds(curl, bench.upstream.url + blob.path));
       measured.hash.push(await hashSeconds(blob.file));
-      const ours = await download(entrepot.url + blob.path);
-      measured.ours.push(ours.totalMs / 1000);
-      measured.firstByte.push(ours.firstByteMs - direct.firstByteMs);
+      measured.ours.push(await curlSeconds(curl, entrepot.url + blob.path));
       await bench.upstream.remove(blob);
+
+      const small = await bench.upstream.addBlob(FIRST_BYTE_SIZE_BYTES);
+      await bench.settle();
+      const direct = await download(bench.upstream.url + small.path);
+      const ours = await download(entrepot.url + small.path);
+      measured.firstByte.push(ours.firstByteMs - direct.firstByteMs);
+      await bench.upstream.remove(small);
 
       const other = await bench.upstream.addBlob(SIZE_BYTES);
       await bench.settle();
       measured.idleP99.push(percentile(await probe.during(async () => idle()), 0.99));
       await lagP99Ms(entrepot.adminUrl);
-      const busy = await probe.during(async () => void (await download(entrepot.url + other.path)));
+      const busy = await probe.during(async () => void (await curlSeconds(curl, entrepot.url + other.path)));
       measured.lagP99.push(await lagP99Ms(entrepot.adminUrl));
       measured.busyP99.push(percentile(busy, 0.99));
       await bench.upstream.remove(other);

@@ -1,5 +1,5 @@
 import { setTimeout as delay } from 'node:timers/promises';
-import { download } from '../download.ts';
+import { curlSeconds } from '../curl.ts';
 import { ratios } from '../figure.ts';
 import type { UpstreamContent } from '../nginx-upstream.ts';
 import type { ServerProcess } from '../server-process.ts';
@@ -20,7 +20,7 @@ interface Side {
 /** A cached blob to one client, beside docker-registry's proxy. */
 export const warmBlob: Scenario = {
   name: 'warm-blob',
-  says: 'a cached 512 MiB blob to one client, four times in a row (own client)',
+  says: 'a cached 512 MiB blob to one client, four times in a row (curl)',
   async run(bench) {
     const blob = await bench.upstream.addBlob(SIZE_BYTES);
     const side = (url: string, server?: ServerProcess): Side => ({
@@ -36,14 +36,15 @@ export const warmBlob: Scenario = {
     await warm(bench, blob, ours);
     await warm(bench, blob, theirs);
     await bench.settle();
+    const { curl } = bench.programs;
     const before = await bench.upstream.transfers(blob);
     for (let round = 0; round < bench.rounds; round += 1) {
-      await measure(theirs);
-      await measure(ours);
+      await measure(theirs, curl);
+      await measure(ours, curl);
     }
     const after = await bench.upstream.transfers(blob);
     if (after.requests !== before.requests) throw new Error('the caches were not warm');
-    for (let round = 0; round < bench.rounds; round += 1) await measure(direct);
+    for (let round = 0; round < bench.rounds; round += 1) await measure(direct, curl);
     return [
       { name: 'entrepot', unit: 'MB/s', values: ours.megabytesPerSecond },
       { name: 'docker-registry', unit: 'MB/s', values: theirs.megabytesPerSecond },
@@ -70,7 +71,7 @@ export const warmBlob: Scenario = {
 async function warm(bench: Workbench, blob: UpstreamContent, { url }: Side): Promise<void> {
   for (let time = 0; time < WARM_UP_LIMIT; time += 1) {
     const before = await bench.upstream.transfers(blob);
-    await download(url);
+    await curlSeconds(bench.programs.curl, url);
     const after = await bench.upstream.transfers(blob);
     if (after.requests === before.requests) return;
     // It stores behind the answer's back, by another transfer.
@@ -79,12 +80,12 @@ async function warm(bench: Workbench, blob: UpstreamContent, { url }: Side): Pro
   throw new Error(`${url} does not get warm`);
 }
 
-async function measure(side: Side): Promise<void> {
+async function measure(side: Side, curl: string): Promise<void> {
   const cpuBefore = (await side.process?.cpuSeconds()) ?? 0;
-  let totalMs = 0;
-  for (let time = 0; time < DOWNLOADS; time += 1) totalMs += (await download(side.url)).totalMs;
+  let seconds = 0;
+  for (let time = 0; time < DOWNLOADS; time += 1) seconds += await curlSeconds(curl, side.url);
   const cpuAfter = (await side.process?.cpuSeconds()) ?? 0;
   const gigabytes = (DOWNLOADS * SIZE_BYTES) / 1e9;
-  side.megabytesPerSecond.push((gigabytes * 1000) / (totalMs / 1000));
+  side.megabytesPerSecond.push((gigabytes * 1000) / seconds);
   side.cpuSecondsPerGigabyte.push((cpuAfter - cpuBefore) / gigabytes);
 }
