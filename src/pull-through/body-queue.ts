@@ -12,8 +12,10 @@ export class BodyQueue {
   #offset = 0;
   #isEnded = false;
   #error: Error | undefined;
+  /** `onChange` is not called for bytes while fewer than this are here: waking for each piece costs more than the piece. */
+  wakeAtBytes = 1;
 
-  /** @param onChange called when bytes have arrived, and when the body is over */
+  /** @param onChange called when enough bytes have arrived, and when the body is over */
   constructor(body: Readable, onChange: () => void) {
     this.#body = body;
     this.#onChange = onChange;
@@ -21,7 +23,7 @@ export class BodyQueue {
       this.#chunks.push(chunk);
       this.#bytes += chunk.length;
       if (this.#bytes >= QUEUE_LIMIT_BYTES) body.pause();
-      onChange();
+      if (this.#bytes >= this.wakeAtBytes) onChange();
     });
     body.on('end', () => {
       this.#isEnded = true;

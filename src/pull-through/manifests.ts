@@ -11,7 +11,7 @@ import { ageOf, type FreshnessPolicy, freshnessOf, mayServeStale } from './fresh
 import type { ManifestMemory } from './manifest-memory.ts';
 import type { PullThroughObserver } from './pull-through-observer.ts';
 import type { RepositoryContents } from './repository-contents.ts';
-import type { Outcome, Served } from './served.ts';
+import { asShared, type Outcome, type Served } from './served.ts';
 import type { SingleFlight } from './single-flight.ts';
 
 export interface Manifest {
@@ -40,7 +40,7 @@ export interface ManifestsParts {
 }
 
 /** While a copy is held, trouble upstream is not waited out for long: the copy is the better answer. */
-export const PATIENCE_WITH_COPY_MS = 2000;
+export const PATIENCE_WITH_COPY_MS = 500;
 
 /**
  * Manifests by digest (immutable: never asked for twice) and by tag (revalidated by HEAD, which Docker Hub does not
@@ -74,7 +74,7 @@ export class Manifests {
     const local = await this.#local(key, reference, accepted);
     if (local !== undefined) return { ...local, value: describe(local.value) };
     const name = 'tag' in reference ? reference.tag : reference.digest;
-    return this.#parts.flights.run(
+    return this.#share(
       `manifest-head ${key.upstream} ${key.repository} ${name} ${accepted.join()}`,
       async (shared) => {
         if ('digest' in reference) return this.#ask(key, reference, MANIFEST_MEDIA_TYPES, undefined, shared);
@@ -90,12 +90,22 @@ export class Manifests {
     );
   }
 
+  async #share<T>(
+    key: string,
+    work: (signal: AbortSignal) => Promise<Served<T>>,
+    signal: AbortSignal,
+  ): Promise<Served<T>> {
+    const { flights } = this.#parts;
+    const isShared = flights.isRunning(key);
+    return asShared(await flights.run(key, work, signal), isShared);
+  }
+
   // --- by digest ---------------------------------------------------------------------------------------------------
 
   async #byDigest(key: RepositoryKey, digest: Digest, signal: AbortSignal): Promise<Served<Manifest>> {
     const held = await this.#held(key, digest);
     if (held !== undefined) return { value: held, outcome: 'hit' };
-    return this.#parts.flights.run(
+    return this.#share(
       `manifest ${key.upstream} ${key.repository} ${digest}`,
       async (shared) =>
         (await this.#confirmStored(key, digest, shared)) ?? this.#fetch(key, { digest }, shared),
@@ -231,7 +241,7 @@ export class Manifests {
     accepted: readonly string[],
     signal: AbortSignal,
   ): Promise<Served<Manifest>> {
-    return this.#parts.flights.run(
+    return this.#share(
       `tag ${key.upstream} ${key.repository} ${tag} ${accepted.join()}`,
       async (shared) => {
         const copy = await this.#copyOf(key, tag, accepted);

@@ -13,6 +13,9 @@ import { PullThroughError } from './pull-through-error.ts';
 /** More would only hold more memory: this keeps the disk busy while the next slab fills. */
 const HANDING_OVER_SLABS = 3;
 
+/** What arrives within this time after a hand-over is handed over together, unless it fills a slab. */
+const REST_MS = 2;
+
 /** A place that a blob can be had from. */
 export interface BlobSource {
   readonly upstream: Upstream;
@@ -114,8 +117,8 @@ export class Segment {
   }
 
   /**
-   * Hands over what arrives: at once while the disk has nothing to do, so that readers have it soon; else in whole
-   * slabs, so that little is written at high cost.
+   * Hands over what arrives: in whole slabs while much arrives, since every hand-over wakes two threads; what there is
+   * when a little time has passed, so that readers do not wait for more.
    * @returns true when the body ended where a blob of unknown size ends
    */
   async #pump(body: BodyQueue, changed: Condition): Promise<boolean> {
@@ -124,16 +127,16 @@ export class Segment {
       while (handing.next < this.end) {
         handing.throwIfFailed();
         const due = Math.min(SLAB_BYTES, this.end - handing.next);
-        const isWorthwhile = body.bytes >= due || (body.bytes > 0 && (handing.count === 0 || body.isOver));
-        if (!isWorthwhile && body.isOver) {
-          if (body.error === undefined && this.end === Infinity) return true;
-          throw brokenOff(body);
-        }
-        if (isWorthwhile && handing.count < HANDING_OVER_SLABS) {
+        const isDue = body.bytes >= due || (body.bytes > 0 && (handing.isIdle || body.isOver));
+        if (isDue && handing.hasRoom) {
           // Only now: nobody holds a slab while waiting for an upstream.
           const slab = await this.#host.slabs.acquire(this.#signal);
           handing.give(slab, body.take(slab.bytes, Math.min(SLAB_BYTES, this.end - handing.next)));
+        } else if (body.isOver && body.bytes === 0) {
+          if (body.error === undefined && this.end === Infinity) return true;
+          throw brokenOff(body);
         } else {
+          body.wakeAtBytes = handing.isIdle ? 1 : due;
           await changed.wait();
         }
       }
@@ -155,8 +158,8 @@ class HandingOver {
   readonly #changed: Condition;
   #last: Promise<void> = Promise.resolve();
   #failure: { readonly error: unknown } | undefined;
-  /** How many are on their way. */
-  count = 0;
+  #count = 0;
+  #isResting = false;
   /** Where the next byte from the upstream goes. */
   next: number;
 
@@ -167,6 +170,15 @@ class HandingOver {
     this.next = segment.position;
   }
 
+  /** True when even a little is worth handing over: nothing is on its way, and the last time is a while ago. */
+  get isIdle(): boolean {
+    return this.#count === 0 && !this.#isResting;
+  }
+
+  get hasRoom(): boolean {
+    return this.#count < HANDING_OVER_SLABS;
+  }
+
   throwIfFailed(): void {
     if (this.#failure !== undefined) throw this.#failure.error;
   }
@@ -175,8 +187,19 @@ class HandingOver {
   give(slab: Slab, length: number): void {
     const start = this.next;
     this.next += length;
-    this.count += 1;
+    this.#count += 1;
     this.#last = this.#hand(slab, length, start, this.#last);
+    this.#rest();
+  }
+
+  /** For a moment only whole slabs are handed over. Not the injected clock: nothing is decided by it but the size of writes. */
+  #rest(): void {
+    if (this.#isResting) return;
+    this.#isResting = true;
+    setTimeout(() => {
+      this.#isResting = false;
+      this.#changed.notify();
+    }, REST_MS);
   }
 
   /** When all that was given is known. @throws what became of one of them. */
@@ -193,7 +216,7 @@ class HandingOver {
       await before;
     } finally {
       slab.release();
-      this.count -= 1;
+      this.#count -= 1;
       this.#changed.notify();
     }
   }

@@ -15,3 +15,8 @@ export interface Served<T> {
   /** Since the upstream last confirmed a mutable answer. Absent on what is immutable. */
   readonly ageMs?: number | undefined;
 }
+
+/** What a request got that shared the work of another one: it was no miss of its own. */
+export function asShared<T>(served: Served<T>, isShared: boolean): Served<T> {
+  return isShared && served.outcome === 'miss' ? { ...served, outcome: 'joined' } : served;
+}

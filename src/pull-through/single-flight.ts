@@ -13,6 +13,11 @@ interface Flight<T> {
 export class SingleFlight {
   readonly #flights = new Map<string, Flight<unknown>>();
 
+  /** Is this work under way, so that a `run` now would share it? */
+  isRunning(key: string): boolean {
+    return this.#flights.has(key);
+  }
+
   /**
    * @param key must name everything that the result depends on, its type included
    * @param work gets a signal of its own; begun at once by the first caller
