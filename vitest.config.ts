@@ -3,12 +3,13 @@ import { defineConfig } from 'vitest/config';
 /** Where a report for machines goes, beside the one for people; `.ci/run` asks for it. */
 const report = process.env['TEST_REPORT'];
 
-export default defineConfig({
+// `vitest run --mode long` runs the campaigns instead: what takes minutes, for as long as CAMPAIGN_SECONDS says.
+export default defineConfig(({ mode }) => ({
   test: {
-    include: ['test/**/*.test.ts'],
+    include: [mode === 'long' ? 'test/**/*.long.ts' : 'test/**/*.test.ts'],
     testTimeout: 20_000,
     hookTimeout: 60_000,
     pool: 'forks',
     reporters: report === undefined ? ['default'] : ['default', ['json', { outputFile: report }]],
   },
-});
+}));
