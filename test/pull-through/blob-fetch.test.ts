@@ -66,7 +66,7 @@ describe('a blob', () => {
     const results = await Promise.all(open.map((response) => response.finished()));
     for (const result of results) expect(result).toMatchObject({ status: 200, complete: true, digest });
     expect(registry.blobBodyBytes(digest)).toBe(8 * MIB);
-    const outcomes = results.map(({ headers }) => headers['x-cache']).toSorted();
+    const outcomes = results.map(({ headers }) => headers['x-cache']);
     expect(outcomes.filter((outcome) => outcome === 'MISS')).toHaveLength(1);
     expect(outcomes.filter((outcome) => outcome === 'JOINED')).toHaveLength(31);
   });
@@ -193,7 +193,7 @@ describe('a range', () => {
     const probe = await get(urlOf(digest), { headers: { range: 'bytes=0-0' } });
     expect(probe).toMatchObject({ status: 206, length: 1 });
     await expect
-      .poll(async () => (await get(`${urlOf(digest)}`, { method: 'HEAD' })).headers['x-cache'])
+      .poll(async () => (await get(urlOf(digest), { method: 'HEAD' })).headers['x-cache'])
       .toBe('MISS');
     expect(registry.blobBodyBytes(digest)).toBe(1);
   });
