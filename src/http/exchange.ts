@@ -36,15 +36,19 @@ export class Exchange {
   /** Body bytes handed to the connection. */
   sentBytes = 0;
   readonly #controller = new AbortController();
+  #failWrite: ((reason: unknown) => void) | undefined;
 
+  /** The response must have its socket: Node tells nothing of the client to one that waits for it. */
   constructor(request: IncomingMessage, response: ServerResponse) {
     this.request = request;
     this.response = response;
     // A body that turns out shorter than its Content-Length must never pass for a whole one.
     response.strictContentLength = true;
     response.on('close', () => {
-      if (!response.writableFinished)
-        this.#controller.abort(new DOMException('the client left', 'AbortError'));
+      if (response.writableFinished) return;
+      const reason = new DOMException('the client left', 'AbortError');
+      this.#controller.abort(reason);
+      this.#failWrite?.(reason);
     });
   }
 
@@ -88,6 +92,8 @@ export class Exchange {
     this.sentBytes += bytes.length;
     socket?.setTimeout(WRITE_STALL_MS);
     await new Promise<void>((resolve, reject) => {
+      // Node forgets the callback of a write that comes between the end of the socket and its `close`.
+      this.#failWrite = reject;
       response.write(bytes, (error) => (error ? reject(error) : resolve()));
     });
     socket?.setTimeout(0);

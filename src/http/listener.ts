@@ -1,6 +1,7 @@
 import { createServer, type RequestListener, type Server } from 'node:http';
 import type { ListenAddress } from '../config.ts';
 import { StartError } from '../start-error.ts';
+import { Connections } from './connections.ts';
 
 /** Podman and stargz send a thousand ranges in one header; Node's default of 16 KiB would answer 431. */
 const HEADER_LIMIT_BYTES = 64 * 1024;
@@ -15,8 +16,13 @@ const IDLE_SWEEP_MS = 50;
 export class Listener {
   readonly #server: Server;
 
-  /** @throws StartError with one sentence that names `what` */
-  static async open(what: string, address: ListenAddress, onRequest: RequestListener): Promise<Listener> {
+  /**
+   * `serve` gets the requests of one connection one after the other.
+   * @throws StartError with one sentence that names `what`
+   */
+  static async open(what: string, address: ListenAddress, serve: RequestListener): Promise<Listener> {
+    const connections = new Connections(serve);
+    const onRequest: RequestListener = (request, response) => connections.take(request, response);
     const server = createServer(
       {
         maxHeaderSize: HEADER_LIMIT_BYTES,

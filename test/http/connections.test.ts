@@ -1,0 +1,102 @@
+import { readdirSync, readlinkSync } from 'node:fs';
+import { connect, type Socket } from 'node:net';
+import { setTimeout as delay } from 'node:timers/promises';
+import { describe, expect, it, onTestFinished, vi } from 'vitest';
+import { closeAfterTest } from '../support/close-after-test.ts';
+import { FakeRegistry } from '../support/fake-registry.ts';
+import { Gate } from '../support/gate.ts';
+import { get } from '../support/http-get.ts';
+import { type RunningApp, startApp } from '../support/running-app.ts';
+
+const MIB = 1024 * 1024;
+
+async function start(): Promise<{ registry: FakeRegistry; app: RunningApp }> {
+  const registry = closeAfterTest(await FakeRegistry.start());
+  const app = await startApp({ upstreams: [{ name: 'docker.io', url: registry.url }] });
+  return { registry, app };
+}
+
+/** A connection that the test writes to by hand. */
+function connection(app: RunningApp): { socket: Socket; received: () => string } {
+  const socket = connect(Number(new URL(app.url).port), '127.0.0.1');
+  const chunks: Buffer[] = [];
+  socket.on('error', () => undefined);
+  socket.on('data', (chunk) => chunks.push(chunk));
+  onTestFinished(() => void socket.destroy());
+  return { socket, received: () => Buffer.concat(chunks).toString('latin1') };
+}
+
+function requestOf(path: string): string {
+  return `GET ${path} HTTP/1.1\r\nHost: x\r\n\r\n`;
+}
+
+function openContentFiles(dataDir: string): number {
+  return readdirSync('/proc/self/fd').filter((fd) => {
+    try {
+      return readlinkSync(`/proc/self/fd/${fd}`).startsWith(`${dataDir}/content/`);
+    } catch {
+      return false;
+    }
+  }).length;
+}
+
+function requestLines(app: RunningApp): readonly (typeof app.logLines)[number][] {
+  return app.logLines.filter(({ bytes }) => bytes !== undefined);
+}
+
+describe('requests sent without waiting for answers', () => {
+  it('are answered one after the other, in their order, with a log line each', async () => {
+    const { app } = await start();
+    const { socket, received } = connection(app);
+    socket.write(requestOf('/v2/') + requestOf('/v2/nothing') + requestOf('/v2/'));
+    await vi.waitFor(() => expect(received().match(/HTTP\/1\.1 \d+/g)).toHaveLength(3));
+    expect(received().match(/HTTP\/1\.1 \d+/g)).toEqual(['HTTP/1.1 200', 'HTTP/1.1 404', 'HTTP/1.1 200']);
+    await vi.waitFor(() => expect(requestLines(app).map(({ status }) => status)).toEqual([200, 404, 200]));
+  });
+
+  it('hold nothing open once the client has left', async () => {
+    const { registry, app } = await start();
+    const digest = registry.addBlob('library/app', { size: 20 * MIB, seed: 1 });
+    const path = `/v2/library/app/blobs/${digest}`;
+    await get(app.url + path, { digestOnly: true });
+    await vi.waitFor(() => expect(openContentFiles(app.dataDir)).toBe(0));
+    for (let round = 0; round < 3; round += 1) {
+      const { socket } = connection(app);
+      socket.pause();
+      socket.write(requestOf(path).repeat(3));
+      await vi.waitFor(() => expect(openContentFiles(app.dataDir)).toBeGreaterThan(0));
+      await delay(50);
+      socket.destroy();
+      await vi.waitFor(() => expect(openContentFiles(app.dataDir)).toBe(0));
+    }
+    // The first one of each connection was begun; its followers never were.
+    expect(requestLines(app)).toHaveLength(1 + 3);
+  });
+
+  it('ask nothing of an upstream before their turn, and not at all when the client has left', async () => {
+    const { registry, app } = await start();
+    const first = registry.addBlob('library/app', { size: 1000, seed: 1 });
+    const second = registry.addBlob('library/app', { size: 1000, seed: 2 });
+    const gate = new Gate();
+    registry.faults.add({ match: { path: new RegExp(first) }, action: { gate } });
+    const { socket } = connection(app);
+    socket.write(requestOf(`/v2/library/app/blobs/${first}`) + requestOf(`/v2/library/app/blobs/${second}`));
+    await gate.arrived();
+    socket.destroy();
+    await vi.waitFor(() => expect(requestLines(app)).toHaveLength(1));
+    gate.open();
+    await delay(100);
+    expect(registry.count({ path: new RegExp(second) })).toBe(0);
+  });
+
+  it('end the connection when there are too many', async () => {
+    const { registry, app } = await start();
+    const digest = registry.addBlob('library/app', { size: 1000, seed: 1 });
+    registry.faults.add({ match: {}, action: { hang: true } });
+    const { socket } = connection(app);
+    const closed = new Promise((resolve) => socket.once('close', resolve));
+    socket.write(requestOf(`/v2/library/app/blobs/${digest}`).repeat(200));
+    await closed;
+    expect(requestLines(app)).toHaveLength(1);
+  });
+});
