@@ -40,9 +40,15 @@ export class Listener {
     // Without this Node would ask for a body that nobody is going to read.
     server.on('checkContinue', onRequest);
     server.on('checkExpectation', onRequest);
-    // A broken request can be answered only while nothing was sent on its connection.
     server.on('clientError', (error: NodeJS.ErrnoException, socket) => {
-      if (socket.writable && error.code !== 'ECONNRESET') {
+      const running = connections.responseOn(socket);
+      if (running?.writableEnded === true) {
+        // An answer that is whole may still leave; nothing comes behind it.
+        socket.end(() => socket.destroy());
+        return;
+      }
+      // What was written into a running response would pass for its bytes.
+      if (running === undefined && socket.writable && error.code !== 'ECONNRESET') {
         const status =
           error.code === 'HPE_HEADER_OVERFLOW' ? '431 Request Header Fields Too Large' : '400 Bad Request';
         socket.write(`HTTP/1.1 ${status}\r\nConnection: close\r\nContent-Length: 0\r\n\r\n`);

@@ -100,3 +100,53 @@ describe('requests sent without waiting for answers', () => {
     expect(requestLines(app)).toHaveLength(1);
   });
 });
+
+describe('a broken request', () => {
+  it('is answered 400 on a connection without a response in progress', async () => {
+    const { app } = await start();
+    const { socket, received } = connection(app);
+    socket.write(requestOf('/v2/'));
+    await vi.waitFor(() => expect(received()).toContain('{}'));
+    socket.write('garbage\r\n\r\n');
+    await vi.waitFor(() => expect(received()).toContain('HTTP/1.1 400'));
+  });
+
+  it('puts nothing into the body of a running response, but breaks it off', async () => {
+    const { registry, app } = await start();
+    const digest = registry.addBlob('library/app', { size: 2 * MIB, seed: 1 });
+    registry.faults.add({ match: { method: 'GET' }, action: { bytesPerSecond: 500_000 } });
+    const { socket, received } = connection(app);
+    const closed = new Promise((resolve) => socket.once('close', resolve));
+    socket.write(requestOf(`/v2/library/app/blobs/${digest}`));
+    await vi.waitFor(() => expect(received().length).toBeGreaterThan(1000), 5000);
+    socket.write('garbage\r\n\r\n');
+    await closed;
+    expect(received()).not.toContain('HTTP/1.1 400');
+    expect(received().length).toBeLessThan(2 * MIB);
+  });
+
+  it('does not pass for the answer to the request before it', async () => {
+    const { registry, app } = await start();
+    const digest = registry.addBlob('library/app', { size: 1000, seed: 1 });
+    const gate = new Gate();
+    registry.faults.add({ match: {}, action: { gate } });
+    const { socket, received } = connection(app);
+    const closed = new Promise((resolve) => socket.once('close', resolve));
+    socket.write(requestOf(`/v2/library/app/blobs/${digest}`));
+    await gate.arrived();
+    socket.write('garbage\r\n\r\n');
+    await closed;
+    gate.open();
+    expect(received()).toBe('');
+  });
+
+  it('does not take away the answer that is leaving before it', async () => {
+    const { app } = await start();
+    const { socket, received } = connection(app);
+    const closed = new Promise((resolve) => socket.once('close', resolve));
+    socket.write(`${requestOf('/v2/')}garbage\r\n\r\n`);
+    await closed;
+    expect(received()).toContain('{}');
+    expect(received()).not.toContain('HTTP/1.1 400');
+  });
+});
