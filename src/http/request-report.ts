@@ -4,6 +4,9 @@ import type { Metrics } from '../metrics.ts';
 import { errorAnswer } from './error-response.ts';
 import type { Exchange } from './exchange.ts';
 
+/** nginx's status for a client that left before there was an answer; nobody is ever sent it. */
+const CLIENT_LEFT = 499;
+
 /** Says once, when a request is over, what became of it: one log line, and the counters. */
 export function reportWhenOver(exchange: Exchange, { log, metrics }: { log: Log; metrics: Metrics }): void {
   exchange.response.on('close', () => {
@@ -11,11 +14,13 @@ export function reportWhenOver(exchange: Exchange, { log, metrics }: { log: Log;
     const durationMs = performance.now() - startedAt;
     const timeToFirstByteMs = firstByteAt === undefined ? undefined : firstByteAt - startedAt;
     const isComplete = response.writableFinished;
+    const hasLeft = !response.headersSent;
+    const status = hasLeft ? CLIENT_LEFT : response.statusCode;
     metrics.requestFinished({
       upstream: record.upstream,
       kind: record.kind,
       outcome: record.outcome ?? 'none',
-      code: response.statusCode,
+      code: status,
       bytes: sentBytes,
       durationMs,
       timeToFirstByteMs,
@@ -28,7 +33,7 @@ export function reportWhenOver(exchange: Exchange, { log, metrics }: { log: Log;
       upstream: record.upstream,
       repository: record.repository,
       reference: record.reference,
-      status: response.statusCode,
+      status,
       outcome: record.outcome,
       bytes: sentBytes,
       ms: Math.round(durationMs * 10) / 10,
@@ -40,6 +45,6 @@ export function reportWhenOver(exchange: Exchange, { log, metrics }: { log: Log;
     if (isUnexpected && !exchange.signal.aborted) log.error(facts, 'request failed');
     else if (record.error !== undefined)
       log.warn(facts, isComplete ? 'request refused' : 'request broken off');
-    else log.info(facts, 'request');
+    else log.info(facts, hasLeft ? 'client left' : 'request');
   });
 }
