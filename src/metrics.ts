@@ -90,6 +90,7 @@ export class Metrics {
   readonly #accounts = new Set<string>();
   readonly #requestSeries = new Map<string, RequestSeries>();
   readonly #upstreamSeries = new Map<string, UpstreamSeries>();
+  readonly #upstreamByteSeries = new Map<string, CounterSeries>();
   readonly #shared = new Map<string, CounterSeries>();
   readonly #sharedDurations = new Map<string, HistogramSeries>();
   #gaugeSource: (() => GaugeValues | Promise<GaugeValues>) | undefined;
@@ -253,9 +254,15 @@ export class Metrics {
     series.duration.observe(request.durationMs / 1000);
   }
 
+  /** Called for every piece that arrives: one look-up. */
   upstreamBytes(upstream: string, bytes: number): void {
-    const label = this.#knownUpstream(upstream);
-    this.#counter(`bytes ${label}`, () => this.#upstreamBytes.series({ upstream: label })).value += bytes;
+    let series = this.#upstreamByteSeries.get(upstream);
+    if (series === undefined) {
+      const label = this.#knownUpstream(upstream);
+      series = this.#counter(`bytes ${label}`, () => this.#upstreamBytes.series({ upstream: label }));
+      if (label === upstream) this.#upstreamByteSeries.set(upstream, series);
+    }
+    series.value += bytes;
   }
 
   upstreamRetried(upstream: string): void {

@@ -3,7 +3,18 @@ import type { Chunk, Content } from '../content/content.ts';
 import type { Interval } from '../content/intervals.ts';
 import type { Exchange } from './exchange.ts';
 
-const READ_BYTES = 1024 * 1024;
+/** Fewer, larger pieces cost less; but while many bodies are sent, each waits for the pieces of all others. */
+const LARGE_PIECE_BYTES = 1024 * 1024;
+const MIDDLE_PIECE_BYTES = 256 * 1024;
+const SMALL_PIECE_BYTES = 64 * 1024;
+
+/** Bodies that this process is sending. */
+let sending = 0;
+
+function pieceBytes(): number {
+  if (sending <= 4) return LARGE_PIECE_BYTES;
+  return sending <= 16 ? MIDDLE_PIECE_BYTES : SMALL_PIECE_BYTES;
+}
 
 /**
  * Sends stretches of content, one read ahead of the connection. The head is not sent before the first bytes are there:
@@ -16,9 +27,10 @@ export async function sendStretch(
   sendHead: () => void,
 ): Promise<void> {
   let writing: Promise<void> | undefined;
+  sending += 1;
   try {
     for (let position = start; position < end;) {
-      const chunk = await content.read(position, Math.min(READ_BYTES, end - position), exchange.signal);
+      const chunk = await content.read(position, Math.min(pieceBytes(), end - position), exchange.signal);
       position += chunk.bytes.length;
       try {
         if (writing === undefined) sendHead();
@@ -33,6 +45,7 @@ export async function sendStretch(
     }
     if (writing === undefined) sendHead();
   } finally {
+    sending -= 1;
     await writing;
   }
 }

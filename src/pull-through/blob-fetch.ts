@@ -5,6 +5,7 @@ import type { Slab, SlabPool } from '../content/slabs.ts';
 import { deferred } from '../deferred.ts';
 import type { Digest } from '../oci/digest.ts';
 import type { BlobTransfer } from '../upstream/upstream.ts';
+import { UpstreamError } from '../upstream/upstream-error.ts';
 import type { BlobCache } from './blob-cache.ts';
 import { Condition } from './condition.ts';
 import { FetchReader, type ReadableFetch, type Wanted } from './fetch-reader.ts';
@@ -14,6 +15,7 @@ import { PullThroughError } from './pull-through-error.ts';
 import type { PullThroughObserver } from './pull-through-observer.ts';
 import { type BlobSource, Segment, type SegmentHost } from './segment.ts';
 import { isCovered, planSegments } from './segment-plan.ts';
+import type { UnstoredBudget } from './unstored-bytes.ts';
 
 /**
  * What a reader of the whole blob is not given before the digest is verified. Clients see the end of a body that is
@@ -26,16 +28,20 @@ export interface BlobFetchParts {
   readonly cache: BlobCache;
   readonly slabs: SlabPool;
   readonly observer: PullThroughObserver;
+  readonly unstoredBudget: UnstoredBudget;
   readonly finishFillBytes: number;
   readonly lingerMs: number;
 }
 
 export interface BlobFetchTask {
   readonly digest: Digest;
-  /** Absent: the size is what the upstream says when it answers. */
-  readonly sizeBytes: number | undefined;
+  /**
+   * The size as a manifest or the upstream's HEAD says it, if known. Only a hint while the whole is fetched: the answer's
+   * own length counts for more.
+   */
+  readonly expectedBytes: number | undefined;
   readonly source: BlobSource;
-  /** Bytes of some ranges pass by: they are neither stored nor verified, since there is no room for the whole. */
+  /** Only what readers ask for is fetched, and passes by: neither stored nor verified. For probes, and without room. */
   readonly isPassing: boolean;
 }
 
@@ -63,11 +69,11 @@ export class BlobFetch implements SegmentHost, ReadableFetch {
   readonly #bytes: FillBytes;
   readonly #size = deferred<number>();
   readonly #changed = new Condition();
+  readonly #verified = deferred<void>();
   #sizeBytes: number | undefined;
   #state: State = 'pending';
   #failure: unknown;
   #isOver = false;
-  #isWholeWanted = false;
   #canJump = true;
   /** Readers that have been promised, before the size is known. */
   #expectedReaders = 0;
@@ -83,17 +89,21 @@ export class BlobFetch implements SegmentHost, ReadableFetch {
     this.#bytes = new FillBytes({
       digest: task.digest,
       cache: parts.cache,
+      slabs: parts.slabs,
+      unstoredBudget: parts.unstoredBudget,
       isPassing: task.isPassing,
+      heldBackBytes: HOLD_BACK_BYTES,
       changed: this.#changed,
-      isAmple: () => parts.slabs.ample,
       slowestReader: () => this.#slowestReader(),
-      onStoreFailure: (cause) => {
-        this.#comeInOrder();
-        parts.observer.cacheFailure('content', cause);
+      onUnstored: (cause) => {
+        this.#canJump = false;
+        if (cause !== undefined) parts.observer.cacheFailure('content', cause);
+        this.#lingerIfUnread();
       },
     });
     this.#size.promise.catch(() => undefined);
-    if (task.sizeBytes !== undefined) this.#learnSize(task.sizeBytes);
+    this.#verified.promise.catch(() => undefined);
+    if (task.isPassing && task.expectedBytes !== undefined) this.#learnSize(task.expectedBytes);
     this.ended = this.#run();
   }
 
@@ -117,18 +127,20 @@ export class BlobFetch implements SegmentHost, ReadableFetch {
   }
 
   /**
-   * A reader, as soon as the size is known. It counts from now on, so the fill goes on for it.
-   * @param isWholeWanted whether the fill shall bring in everything, not only what the reader asks for
+   * A reader, as soon as the size is known. It counts from now on, so the fill goes on for it. One that wants all of a
+   * blob without bytes is given only when that is verified: there is no last byte to hold back.
+   * @param sizeBytes where the caller knows it for sure (it counted positions by it)
    * @throws what ended the fill; the signal's reason
    */
-  async open(wanted: Wanted, isWholeWanted: boolean, signal: AbortSignal): Promise<FetchReader> {
-    this.#isWholeWanted ||= isWholeWanted && !this.#task.isPassing;
+  async open(wanted: Wanted, sizeBytes: number | undefined, signal: AbortSignal): Promise<FetchReader> {
     this.#expectedReaders += 1;
     this.#lingering?.abort();
+    if (sizeBytes !== undefined) this.#learnSize(sizeBytes);
     this.#notify();
     try {
-      const sizeBytes = await abortable(this.#size.promise, signal);
-      const reader = new FetchReader(this, sizeBytes, wanted);
+      const size = await abortable(this.#size.promise, signal);
+      if (wanted === 'whole' && size === 0) await abortable(this.#verified.promise, signal);
+      const reader = new FetchReader(this, size, wanted);
       this.#readers.add(reader);
       return reader;
     } finally {
@@ -170,17 +182,18 @@ export class BlobFetch implements SegmentHost, ReadableFetch {
 
   // --- segments ----------------------------------------------------------------------------------------------------
 
-  async onTransfer({ sizeBytes, start }: BlobTransfer, segment: Segment): Promise<void> {
-    if (sizeBytes !== undefined && this.#sizeBytes !== undefined && sizeBytes !== this.#sizeBytes) {
+  async onTransfer(transfer: BlobTransfer, segment: Segment): Promise<void> {
+    const sizeBytes = transfer.sizeBytes ?? this.#sizeBytes ?? this.#task.expectedBytes;
+    if (this.#sizeBytes !== undefined && sizeBytes !== this.#sizeBytes) {
       throw new PullThroughError(
         'corrupt',
         `the upstream says ${sizeBytes} bytes where ${this.#sizeBytes} are due`,
       );
     }
-    await this.#bytes.open(sizeBytes ?? this.#sizeBytes);
+    await this.#bytes.open(sizeBytes);
     if (sizeBytes !== undefined) this.#learnSize(sizeBytes);
     segment.end = Math.min(segment.end, this.#sizeBytes ?? Infinity);
-    if (start < segment.position) this.#onRangeIgnored(segment);
+    if (transfer.start < segment.position) this.#onRangeIgnored(segment);
   }
 
   async onBytes(
@@ -209,18 +222,8 @@ export class BlobFetch implements SegmentHost, ReadableFetch {
 
   /** A resumed segment throws away what it gets twice. A jump gives way to the front: it would get all before it, too. */
   #onRangeIgnored(segment: Segment): void {
-    if (this.#task.isPassing || segment.position === this.#bytes.front) {
-      this.#canJump = false;
-      return;
-    }
-    this.#comeInOrder();
-    segment.end = segment.position;
-  }
-
-  /** No more jumps: they are not possible upstream, or could not be kept here. The front reaches everything in time. */
-  #comeInOrder(): void {
     this.#canJump = false;
-    this.#isWholeWanted = true;
+    if (!this.#task.isPassing && segment.position !== this.#bytes.front) segment.end = segment.position;
   }
 
   #slowestReader(): number {
@@ -266,7 +269,7 @@ export class BlobFetch implements SegmentHost, ReadableFetch {
       demands: demands.filter(
         ({ start, end }) => start < end && this.#bytes.available.endAt(start) === start,
       ),
-      isWholeWanted: this.#isWholeWanted,
+      isWholeWanted: !this.#task.isPassing,
       canJump: this.#task.isPassing || (this.#canJump && this.#sizeBytes !== undefined),
     });
     for (const { index, end } of cuts) {
@@ -279,7 +282,8 @@ export class BlobFetch implements SegmentHost, ReadableFetch {
   #start(range: { readonly start: number; readonly end: number }): void {
     const segment = new Segment(this, range, this.#controller.signal);
     this.#segments.add(segment);
-    this.#work.add(this.#runSegment(segment));
+    const work = this.#runSegment(segment).finally(() => this.#work.delete(work));
+    this.#work.add(work);
   }
 
   async #runSegment(segment: Segment): Promise<void> {
@@ -287,12 +291,10 @@ export class BlobFetch implements SegmentHost, ReadableFetch {
       await segment.run();
       if (segment.end === Infinity) this.#learnSize(segment.position);
     } catch (error) {
-      const isDispensable = segment.position !== this.#bytes.front && !this.#task.isPassing;
-      if (isDispensable && !(error instanceof PullThroughError)) {
-        this.#comeInOrder();
-      } else {
-        this.#segmentFailure ??= { error };
-      }
+      // A jump is dispensable: the front reaches its bytes in time.
+      const isJump = segment.position !== this.#bytes.front && !this.#task.isPassing;
+      if (isJump && error instanceof UpstreamError) this.#canJump = false;
+      else this.#segmentFailure ??= { error };
     } finally {
       this.#segments.delete(segment);
       this.#notify();
@@ -306,6 +308,7 @@ export class BlobFetch implements SegmentHost, ReadableFetch {
       throw new PullThroughError('corrupt', `the upstream sent bytes with another digest, ${String(actual)}`);
     }
     this.#state = 'verified';
+    this.#verified.resolve();
     this.#wakeReaders();
     await this.#bytes.commit(sizeBytes);
   }
@@ -321,6 +324,7 @@ export class BlobFetch implements SegmentHost, ReadableFetch {
       if (!this.#controller.signal.aborted) observer.fillFailed(this.digest, error);
     }
     this.#size.reject(error);
+    this.#verified.reject(error);
     this.#controller.abort(error);
   }
 
@@ -377,11 +381,6 @@ export class BlobFetch implements SegmentHost, ReadableFetch {
       presentBytes: this.#bytes.available.total,
       finishFillBytes: this.#parts.finishFillBytes,
     };
-    if (shouldFinish(facts)) {
-      this.#isWholeWanted = true;
-      this.#notify();
-    } else {
-      this.abort(new PullThroughError('closing', 'nobody reads the blob any more'));
-    }
+    if (!shouldFinish(facts)) this.abort(new PullThroughError('closing', 'nobody reads the blob any more'));
   }
 }

@@ -2,6 +2,7 @@ import type { Digest } from '../oci/digest.ts';
 import { BlobFetch, type BlobFetchParts } from './blob-fetch.ts';
 import { PullThroughError } from './pull-through-error.ts';
 import type { BlobSource } from './segment.ts';
+import { UnstoredBudget } from './unstored-bytes.ts';
 
 export interface JoinedFetch {
   readonly fetch: BlobFetch;
@@ -9,17 +10,24 @@ export interface JoinedFetch {
   readonly isJoined: boolean;
 }
 
-/** All blobs in flight. A fill is here from the moment it is decided until its row is written or it has failed. */
+/** Memory that bytes which cannot be stored may take, of all fills together. */
+const UNSTORED_LIMIT_BYTES = 64 * 1024 * 1024;
+
+/**
+ * All blobs in flight. A fill is here from the moment it is decided until its row is written or it has failed. Shared by
+ * all repositories of an upstream, and not beyond: what one upstream sends, how slowly, and whether it is right, must
+ * not matter to who trusts another.
+ */
 export class BlobFetches {
   readonly #parts: BlobFetchParts;
-  readonly #byDigest = new Map<Digest, BlobFetch>();
+  readonly #byKey = new Map<string, BlobFetch>();
   /** Those too that nobody can join any more. */
   readonly #all = new Set<BlobFetch>();
   #isClosed = false;
   #endedCount = 0;
 
-  constructor(parts: BlobFetchParts) {
-    this.#parts = parts;
+  constructor(parts: Omit<BlobFetchParts, 'unstoredBudget'>) {
+    this.#parts = { ...parts, unstoredBudget: new UnstoredBudget(UNSTORED_LIMIT_BYTES) };
   }
 
   get count(): number {
@@ -37,41 +45,41 @@ export class BlobFetches {
     return readers;
   }
 
-  /** The fill of this blob that can be joined, if one is running. */
-  running(digest: Digest): BlobFetch | undefined {
-    const fetch = this.#byDigest.get(digest);
+  /** The fill of this blob from this upstream that can be joined, if one is running. */
+  running(upstream: string, digest: Digest): BlobFetch | undefined {
+    const fetch = this.#byKey.get(keyOf(upstream, digest));
     return fetch?.isJoinable === true ? fetch : undefined;
   }
 
   /**
    * The fill of this blob; begun now when none is running. The caller must open a reader in the same turn, and must
-   * have made sure that the repository holds the blob: joining proves nothing.
-   * @param sizeBytes when known for sure; else the upstream's answer tells
-   * @throws PullThroughError `closing`
+   * have made sure that the repository holds the blob: joining proves nothing. A fill that is begun while the cache is
+   * being closed fails at once.
+   * @param expectedBytes the size, as far as it is known
    */
-  join(digest: Digest, sizeBytes: number | undefined, source: BlobSource): JoinedFetch {
-    const running = this.running(digest);
+  join(digest: Digest, expectedBytes: number | undefined, source: BlobSource): JoinedFetch {
+    const running = this.running(source.upstream.name, digest);
     if (running !== undefined) {
-      const isKnown = running.sources.some(
-        ({ upstream, repository }) => upstream === source.upstream && repository === source.repository,
-      );
-      if (!isKnown) running.sources.push(source);
+      if (!running.sources.some(({ repository }) => repository === source.repository))
+        running.sources.push(source);
       return { fetch: running, isJoined: true };
     }
-    const fetch = this.#begin(new BlobFetch(this.#parts, { digest, sizeBytes, source, isPassing: false }));
-    this.#byDigest.set(digest, fetch);
+    const fetch = this.#begin(
+      new BlobFetch(this.#parts, { digest, expectedBytes, source, isPassing: false }),
+    );
+    this.#byKey.set(keyOf(source.upstream.name, digest), fetch);
     return { fetch, isJoined: false };
   }
 
-  /** A fetch of some ranges for one reader, when there is no room for the blob. */
+  /** A fetch of some ranges for one reader: of a blob that there is no room for, or that is only probed. */
   passBy(digest: Digest, sizeBytes: number, source: BlobSource): BlobFetch {
-    return this.#begin(new BlobFetch(this.#parts, { digest, sizeBytes, source, isPassing: true }));
+    return this.#begin(
+      new BlobFetch(this.#parts, { digest, expectedBytes: sizeBytes, source, isPassing: true }),
+    );
   }
 
   #begin(fetch: BlobFetch): BlobFetch {
-    if (this.#isClosed) {
-      fetch.abort(new PullThroughError('closing', 'entrepot is shutting down'));
-    }
+    if (this.#isClosed) fetch.abort(new PullThroughError('closing', 'entrepot is shutting down'));
     this.#all.add(fetch);
     void this.#forgetWhenEnded(fetch);
     return fetch;
@@ -81,7 +89,10 @@ export class BlobFetches {
     await fetch.ended;
     this.#endedCount += 1;
     this.#all.delete(fetch);
-    if (this.#byDigest.get(fetch.digest) === fetch) this.#byDigest.delete(fetch.digest);
+    for (const { upstream } of fetch.sources) {
+      const key = keyOf(upstream.name, fetch.digest);
+      if (this.#byKey.get(key) === fetch) this.#byKey.delete(key);
+    }
   }
 
   /** Ends every fill and waits until all have. New ones fail at once. */
@@ -91,4 +102,8 @@ export class BlobFetches {
     for (const fetch of all) fetch.abort(new PullThroughError('closing', 'entrepot is shutting down'));
     await Promise.all(all.map((fetch) => fetch.ended));
   }
+}
+
+function keyOf(upstream: string, digest: Digest): string {
+  return `${upstream} ${digest}`;
 }

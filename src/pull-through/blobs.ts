@@ -48,7 +48,7 @@ export class Blobs {
     if (holding !== undefined) {
       const row = await cache.row(digest);
       if (row !== undefined) return { value: row.sizeBytes, outcome: 'hit' };
-      const inFlight = fetches.running(digest)?.sizeBytes;
+      const inFlight = fetches.running(key.upstream, digest)?.sizeBytes;
       if (inFlight !== undefined) return { value: inFlight, outcome: 'joined' };
     }
     return { value: await this.#askSize(key, digest, signal), outcome: 'miss' };
@@ -67,27 +67,21 @@ export class Blobs {
     const { cache, fetches, contents } = this.#parts;
     const source: BlobSource = { upstream: this.#parts.upstream(key.upstream), repository: key.repository };
     const holding = await contents.holding(key, digest);
-    let isHeld = holding !== undefined;
+    // Whatever is here or on its way is somebody else's until this repository's upstream says that it holds it too.
+    const expectedBytes = holding?.sizeBytes ?? (await this.#askSize(key, digest, signal));
     for (;;) {
       const endedBefore = fetches.endedCount;
-      const running = fetches.running(digest);
-      const isOwn = running?.sources.some((each) => isSame(each, source)) === true;
-      const row = running === undefined ? await cache.row(digest) : undefined;
-      if (!isHeld && !isOwn && (running !== undefined || row !== undefined)) {
-        // Somebody else's content: it is this repository's too only if its upstream says so.
-        await this.#askSize(key, digest, signal);
-        isHeld = true;
-        continue;
-      }
+      const isRunning = fetches.running(key.upstream, digest) !== undefined;
+      const row = isRunning ? undefined : await cache.row(digest);
       if (row !== undefined) {
         const stored = await this.#openStored(digest, row.sizeBytes, select);
         if (stored !== undefined)
-          return { value: stored, outcome: isHeld && holding ? 'hit' : 'revalidated' };
+          return { value: stored, outcome: holding === undefined ? 'revalidated' : 'hit' };
       }
       // What was in flight a moment ago may have been committed since the row was looked for.
       if (fetches.endedCount !== endedBefore) continue;
       return select === undefined
-        ? this.#fetchWhole(key, digest, source, isHeld, signal)
+        ? this.#fetchWhole(digest, expectedBytes, source, signal)
         : this.#fetchRanges(key, digest, source, select, signal);
     }
   }
@@ -104,18 +98,14 @@ export class Blobs {
   }
 
   async #fetchWhole(
-    key: RepositoryKey,
     digest: Digest,
+    expectedBytes: number,
     source: BlobSource,
-    isHeld: boolean,
     signal: AbortSignal,
   ): Promise<Served<Blob>> {
-    const { fetch, isJoined } = this.#parts.fetches.join(digest, undefined, source);
-    const content = await fetch.open('whole', true, signal);
-    const { sizeBytes } = content;
-    // That its upstream began to send it from there is proof enough.
-    if (!isHeld && !isJoined) await this.#parts.contents.record(key, [{ digest, sizeBytes }]);
-    return { value: { sizeBytes, content }, outcome: outcomeOf(fetch, isJoined) };
+    const { fetch, isJoined } = this.#parts.fetches.join(digest, expectedBytes, source);
+    const content = await fetch.open('whole', undefined, signal);
+    return { value: { sizeBytes: content.sizeBytes, content }, outcome: outcomeOf(fetch, isJoined) };
   }
 
   async #fetchRanges(
@@ -125,20 +115,22 @@ export class Blobs {
     select: Selection,
     signal: AbortSignal,
   ): Promise<Served<Blob>> {
-    const { cache, fetches, contents } = this.#parts;
+    const { cache, fetches } = this.#parts;
     // The index's word on the size may come from a manifest alone; positions must be counted from the upstream's.
-    const inFlight = fetches.running(digest)?.sizeBytes;
+    const inFlight = fetches.running(key.upstream, digest)?.sizeBytes;
     const sizeBytes = inFlight ?? (await this.#askSize(key, digest, signal));
     const wanted = select(sizeBytes, false);
     if (wanted === undefined) return { value: { sizeBytes, content: undefined }, outcome: 'miss' };
-    if (wanted === 'whole') return this.#fetchWhole(key, digest, source, true, signal);
-    await contents.record(key, [{ digest, sizeBytes }]);
-    if (fetches.running(digest) === undefined && !cache.canEverHold(sizeBytes)) {
-      const content = await fetches.passBy(digest, sizeBytes, source).open(wanted, false, signal);
-      return { value: { sizeBytes, content }, outcome: 'bypass' };
+    if (wanted === 'whole') return this.#fetchWhole(digest, sizeBytes, source, signal);
+    const running = fetches.running(key.upstream, digest);
+    const isProbe = running === undefined && !wantsWhole(lengthOf(wanted), sizeBytes);
+    const hasNoRoom = running === undefined ? !cache.canEverHold(sizeBytes) : running.isBypassing;
+    if (isProbe || hasNoRoom) {
+      const content = await fetches.passBy(digest, sizeBytes, source).open(wanted, sizeBytes, signal);
+      return { value: { sizeBytes, content }, outcome: hasNoRoom ? 'bypass' : 'miss' };
     }
     const { fetch, isJoined } = fetches.join(digest, sizeBytes, source);
-    const content = await fetch.open(wanted, wantsWhole(lengthOf(wanted), sizeBytes), signal);
+    const content = await fetch.open(wanted, sizeBytes, signal);
     return { value: { sizeBytes, content }, outcome: outcomeOf(fetch, isJoined) };
   }
 
@@ -164,8 +156,4 @@ function outcomeOf(fetch: BlobFetch, isJoined: boolean): Outcome {
 
 function lengthOf(wanted: Exclude<Wanted, 'whole'>): number {
   return wanted.reduce((sum, { start, end }) => sum + end - start, 0);
-}
-
-function isSame(a: BlobSource, b: BlobSource): boolean {
-  return a.upstream === b.upstream && a.repository === b.repository;
 }

@@ -50,12 +50,21 @@ export class BodyQueue {
 
   /** Moves up to `limitBytes` of what has arrived to the start of `into`. @returns how many. */
   take(into: Uint8Array, limitBytes: number): number {
+    return this.#consume(limitBytes, (part, at) => into.set(part, at));
+  }
+
+  /** Throws away up to `limitBytes` of what has arrived. @returns how many. */
+  skip(limitBytes: number): number {
+    return this.#consume(limitBytes, () => undefined);
+  }
+
+  #consume(limitBytes: number, use: (part: Buffer, at: number) => void): number {
     let taken = 0;
     while (taken < limitBytes) {
       const chunk = this.#chunks[0];
       if (chunk === undefined) break;
       const part = chunk.subarray(this.#offset, this.#offset + limitBytes - taken);
-      into.set(part, taken);
+      use(part, taken);
       taken += part.length;
       this.#offset += part.length;
       if (this.#offset < chunk.length) break;
@@ -65,12 +74,6 @@ export class BodyQueue {
     this.#bytes -= taken;
     if (this.#body.isPaused() && this.#bytes < QUEUE_LIMIT_BYTES) this.#body.resume();
     return taken;
-  }
-
-  /** Throws away up to `limitBytes` of what has arrived. @returns how many. */
-  skip(limitBytes: number): number {
-    const count = Math.min(limitBytes, this.#bytes);
-    return this.take(Buffer.allocUnsafe(count), count);
   }
 
   /** Cancels what is left of the body. Harmless at its end. */

@@ -49,8 +49,9 @@ export class FetchReader implements Content {
     this.#fetch.onMoved();
     for (;;) {
       signal.throwIfAborted();
-      const chunk = await this.#fetch.tryRead(this, position, limitBytes);
-      if (chunk !== undefined) return chunk;
+      const chunk = this.#fetch.tryRead(this, position, limitBytes);
+      if (chunk !== undefined) return await chunk;
+      // Within the same turn as the look: what comes in between would wake nobody.
       await this.#wait(signal);
     }
   }

@@ -2,35 +2,33 @@ import type { Chunk } from '../content/content.ts';
 import { ContentError } from '../content/content-error.ts';
 import type { Ingest } from '../content/ingest.ts';
 import { Intervals } from '../content/intervals.ts';
-import type { Slab } from '../content/slabs.ts';
+import type { Slab, SlabPool } from '../content/slabs.ts';
 import type { Digest } from '../oci/digest.ts';
 import type { BlobCache } from './blob-cache.ts';
 import type { Condition } from './condition.ts';
-import { MemoryWindow } from './memory-window.ts';
+import { RecentSlabs } from './recent-slabs.ts';
 import { firstGap } from './segment-plan.ts';
 import type { Reservation } from './store-budget.ts';
-
-/** Slabs kept for readers close behind the tip, so that they need not read the file; only while slabs are ample. */
-const RECENT_SLABS = 4;
-/** Slabs of bytes that could not be stored and that some reader has not had yet; then the upstream has to wait. */
-const WINDOW_SLABS = 8;
+import { type UnstoredBudget, UnstoredBytes } from './unstored-bytes.ts';
 
 export interface FillBytesParts {
   readonly digest: Digest;
   readonly cache: BlobCache;
+  readonly slabs: SlabPool;
+  readonly unstoredBudget: UnstoredBudget;
   /** Bytes pass by: they are neither stored nor hashed. */
   readonly isPassing: boolean;
+  /** What readers are not given before the end. */
+  readonly heldBackBytes: number;
   /** Notified when bytes were let go of; whoever waits for room looks again. */
   readonly changed: Condition;
-  /** Are slabs plentiful, so that some may be kept beyond their use? */
-  readonly isAmple: () => boolean;
   /**
    * Where the slowest reader is: what lies before it may be let go of. Infinity without readers; -Infinity while one is
    * expected that may yet begin anywhere.
    */
   readonly slowestReader: () => number;
-  /** Storing has come to its end for `cause`: from here on bytes must come in order. */
-  readonly onStoreFailure: (cause: ContentError) => void;
+  /** Nothing (more) is stored: from here on bytes must come in order. Absent cause: there was never room. */
+  readonly onUnstored: (cause: ContentError | undefined) => void;
 }
 
 /**
@@ -41,15 +39,18 @@ export class FillBytes {
   /** All that came in. */
   readonly available = new Intervals();
   readonly #parts: FillBytesParts;
-  readonly #window = new MemoryWindow();
-  readonly #recent = new MemoryWindow();
+  readonly #unstored: UnstoredBytes;
+  readonly #recent: RecentSlabs;
   #opening: Promise<void> | undefined;
   #ingest: Ingest | undefined;
   #reservation: Reservation | undefined;
+  #hasBudget = false;
   #hasDropped = false;
 
   constructor(parts: FillBytesParts) {
     this.#parts = parts;
+    this.#unstored = new UnstoredBytes(parts.heldBackBytes);
+    this.#recent = new RecentSlabs(parts.slabs);
   }
 
   /** The first position that did not come in yet. */
@@ -67,23 +68,37 @@ export class FillBytes {
     return this.#hasDropped;
   }
 
-  /** Reserves room and opens the ingest, once; the first call's size counts. Never fails: without room it only hashes. */
+  /**
+   * Reserves room and opens the ingest, once; the first call's size counts. Without room it only hashes.
+   * @throws ContentError `no-space` when there is not even memory to pass the bytes on
+   */
   async open(sizeBytes: number | undefined): Promise<void> {
-    if (this.#parts.isPassing) return;
     this.#opening ??= this.#begin(sizeBytes);
     await this.#opening;
   }
 
   async #begin(sizeBytes: number | undefined): Promise<void> {
-    const { cache, digest } = this.#parts;
-    this.#reservation = await cache.reserve(sizeBytes ?? 0);
-    this.#ingest = await cache.ingest(digest, sizeBytes, this.#reservation !== undefined);
+    const { cache, digest, isPassing } = this.#parts;
+    if (!isPassing) {
+      this.#reservation = await cache.reserve(sizeBytes ?? 0);
+      this.#ingest = await cache.ingest(digest, sizeBytes, this.#reservation !== undefined);
+    }
+    if (!this.isStoring) this.#passOn(undefined);
+  }
+
+  #passOn(cause: ContentError | undefined): void {
+    this.#parts.onUnstored(cause);
+    if (this.#hasBudget) return;
+    this.#parts.unstoredBudget.take();
+    this.#hasBudget = true;
   }
 
   /** Makes room for a blob of unknown size that has come to `bytes`; storing ends when there is none. */
   async growTo(bytes: number): Promise<void> {
     if (this.#reservation === undefined || (await this.#reservation.growTo(bytes))) return;
-    this.#ingest?.stopStoring(new ContentError('no-space', 'there is no room for a blob of this size'));
+    const cause = new ContentError('no-space', 'there is no room for a blob of this size');
+    this.#ingest?.stopStoring(cause);
+    this.#passOn(cause);
   }
 
   /**
@@ -93,52 +108,45 @@ export class FillBytes {
    */
   async store(slab: Slab, length: number, start: number): Promise<boolean | undefined> {
     if (this.#parts.isPassing || this.#ingest === undefined) return false;
-    const wasStoring = this.#ingest.storeFailure === undefined;
+    const wasStoring = this.isStoring;
     const isAhead = start > this.front;
+    let isStored: boolean | undefined;
     try {
-      return await this.#ingest.write(slab, length, start);
+      isStored = await this.#ingest.write(slab, length, start);
     } catch (error) {
-      if (this.#ingest.storeFailure === undefined || !isAhead) throw error;
-      return undefined;
-    } finally {
-      const failure = this.#ingest.storeFailure;
-      if (wasStoring && failure !== undefined) this.#parts.onStoreFailure(failure);
+      if (this.isStoring || !isAhead) throw error;
     }
+    if (wasStoring && !this.isStoring) this.#passOn(this.#ingest.storeFailure);
+    return isStored;
   }
 
   /** Makes bytes known that `store` took; those that are not stored stay in memory. */
   add(slab: Slab, { start, end }: { readonly start: number; readonly end: number }, isStored: boolean): void {
     this.available.add(start, end);
-    if (!isStored) {
-      this.#window.add(slab, start, end);
-    } else if (this.#parts.isAmple()) {
-      this.#recent.add(slab, start, end);
-      this.#recent.keepNewest(RECENT_SLABS);
-    }
+    if (isStored) this.#recent.add(slab, start, end);
+    else this.#unstored.add(start, slab.bytes.subarray(0, end - start));
   }
 
   /** Up to `limitBytes` at `position`, which must be available. */
   read(position: number, limitBytes: number): Promise<Chunk> | Chunk | undefined {
-    const inMemory = this.#window.chunk(position, limitBytes) ?? this.#recent.chunk(position, limitBytes);
+    const inMemory = this.#unstored.chunk(position, limitBytes) ?? this.#recent.chunk(position, limitBytes);
     return inMemory ?? this.#ingest?.read(position, limitBytes);
   }
 
   /** Lets go of unstored bytes that every reader has had. */
   dropConsumed(): void {
-    if (this.#window.count === 0) return;
-    const slowest = this.#parts.slowestReader();
-    if (this.#window.drop(({ end }) => end <= slowest) === 0) return;
+    if (this.#unstored.isEmpty || !this.#unstored.dropBefore(this.#parts.slowestReader())) return;
     this.#hasDropped = true;
     this.#parts.changed.notify();
   }
 
   /**
-   * Waits until another unstored slab may be kept.
+   * Waits until more unstored bytes may be kept.
    * @param isSizeKnown without it there can be no reader to make room
    */
   async room(isSizeKnown: boolean, signal: AbortSignal): Promise<void> {
     this.dropConsumed();
-    while (this.#window.count >= WINDOW_SLABS) {
+    while (this.#unstored.isFull) {
       if (!isSizeKnown) {
         throw new ContentError('no-space', 'a blob of unknown size cannot be sent without storing it');
       }
@@ -155,7 +163,7 @@ export class FillBytes {
 
   /** Publishes verified bytes, if they were stored. Never fails. */
   async commit(sizeBytes: number): Promise<void> {
-    if (this.#ingest === undefined || this.#ingest.storeFailure !== undefined) return;
+    if (this.#ingest === undefined || !this.isStoring) return;
     await this.#parts.cache.commit(
       this.#ingest,
       { digest: this.#parts.digest, sizeBytes },
@@ -163,16 +171,17 @@ export class FillBytes {
     );
   }
 
-  /** Nothing more comes in: gives back the room, and memory that is only kept for speed. Readers go on. */
+  /** Nothing more comes in: gives back what is only kept for speed. Readers go on. */
   settle(): void {
-    this.#reservation?.release();
-    this.#recent.keepNewest(0);
+    this.#recent.clear();
   }
 
-  /** When nobody reads any more. */
+  /** When nobody reads any more: the file goes, if it was not committed, and its room with it. */
   async close(): Promise<void> {
-    this.#window.keepNewest(0);
-    this.#recent.keepNewest(0);
+    this.#recent.clear();
+    this.#unstored.clear();
+    if (this.#hasBudget) this.#parts.unstoredBudget.giveBack();
     await this.#ingest?.close();
+    this.#reservation?.release();
   }
 }

@@ -22,8 +22,14 @@ export function wantsWhole(wantedBytes: number, sizeBytes: number): boolean {
   return wantedBytes > PROBE_LIMIT_BYTES || sizeBytes <= PROBE_LIMIT_BYTES;
 }
 
-/** A transfer that broke this often without a byte of progress is given up. */
+/** Transfers that break one after the other, each with less than this, are no progress. */
+export const PROGRESS_BYTES = 256 * 1024;
+/** A transfer that broke this often without progress is given up. */
 export const BREAK_LIMIT = 6;
+/** However much progress each made. */
+export const RESUME_LIMIT = 100;
+/** So long may a transfer that had begun be without progress, tries to go on included. */
+export const STALL_LIMIT_MS = 90_000;
 const FIRST_WAIT_MS = 100;
 const LONGEST_WAIT_MS = 5000;
 

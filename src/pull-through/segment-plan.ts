@@ -43,18 +43,14 @@ export function isCovered(segments: Iterable<RunningSegment>, at: number): boole
 
 /** Which transfers should run: what waiting readers need soonest, and the front for the whole. Pure. */
 export function planSegments(input: PlanInput): Plan {
-  const segments: { position: number; end: number }[] = input.running.map(({ position, end }) => ({
-    position,
-    end,
-  }));
-  const starts: Interval[] = [];
+  const running = input.running.map(({ position, end }) => ({ position, end }));
+  const segments = [...running];
   const begin = (start: number, limit: number) => {
     const covering = segments.find(({ position, end }) => position < start && start < end);
     const end = Math.min(limit, nextBoundary(input, segments, start));
     if (end <= start) return;
     if (covering !== undefined) covering.end = start;
     segments.push({ position: start, end });
-    starts.push({ start, end });
   };
   for (const demand of input.demands.toSorted((a, b) => a.start - b.start)) {
     if (isCovered(segments, demand.start)) continue;
@@ -68,11 +64,10 @@ export function planSegments(input: PlanInput): Plan {
   ) {
     begin(front, input.sizeBytes);
   }
-  const cuts = input.running.flatMap(({ end }, index) => {
-    const now = segments[index]?.end ?? end;
-    return now === end ? [] : [{ index, end: now }];
-  });
-  return { starts, cuts };
+  return {
+    starts: segments.slice(running.length).map(({ position, end }) => ({ start: position, end })),
+    cuts: running.flatMap(({ end }, index) => (end === input.running[index]?.end ? [] : [{ index, end }])),
+  };
 }
 
 /** Where a segment that begins at `start` must stop: the next byte that is here or on its way, or the end. */

@@ -7,8 +7,7 @@ import type { BlobTransfer, Upstream } from '../upstream/upstream.ts';
 import { UpstreamError } from '../upstream/upstream-error.ts';
 import { BodyQueue } from './body-queue.ts';
 import { Condition } from './condition.ts';
-import { BREAK_LIMIT, waitAfterBreak } from './fill-policy.ts';
-import { PullThroughError } from './pull-through-error.ts';
+import { BREAK_LIMIT, PROGRESS_BYTES, RESUME_LIMIT, STALL_LIMIT_MS, waitAfterBreak } from './fill-policy.ts';
 
 /** More would only hold more memory: this keeps the disk busy while the next slab fills. */
 const HANDING_OVER_SLABS = 3;
@@ -50,6 +49,8 @@ export class Segment {
   position: number;
   /** First byte that is not this segment's; Infinity while the size is unknown. May be lowered while it runs. */
   end: number;
+  /** True once an upstream has begun to send: from then on a break is resumed. */
+  #hasAnswered = false;
   /** The validator that the last answer came with, and who gave it. */
   #etag: { readonly value: string | undefined; readonly source: BlobSource } | undefined;
 
@@ -66,21 +67,32 @@ export class Segment {
 
   /** Resolves when all bytes before `end` have been handed over. @throws what no further try could mend. */
   async run(): Promise<void> {
+    const { clock, sources } = this.#host;
     let breaks = 0;
+    let resumes = 0;
+    let progressAt = clock.monotonic();
     for (let at = 0; this.position < this.end;) {
       const before = this.position;
-      const source = this.#host.sources[at % this.#host.sources.length];
+      const source = sources[at];
       if (source === undefined) throw new UpstreamError('unavailable', 'there is no source for the blob');
       try {
         if (await this.#transfer(source)) return;
       } catch (error) {
         this.#signal.throwIfAborted();
-        breaks = this.position > before ? 1 : breaks + 1;
-        if (!isWorthAnotherTry(error)) at += 1;
-        const isLastSource = at >= this.#host.sources.length;
-        if (breaks >= BREAK_LIMIT || isLastSource) throw error;
+        if (!(error instanceof UpstreamError)) throw error;
+        if (this.position - before >= PROGRESS_BYTES) {
+          breaks = 0;
+          progressAt = clock.monotonic();
+        }
+        breaks += 1;
+        resumes += 1;
+        // An upstream that has not answered yet was given all its patience already.
+        if (!this.#hasAnswered || !isWorthAnotherTry(error)) at += 1;
+        const isHopeless = breaks >= BREAK_LIMIT || resumes >= RESUME_LIMIT;
+        const isStalled = clock.monotonic() - progressAt > STALL_LIMIT_MS;
+        if (isHopeless || isStalled || at >= sources.length) throw error;
         this.#host.onBreak(error);
-        await this.#host.clock.sleep(waitAfterBreak(breaks), this.#signal);
+        await clock.sleep(waitAfterBreak(breaks), this.#signal);
       }
     }
   }
@@ -94,6 +106,7 @@ export class Segment {
       etag: this.#etag?.source === source ? this.#etag.value : undefined,
     };
     const transfer = await upstream.getBlob(repository, this.#host.digest, range, this.#signal);
+    this.#hasAnswered = true;
     const changed = new Condition();
     const body = new BodyQueue(transfer.body, () => changed.notify());
     try {
@@ -147,8 +160,10 @@ export class Segment {
   }
 }
 
-function brokenOff(body: BodyQueue): Error {
-  return body.error ?? new UpstreamError('unavailable', 'the upstream ended the blob early');
+function brokenOff(body: BodyQueue): UpstreamError {
+  return body.error instanceof UpstreamError
+    ? body.error
+    : new UpstreamError('unavailable', 'the upstream ended the blob early', { cause: body.error });
 }
 
 /** Slabs of one segment that are on their way to the disk at the same time; they become known in order. */
@@ -223,8 +238,6 @@ class HandingOver {
 }
 
 /** Another try at the same source can mend what broke on the way; what the source said on purpose it cannot. */
-function isWorthAnotherTry(error: unknown): boolean {
-  if (error instanceof PullThroughError) return false;
-  if (!(error instanceof UpstreamError)) return true;
+function isWorthAnotherTry(error: UpstreamError): boolean {
   return error.reason === 'unavailable' || error.reason === 'timeout' || error.reason === 'rate-limited';
 }

@@ -139,8 +139,8 @@ describe('a blob', () => {
   it('whose transfer breaks is resumed where it broke, and no client notices', async () => {
     const { registry, add, urlOf } = await start();
     const digest = add(8 * MIB);
-    registry.faults.add({ match: { path: BLOBS, nth: 1 }, action: { cutAfter: 3 * MIB } });
-    registry.faults.add({ match: { path: BLOBS, nth: 2 }, action: { cutAfter: 2 * MIB } });
+    registry.faults.add({ match: { path: BLOBS, method: 'GET', nth: 1 }, action: { cutAfter: 3 * MIB } });
+    registry.faults.add({ match: { path: BLOBS, method: 'GET', nth: 2 }, action: { cutAfter: 2 * MIB } });
     expect(await get(urlOf(digest), { digestOnly: true })).toMatchObject({
       status: 200,
       complete: true,
@@ -154,7 +154,7 @@ describe('a blob', () => {
     const { registry, add, urlOf } = await start();
     const digest = add(4 * MIB);
     registry.faults.add({ match: { path: BLOBS }, action: { ignoreRange: true } });
-    registry.faults.add({ match: { path: BLOBS, nth: 1 }, action: { cutAfter: MIB } });
+    registry.faults.add({ match: { path: BLOBS, method: 'GET', nth: 1 }, action: { cutAfter: MIB } });
     expect(await get(urlOf(digest), { digestOnly: true })).toMatchObject({
       status: 200,
       complete: true,
