@@ -6,6 +6,7 @@ import { OciError } from '../oci/error.ts';
 import type { Selection } from '../pull-through/blobs.ts';
 import type { PullThrough } from '../pull-through/pull-through.ts';
 import { contentRange, MultipartFrame, sendStretch } from './blob-body.ts';
+import { errorBody } from './error-response.ts';
 import type { Exchange } from './exchange.ts';
 import { allowsPartial, matchesEtag, parseRange, type ParsedRange } from './range.ts';
 import { cacheHeader } from './served-headers.ts';
@@ -22,12 +23,10 @@ export async function serveBlob(
   pullThrough: PullThrough,
   key: RepositoryKey,
   digest: Digest,
-  common: OutgoingHttpHeaders,
 ): Promise<void> {
   const etag = `"${digest}"`;
   const isUnchanged = matchesEtag(exchange.header('if-none-match'), etag);
   const headers = {
-    ...common,
     'Content-Type': 'application/octet-stream',
     'Docker-Content-Digest': digest,
     ETag: etag,
@@ -102,8 +101,20 @@ async function sendRanges(
   const { content, sizeBytes } = value;
   const ranges = rangesOf(parsed);
   if (content === undefined || ranges === undefined) {
-    exchange.head(416, { ...headers, 'Content-Range': `bytes */${sizeBytes}`, 'Content-Length': 0 });
-    exchange.response.end();
+    const error = {
+      code: 'RANGE_INVALID',
+      message: 'no part of this blob is within what was asked',
+    } as const;
+    exchange.end(
+      416,
+      {
+        ...cacheHeader({ outcome }),
+        'Content-Type': 'application/json',
+        'Content-Range': `bytes */${sizeBytes}`,
+        'Accept-Ranges': 'bytes',
+      },
+      errorBody(error),
+    );
     return;
   }
   try {

@@ -13,8 +13,6 @@ import { serveReferrers, serveTags } from './list-endpoints.ts';
 import { matchesEtag } from './range.ts';
 import { cacheHeader } from './served-headers.ts';
 
-const API_VERSION = { 'Docker-Distribution-API-Version': 'registry/2.0' };
-
 export interface DistributionParts {
   readonly pullThrough: PullThrough;
   readonly routes: UpstreamRoutes;
@@ -58,15 +56,14 @@ export class Distribution {
     record.kind = endpoint.kind;
     const route = this.#parts.routes.find(target, { host });
     record.upstream = route.upstream;
-    const common: OutgoingHttpHeaders = { ...API_VERSION };
-    if (route.namespace !== undefined) common['OCI-Namespace'] = route.namespace;
+    if (route.namespace !== undefined) exchange.commonHeaders['OCI-Namespace'] = route.namespace;
     if (endpoint.kind === 'base') {
-      exchange.end(200, { ...common, 'Content-Type': 'application/json' }, Buffer.from('{}'));
+      exchange.end(200, { 'Content-Type': 'application/json' }, Buffer.from('{}'));
       return;
     }
     const key = repositoryOf(route);
     record.repository = key.repository;
-    await this.#serveEndpoint(exchange, key, endpoint, target, common);
+    await this.#serveEndpoint(exchange, key, endpoint, target);
   }
 
   async #serveEndpoint(
@@ -74,23 +71,22 @@ export class Distribution {
     key: RepositoryKey,
     endpoint: Exclude<Endpoint, { kind: 'base' }>,
     target: DistributionTarget,
-    common: OutgoingHttpHeaders,
   ): Promise<void> {
     const { pullThrough, publicUrl } = this.#parts;
     switch (endpoint.kind) {
       case 'manifest':
-        await this.#serveManifest(exchange, key, endpoint, common);
+        await this.#serveManifest(exchange, key, endpoint);
         return;
       case 'blob':
         exchange.record.reference = endpoint.digest;
-        await serveBlob(exchange, pullThrough, key, endpoint.digest, common);
+        await serveBlob(exchange, pullThrough, key, endpoint.digest);
         return;
       case 'tags':
-        await serveTags(exchange, pullThrough, key, { target, endpoint, publicUrl }, common);
+        await serveTags(exchange, pullThrough, key, { target, endpoint, publicUrl });
         return;
       case 'referrers':
         exchange.record.reference = endpoint.digest;
-        await serveReferrers(exchange, pullThrough, key, endpoint, common);
+        await serveReferrers(exchange, pullThrough, key, endpoint);
     }
   }
 
@@ -98,7 +94,6 @@ export class Distribution {
     exchange: Exchange,
     key: RepositoryKey,
     { reference }: Extract<Endpoint, { kind: 'manifest' }>,
-    common: OutgoingHttpHeaders,
   ): Promise<void> {
     const { pullThrough } = this.#parts;
     const { record, signal } = exchange;
@@ -106,17 +101,10 @@ export class Distribution {
     const accept = exchange.request.headers.accept;
     const accepted = acceptedManifestTypes(accept === undefined ? [] : [accept]);
     const condition = exchange.header('if-none-match');
-    const headersOf = (facts: { digest: string; mediaType: string }): OutgoingHttpHeaders => ({
-      ...common,
-      'Content-Type': facts.mediaType,
-      'Docker-Content-Digest': facts.digest,
-      ETag: `"${facts.digest}"`,
-      'X-Content-Type-Options': 'nosniff',
-    });
     if (exchange.isHead || condition !== undefined) {
       const served = await pullThrough.manifestDescription(key, reference, accepted, signal);
       record.outcome = served.outcome;
-      const headers = { ...headersOf(served.value), ...cacheHeader(served) };
+      const headers = { ...manifestHeaders(served.value), ...cacheHeader(served) };
       const isUnchanged = matchesEtag(condition, `"${served.value.digest}"`);
       if (isUnchanged || exchange.isHead) {
         exchange.head(isUnchanged ? 304 : 200, {
@@ -129,8 +117,17 @@ export class Distribution {
     }
     const served = await pullThrough.manifest(key, reference, accepted, signal);
     record.outcome = served.outcome;
-    exchange.end(200, { ...headersOf(served.value), ...cacheHeader(served) }, served.value.bytes);
+    exchange.end(200, { ...manifestHeaders(served.value), ...cacheHeader(served) }, served.value.bytes);
   }
+}
+
+function manifestHeaders(facts: { digest: string; mediaType: string }): OutgoingHttpHeaders {
+  return {
+    'Content-Type': facts.mediaType,
+    'Docker-Content-Digest': facts.digest,
+    ETag: `"${facts.digest}"`,
+    'X-Content-Type-Options': 'nosniff',
+  };
 }
 
 /** There is nothing to write to: other methods are refused before a byte of their body is read. */
@@ -177,5 +174,5 @@ function answerError(
   error: Parameters<typeof errorBody>[0],
   headers: OutgoingHttpHeaders = {},
 ): void {
-  exchange.end(status, { ...API_VERSION, ...headers, 'Content-Type': 'application/json' }, errorBody(error));
+  exchange.end(status, { ...headers, 'Content-Type': 'application/json' }, errorBody(error));
 }

@@ -31,6 +31,8 @@ export class Exchange {
     outcome: undefined,
     error: undefined,
   };
+  /** On every answer, refusals too. */
+  readonly commonHeaders: OutgoingHttpHeaders = { 'Docker-Distribution-API-Version': 'registry/2.0' };
   readonly startedAt = performance.now();
   firstByteAt: number | undefined;
   /** Body bytes handed to the connection. */
@@ -81,7 +83,7 @@ export class Exchange {
 
   head(status: number, headers: OutgoingHttpHeaders): void {
     this.firstByteAt = performance.now();
-    this.response.writeHead(status, headers);
+    this.response.writeHead(status, { ...this.commonHeaders, ...headers });
   }
 
   /** Hands bytes to the connection; resolves when they have left. @throws when the client is gone or takes nothing. */

@@ -19,14 +19,12 @@ export async function serveTags(
     readonly endpoint: TagsEndpoint;
     readonly publicUrl: string;
   },
-  common: OutgoingHttpHeaders,
 ): Promise<void> {
   const served = await pullThrough.tags(key, exchange.signal);
   exchange.record.outcome = served.outcome;
   const { endpoint } = request;
   const { tags, hasMore } = pageOf(served.value, endpoint);
   const headers: OutgoingHttpHeaders = {
-    ...common,
     ...cacheHeader(served),
     'Content-Type': 'application/json; charset=utf-8',
   };
@@ -62,7 +60,6 @@ export async function serveReferrers(
   pullThrough: PullThrough,
   key: RepositoryKey,
   { digest, artifactTypes }: ReferrersEndpoint,
-  common: OutgoingHttpHeaders,
 ): Promise<void> {
   const served = await pullThrough.referrers(key, digest, exchange.signal);
   exchange.record.outcome = served.outcome;
@@ -72,7 +69,7 @@ export async function serveReferrers(
         ({ artifactType }) => typeof artifactType === 'string' && artifactTypes.includes(artifactType),
       )
     : served.value;
-  const headers: OutgoingHttpHeaders = { ...common, ...cacheHeader(served), 'Content-Type': OCI_INDEX };
+  const headers: OutgoingHttpHeaders = { ...cacheHeader(served), 'Content-Type': OCI_INDEX };
   if (isFiltered) headers['OCI-Filters-Applied'] = 'artifactType';
   exchange.end(
     200,
