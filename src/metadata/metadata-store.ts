@@ -16,7 +16,7 @@ export interface BlobRow {
 /** That a repository was seen to hold some content, stored here or not. */
 export interface Holding {
   readonly sizeBytes: number;
-  /** Set when the content was fetched or announced there as a manifest of this type; absent for what was only listed. */
+  /** Set when the bytes were read there as a manifest of this type; absent for what was only listed or announced. */
   readonly manifestType: string | undefined;
 }
 
@@ -73,8 +73,8 @@ export interface MetadataStore {
 
   tag(key: TagKey): Promise<TagRow | undefined>;
   putTag(key: TagKey, row: TagRow): Promise<void>;
-  /** Forgets the tag for every set of types. */
-  deleteTag(key: RepositoryKey, tag: Tag): Promise<void>;
+  /** Forgets the tag for one set of types; for every set when `accept` is absent. */
+  deleteTag(key: RepositoryKey, tag: Tag, accept?: string): Promise<void>;
   /** The tags that are known here, in lexical order. */
   knownTags(key: RepositoryKey): Promise<readonly string[]>;
 

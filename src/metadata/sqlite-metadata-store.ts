@@ -102,10 +102,10 @@ export class SqliteMetadataStore implements MetadataStore {
     );
   }
 
-  deleteTag(key: RepositoryKey, tag: Tag): Promise<void> {
+  deleteTag(key: RepositoryKey, tag: Tag, accept?: string): Promise<void> {
     return run(() => {
       const id = this.#repositoryId(key);
-      if (id !== undefined) this.#statements.deleteTag.run(id, tag);
+      if (id !== undefined) this.#statements.deleteTag.run(id, tag, accept ?? null);
     });
   }
 

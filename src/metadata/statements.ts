@@ -43,7 +43,9 @@ export function prepareStatements(database: Database.Database) {
     putTag: prepare<[number, string, string, string, number]>(
       'INSERT OR REPLACE INTO tags (repository, tag, accept, digest, checked_at) VALUES (?, ?, ?, ?, ?)',
     ),
-    deleteTag: prepare<[number, string]>('DELETE FROM tags WHERE repository = ? AND tag = ?'),
+    deleteTag: prepare<[number, string, string | null]>(
+      'DELETE FROM tags WHERE repository = ? AND tag = ? AND accept = coalesce(?, accept)',
+    ),
     knownTags: prepare<[number], { tag: string }>(
       'SELECT DISTINCT tag FROM tags WHERE repository = ? ORDER BY tag',
     ),

@@ -1,24 +1,15 @@
 import type { Clock } from '../clock.ts';
-import type { MetadataStore, NewHolding, RepositoryKey } from '../metadata/metadata-store.ts';
+import type { MetadataStore, RepositoryKey, TagRow } from '../metadata/metadata-store.ts';
 import type { Digest } from '../oci/digest.ts';
-import { ManifestError, readManifest } from '../oci/manifest.ts';
 import { MANIFEST_MEDIA_TYPES } from '../oci/media-type.ts';
 import type { Reference, Tag } from '../oci/reference.ts';
-import type { ManifestDocument, Upstream } from '../upstream/upstream.ts';
+import type { ManifestHead, Patience } from '../upstream/upstream.ts';
 import { UpstreamError } from '../upstream/upstream-error.ts';
-import type { BlobCache } from './blob-cache.ts';
 import { ageOf, type FreshnessPolicy, freshnessOf, mayServeStale } from './freshness.ts';
-import type { ManifestMemory } from './manifest-memory.ts';
-import type { PullThroughObserver } from './pull-through-observer.ts';
-import type { RepositoryContents } from './repository-contents.ts';
+import { type Manifest, ManifestDocuments, type ManifestDocumentsParts } from './manifest-documents.ts';
 import { asShared, type Outcome, type Served } from './served.ts';
-import type { SingleFlight } from './single-flight.ts';
 
-export interface Manifest {
-  readonly digest: Digest;
-  readonly mediaType: string;
-  readonly bytes: Buffer;
-}
+export type { Manifest } from './manifest-documents.ts';
 
 /** What HEAD tells. */
 export interface ManifestDescription {
@@ -27,30 +18,32 @@ export interface ManifestDescription {
   readonly sizeBytes: number;
 }
 
-export interface ManifestsParts {
-  readonly cache: BlobCache;
-  readonly memory: ManifestMemory;
+export interface ManifestsParts extends ManifestDocumentsParts {
   readonly metadata: MetadataStore;
-  readonly contents: RepositoryContents;
-  readonly flights: SingleFlight;
   readonly clock: Clock;
-  readonly observer: PullThroughObserver;
-  readonly upstream: (name: string) => Upstream;
   readonly policy: (upstream: string) => FreshnessPolicy;
+}
+
+/** What a tag meant when the upstream was last asked, and the document is here. */
+interface Copy {
+  readonly manifest: Manifest;
+  readonly checkedAt: number;
 }
 
 /** While a copy is held, trouble upstream is not waited out for long: the copy is the better answer. */
 export const PATIENCE_WITH_COPY_MS = 500;
 
 /**
- * Manifests by digest (immutable: never asked for twice) and by tag (revalidated by HEAD, which Docker Hub does not
- * count; then fetched by the digest that HEAD gave).
+ * Manifests by tag: revalidated by HEAD, which Docker Hub does not count, then fetched by the digest that HEAD gave.
+ * Those by digest are ManifestDocuments' business.
  */
 export class Manifests {
   readonly #parts: ManifestsParts;
+  readonly #documents: ManifestDocuments;
 
   constructor(parts: ManifestsParts) {
     this.#parts = parts;
+    this.#documents = new ManifestDocuments(parts);
   }
 
   /** @param accepted the manifest types that the client takes; matters for tags only: a digest names its bytes. */
@@ -60,8 +53,23 @@ export class Manifests {
     accepted: readonly string[],
     signal: AbortSignal,
   ): Promise<Served<Manifest>> {
-    if ('digest' in reference) return this.#byDigest(key, reference.digest, signal);
-    return this.#byTag(key, reference.tag, accepted, signal);
+    if ('digest' in reference) return this.#documents.get(key, reference.digest, {}, signal);
+    const { tag } = reference;
+    const local = await this.#localTag(key, tag, accepted);
+    if (local !== undefined) return local;
+    return this.#share(
+      `tag ${key.upstream} ${key.repository} ${tag} ${accepted.join()}`,
+      async (shared) => {
+        const copy = await this.#copyOf(key, tag, accepted);
+        try {
+          const known = copy === undefined ? await this.#freshlyNamed(key, tag, accepted, shared) : undefined;
+          return known ?? (await this.#revalidate(key, tag, accepted, copy, shared));
+        } catch (error) {
+          return this.#stale(key, copy, error);
+        }
+      },
+      signal,
+    );
   }
 
   /** As `get`, but downloads nothing that is not here: asks upstream by HEAD. */
@@ -72,22 +80,26 @@ export class Manifests {
     signal: AbortSignal,
   ): Promise<Served<ManifestDescription>> {
     const local = await this.#local(key, reference, accepted);
-    if (local !== undefined) return { ...local, value: describe(local.value) };
+    if (local !== undefined) return described(local);
     const name = 'tag' in reference ? reference.tag : reference.digest;
     return this.#share(
       `manifest-head ${key.upstream} ${key.repository} ${name} ${accepted.join()}`,
       async (shared) => {
-        if ('digest' in reference) return this.#ask(key, reference, MANIFEST_MEDIA_TYPES, undefined, shared);
+        if ('digest' in reference) return this.#describeDigest(key, reference.digest, shared);
         const copy = await this.#copyOf(key, reference.tag, accepted);
         try {
-          return await this.#ask(key, reference, accepted, copy, shared);
+          return await this.#describeTag(key, reference.tag, accepted, copy, shared);
         } catch (error) {
-          const served = await this.#afterFailure(key, reference.tag, copy, error);
-          return { ...served, value: describe(served.value) };
+          return described(this.#stale(key, copy, error));
         }
       },
       signal,
     );
+  }
+
+  /** Waits until all that was fetched is stored. */
+  close(): Promise<void> {
+    return this.#documents.close();
   }
 
   async #share<T>(
@@ -100,262 +112,250 @@ export class Manifests {
     return asShared(await flights.run(key, work, signal), isShared);
   }
 
-  // --- by digest ---------------------------------------------------------------------------------------------------
+  // --- without asking ----------------------------------------------------------------------------------------------
 
-  async #byDigest(key: RepositoryKey, digest: Digest, signal: AbortSignal): Promise<Served<Manifest>> {
-    const held = await this.#held(key, digest);
-    if (held !== undefined) return { value: held, outcome: 'hit' };
-    return this.#share(
-      `manifest ${key.upstream} ${key.repository} ${digest}`,
-      async (shared) =>
-        (await this.#confirmStored(key, digest, shared)) ?? this.#fetch(key, { digest }, shared),
-      signal,
-    );
-  }
-
-  /** The stored manifest, if this repository was seen to hold it as one. */
-  async #held(key: RepositoryKey, digest: Digest): Promise<Manifest | undefined> {
-    const { contents } = this.#parts;
-    const mediaType = (await contents.holding(key, digest))?.manifestType;
-    if (mediaType === undefined) return undefined;
-    const bytes = await this.#stored(digest);
-    return bytes && { digest, mediaType, bytes };
-  }
-
-  async #stored(digest: Digest): Promise<Buffer | undefined> {
-    const { cache, memory } = this.#parts;
-    const hot = memory.get(digest);
-    if (hot !== undefined) {
-      cache.touch(digest);
-      return hot;
-    }
-    const bytes = await cache.readWhole(digest);
-    if (bytes !== undefined) memory.put(digest, bytes);
-    return bytes;
-  }
-
-  /** Bytes that another repository brought here are this one's too if its upstream says so: a HEAD instead of a GET. */
-  async #confirmStored(
-    key: RepositoryKey,
-    digest: Digest,
-    signal: AbortSignal,
-  ): Promise<Served<Manifest> | undefined> {
-    const { upstream } = this.#parts;
-    const bytes = await this.#stored(digest);
-    if (bytes === undefined) return undefined;
-    const options = { accept: MANIFEST_MEDIA_TYPES };
-    const head = await upstream(key.upstream).headManifest(key.repository, { digest }, options, signal);
-    if (head.digest !== digest || head.mediaType === undefined) return undefined;
-    try {
-      const facts = readManifest(bytes, head.mediaType);
-      await this.#record(key, { digest, bytes, facts });
-      return { value: { digest, mediaType: facts.mediaType, bytes }, outcome: 'revalidated' };
-    } catch (error) {
-      if (error instanceof ManifestError) return undefined;
-      throw error;
-    }
-  }
-
-  async #fetch(
-    key: RepositoryKey,
-    reference: Reference,
-    signal: AbortSignal,
-    options: { readonly accept?: readonly string[]; readonly patienceMs?: number } = {},
-  ): Promise<Served<Manifest>> {
-    const { upstream, cache, memory } = this.#parts;
-    const asked = { accept: MANIFEST_MEDIA_TYPES, ...options };
-    const document = await upstream(key.upstream).getManifest(key.repository, reference, asked, signal);
-    const { digest, bytes, facts } = document;
-    const isStored = await cache.put(digest, bytes);
-    await this.#record(key, document);
-    if (isStored) memory.put(digest, bytes);
-    const value = { digest, mediaType: facts.mediaType, bytes };
-    return { value, outcome: isStored ? 'miss' : 'bypass' };
-  }
-
-  /** That the repository holds the manifest, and all that it lists (but for what a registry need not hold). */
-  async #record(key: RepositoryKey, { digest, bytes, facts }: ManifestDocument): Promise<void> {
-    const own: NewHolding = { digest, sizeBytes: bytes.length, manifestType: facts.mediaType };
-    const listed = facts.descriptors
-      .filter(({ held, digest: child }) => held && child !== digest)
-      .map(({ digest: child, size }): NewHolding => ({ digest: child, sizeBytes: size }));
-    await this.#parts.contents.record(key, [own, ...listed]);
-  }
-
-  // --- by tag ------------------------------------------------------------------------------------------------------
-
-  async #byTag(
-    key: RepositoryKey,
-    tag: Tag,
-    accepted: readonly string[],
-    signal: AbortSignal,
-  ): Promise<Served<Manifest>> {
-    const local = await this.#local(key, { tag }, accepted);
-    if (local !== undefined) return local;
-    const full = await this.#revalidateShared(key, tag, MANIFEST_MEDIA_TYPES, signal);
-    if (accepted.includes(full.value.mediaType)) return full;
-    // The tag means something this client cannot take: the upstream may have another form of it.
-    return this.#revalidateShared(key, tag, accepted, signal);
-  }
-
-  /** What can be answered without asking. */
   async #local(
     key: RepositoryKey,
     reference: Reference,
     accepted: readonly string[],
   ): Promise<Served<Manifest> | undefined> {
-    if ('digest' in reference) {
-      const held = await this.#held(key, reference.digest);
-      return held && { value: held, outcome: 'hit' };
-    }
+    if ('tag' in reference) return this.#localTag(key, reference.tag, accepted);
+    const held = await this.#documents.held(key, reference.digest);
+    return held && { value: held, outcome: 'hit' };
+  }
+
+  async #localTag(
+    key: RepositoryKey,
+    tag: Tag,
+    accepted: readonly string[],
+  ): Promise<Served<Manifest> | undefined> {
     const { clock, policy } = this.#parts;
-    const copy = await this.#copyOf(key, reference.tag, accepted);
+    const copy = await this.#copyOf(key, tag, accepted);
     const freshness = freshnessOf(copy, policy(key.upstream), clock.now());
     if (copy === undefined || freshness === 'ask') return undefined;
     const outcome: Outcome = freshness === 'fresh' ? 'hit' : 'stale';
     return { value: copy.manifest, outcome, ageMs: ageOf(copy, clock.now()) };
   }
 
-  /** The manifest that the tag last meant, in a form that the client takes. */
-  async #copyOf(
-    key: RepositoryKey,
-    tag: Tag,
-    accepted: readonly string[],
-  ): Promise<{ readonly manifest: Manifest; readonly checkedAt: number } | undefined> {
-    for (const accept of new Set([
-      '',
-      accepted.length === MANIFEST_MEDIA_TYPES.length ? '' : accepted.join(),
-    ])) {
-      const row = await this.#parts.contents.guard(() => this.#parts.metadata.tag({ ...key, tag, accept }));
-      const manifest = row && (await this.#held(key, row.digest));
-      if (row !== undefined && manifest !== undefined && accepted.includes(manifest.mediaType)) {
-        return { manifest, checkedAt: row.checkedAt };
-      }
+  /** The manifest that the tag last meant: by the upstream's last word of those that count for this client. */
+  async #copyOf(key: RepositoryKey, tag: Tag, accepted: readonly string[]): Promise<Copy | undefined> {
+    let best: Copy | undefined;
+    for (const accept of new Set([EVERY_KIND, acceptKey(accepted)])) {
+      const row = await this.#row(key, tag, accept);
+      if (row === undefined || (best !== undefined && row.checkedAt <= best.checkedAt)) continue;
+      const manifest = await this.#documents.held(key, row.digest);
+      if (manifest === undefined) continue;
+      // What the upstream gave to this very set of types it would give again, whatever it is.
+      const isTaken = accept !== EVERY_KIND || accepted.includes(manifest.mediaType);
+      if (isTaken) best = { manifest, checkedAt: row.checkedAt };
     }
-    return undefined;
+    return best;
   }
 
-  async #revalidateShared(
+  #stale(key: RepositoryKey, copy: Copy | undefined, error: unknown): Served<Manifest> {
+    const { clock, policy } = this.#parts;
+    if (copy === undefined || !mayServeStale(copy, error, policy(key.upstream), clock.now())) throw error;
+    return { value: copy.manifest, outcome: 'stale', ageMs: ageOf(copy, clock.now()) };
+  }
+
+  // --- GET by tag --------------------------------------------------------------------------------------------------
+
+  /** A HEAD of a moment ago has already told which manifest it is: only the document is missing. */
+  async #freshlyNamed(
     key: RepositoryKey,
     tag: Tag,
     accepted: readonly string[],
     signal: AbortSignal,
-  ): Promise<Served<Manifest>> {
-    return this.#share(
-      `tag ${key.upstream} ${key.repository} ${tag} ${accepted.join()}`,
-      async (shared) => {
-        const copy = await this.#copyOf(key, tag, accepted);
-        try {
-          return await this.#revalidate(key, tag, accepted, copy, shared);
-        } catch (error) {
-          return await this.#afterFailure(key, tag, copy, error);
-        }
-      },
-      signal,
-    );
+  ): Promise<Served<Manifest> | undefined> {
+    const { clock, policy } = this.#parts;
+    const row = await this.#row(key, tag, acceptKey(accepted));
+    if (row === undefined || freshnessOf(row, policy(key.upstream), clock.now()) !== 'fresh')
+      return undefined;
+    try {
+      const served = await this.#documents.get(key, row.digest, {}, signal);
+      return { ...served, ageMs: ageOf(row, clock.now()) };
+    } catch (error) {
+      if (isNotFound(error)) return undefined;
+      throw error;
+    }
   }
 
+  /**
+   * Asks for every kind first, whatever the client takes: that is what the tag means to all. What the client cannot
+   * take is not fetched; the upstream may have another form of it.
+   */
   async #revalidate(
     key: RepositoryKey,
     tag: Tag,
     accepted: readonly string[],
-    copy: { readonly manifest: Manifest } | undefined,
+    copy: Copy | undefined,
     signal: AbortSignal,
   ): Promise<Served<Manifest>> {
-    const { upstream, clock, observer } = this.#parts;
-    const options = { accept: accepted, ...(copy !== undefined && { patienceMs: PATIENCE_WITH_COPY_MS }) };
+    const { clock, observer } = this.#parts;
+    const patience = patienceWith(copy);
     const checkedAt = clock.now();
-    const head = await upstream(key.upstream).headManifest(key.repository, { tag }, options, signal);
-    const served = await this.#byHead(key, tag, head.digest, options, signal);
-    const { digest } = served.value;
+    const askAs = async (accept: readonly string[], head: ManifestHead): Promise<Served<Manifest>> => {
+      const served = await this.#byHead(key, tag, head, { accept, ...patience }, signal);
+      await this.#putTag(key, tag, accept, { digest: served.value.digest, checkedAt });
+      return served;
+    };
+    const askNarrowly = async () =>
+      askAs(accepted, await this.#head(key, tag, { accept: accepted, ...patience }, signal));
+    const isTaken = (mediaType: string | undefined) =>
+      mediaType === undefined || acceptKey(accepted) === EVERY_KIND || accepted.includes(mediaType);
+
+    const head = await this.#head(key, tag, { accept: MANIFEST_MEDIA_TYPES, ...patience }, signal);
+    let served = isTaken(head.mediaType) ? await askAs(MANIFEST_MEDIA_TYPES, head) : await askNarrowly();
+    // Where HEAD tells no type, only the document does.
+    if (head.mediaType === undefined && !isTaken(served.value.mediaType)) served = await askNarrowly();
     const previous = copy?.manifest.digest;
+    const { digest } = served.value;
     if (previous !== undefined && previous !== digest) {
       observer.tagMoved(key.upstream, key.repository, tag, previous, digest);
     }
-    await this.#putTag(key, tag, accepted, { digest, checkedAt });
     return { ...served, ageMs: 0 };
   }
 
   async #byHead(
     key: RepositoryKey,
     tag: Tag,
-    digest: Digest | undefined,
-    options: { readonly accept: readonly string[]; readonly patienceMs?: number },
+    head: ManifestHead,
+    options: Patience & { readonly accept: readonly string[] },
     signal: AbortSignal,
   ): Promise<Served<Manifest>> {
-    if (digest === undefined) return this.#fetch(key, { tag }, signal, options);
-    const held = await this.#held(key, digest);
-    if (held !== undefined) return { value: held, outcome: 'revalidated' };
-    const confirmed = await this.#confirmStored(key, digest, signal);
-    if (confirmed !== undefined) return confirmed;
+    if (head.digest === undefined) return this.#fetchTag(key, tag, options, signal);
+    const { accept: _, ...patience } = options;
     try {
-      return await this.#fetch(key, { digest }, signal, options);
+      const served = await this.#documents.get(key, head.digest, { head, ...patience }, signal);
+      return served.outcome === 'hit' ? { ...served, outcome: 'revalidated' } : served;
     } catch (error) {
       // Moved between the two requests, or a registry that serves by tag what it will not by digest.
-      if (!(error instanceof UpstreamError) || error.reason !== 'not-found') throw error;
-      return this.#fetch(key, { tag }, signal, options);
+      if (!isNotFound(error)) throw error;
+      return this.#fetchTag(key, tag, options, signal);
     }
-  }
-
-  async #afterFailure(
-    key: RepositoryKey,
-    tag: Tag,
-    copy: { readonly manifest: Manifest; readonly checkedAt: number } | undefined,
-    error: unknown,
-  ): Promise<Served<Manifest>> {
-    const { clock, policy, contents, metadata } = this.#parts;
-    if (copy !== undefined && mayServeStale(copy, error, policy(key.upstream), clock.now())) {
-      return { value: copy.manifest, outcome: 'stale', ageMs: ageOf(copy, clock.now()) };
-    }
-    if (error instanceof UpstreamError && error.status === 404) {
-      await contents.guard(() => metadata.deleteTag(key, tag));
-    }
-    throw error;
-  }
-
-  async #putTag(
-    key: RepositoryKey,
-    tag: Tag,
-    accepted: readonly string[],
-    row: { readonly digest: Digest; readonly checkedAt: number },
-  ): Promise<void> {
-    const accept = accepted.length === MANIFEST_MEDIA_TYPES.length ? '' : accepted.join();
-    await this.#parts.contents.guard(() => this.#parts.metadata.putTag({ ...key, tag, accept }, row));
   }
 
   // --- HEAD --------------------------------------------------------------------------------------------------------
 
-  async #ask(
+  async #describeDigest(
     key: RepositoryKey,
-    reference: Reference,
-    accept: readonly string[],
-    copy: { readonly manifest: Manifest } | undefined,
+    digest: Digest,
     signal: AbortSignal,
   ): Promise<Served<ManifestDescription>> {
-    const { upstream, clock, contents } = this.#parts;
-    const checkedAt = clock.now();
-    const options = { accept, ...(copy !== undefined && { patienceMs: PATIENCE_WITH_COPY_MS }) };
-    const age = 'tag' in reference ? { ageMs: 0 } : {};
-    const head = await upstream(key.upstream).headManifest(key.repository, reference, options, signal);
+    const options = { accept: MANIFEST_MEDIA_TYPES };
+    const upstream = this.#parts.upstream(key.upstream);
+    const head = await upstream.headManifest(key.repository, { digest }, options, signal);
+    const told = await this.#told(key, head);
+    if (told !== undefined) return { value: told, outcome: 'miss' };
+    return described(await this.#documents.get(key, digest, {}, signal));
+  }
+
+  async #describeTag(
+    key: RepositoryKey,
+    tag: Tag,
+    accept: readonly string[],
+    copy: Copy | undefined,
+    signal: AbortSignal,
+  ): Promise<Served<ManifestDescription>> {
+    const checkedAt = this.#parts.clock.now();
+    const options = { accept, ...patienceWith(copy) };
+    const told = await this.#told(key, await this.#head(key, tag, options, signal));
+    if (told === undefined) {
+      const fetched = await this.#fetchTag(key, tag, options, signal);
+      await this.#putTag(key, tag, accept, { digest: fetched.value.digest, checkedAt });
+      return { ...described(fetched), ageMs: 0 };
+    }
+    const isSame = copy?.manifest.digest === told.digest;
+    // A copy that the tag no longer means stays what it means here until the new one is: it may yet have to do.
+    if (isSame || copy === undefined) {
+      await this.#putTag(key, tag, accept, { digest: told.digest, checkedAt });
+    }
+    return { value: told, outcome: isSame ? 'revalidated' : 'miss', ageMs: 0 };
+  }
+
+  /** `undefined` when a registry refuses HEAD, or leaves out what clients need of it: only the document can tell. */
+  async #told(key: RepositoryKey, head: ManifestHead): Promise<ManifestDescription | undefined> {
     const { digest, mediaType, sizeBytes } = head;
     const isKnown = mediaType !== undefined && MANIFEST_MEDIA_TYPES.includes(mediaType);
-    if (digest === undefined || !isKnown || sizeBytes === undefined) {
-      // A registry that refuses HEAD, or leaves out what clients need of it: only the document can tell.
-      const fetched = await this.#fetch(key, reference, signal, options);
-      if ('tag' in reference)
-        await this.#putTag(key, reference.tag, accept, { digest: fetched.value.digest, checkedAt });
-      return { ...fetched, value: describe(fetched.value), ...age };
+    if (digest === undefined || !isKnown || sizeBytes === undefined) return undefined;
+    await this.#documents.recordHead(key, digest, mediaType, sizeBytes);
+    return { digest, mediaType, sizeBytes };
+  }
+
+  // --- asking by tag, and what is known of tags --------------------------------------------------------------------
+
+  /** Asked for at the same time by clients of any kind, and by GET and HEAD alike, it is one request. */
+  async #head(
+    key: RepositoryKey,
+    tag: Tag,
+    options: Patience & { readonly accept: readonly string[] },
+    signal: AbortSignal,
+  ): Promise<ManifestHead> {
+    const { flights, upstream } = this.#parts;
+    const { accept, patienceMs } = options;
+    const ask = (shared: AbortSignal) =>
+      upstream(key.upstream).headManifest(key.repository, { tag }, options, shared);
+    const name = `tag-head ${key.upstream} ${key.repository} ${tag} ${accept.join()} ${patienceMs ?? ''}`;
+    return this.#orForget(key, tag, accept, () => flights.run(name, ask, signal));
+  }
+
+  async #fetchTag(
+    key: RepositoryKey,
+    tag: Tag,
+    options: Patience & { readonly accept: readonly string[] },
+    signal: AbortSignal,
+  ): Promise<Served<Manifest>> {
+    return this.#orForget(key, tag, options.accept, () =>
+      this.#documents.fetchTag(key, tag, options, signal),
+    );
+  }
+
+  /** A tag that the upstream has not for some types it may yet have for others; what it has for none is gone. */
+  async #orForget<T>(
+    key: RepositoryKey,
+    tag: Tag,
+    accept: readonly string[],
+    ask: () => Promise<T>,
+  ): Promise<T> {
+    try {
+      return await ask();
+    } catch (error) {
+      if (error instanceof UpstreamError && error.status === 404) {
+        const { contents, metadata } = this.#parts;
+        const which = acceptKey(accept);
+        await contents.guard(() => metadata.deleteTag(key, tag, which === EVERY_KIND ? undefined : which));
+      }
+      throw error;
     }
-    await contents.record(key, [{ digest, sizeBytes, manifestType: mediaType }]);
-    const isSame = copy?.manifest.digest === digest;
-    // A copy that the tag no longer means stays what it means here until the new one is: it may yet have to do.
-    if ('tag' in reference && (isSame || copy === undefined)) {
-      await this.#putTag(key, reference.tag, accept, { digest, checkedAt });
-    }
-    return { value: { digest, mediaType, sizeBytes }, outcome: isSame ? 'revalidated' : 'miss', ...age };
+  }
+
+  #row(key: RepositoryKey, tag: Tag, accept: string): Promise<TagRow | undefined> {
+    const { contents, metadata } = this.#parts;
+    return contents.guard(() => metadata.tag({ ...key, tag, accept }));
+  }
+
+  async #putTag(key: RepositoryKey, tag: Tag, accepted: readonly string[], row: TagRow): Promise<void> {
+    const { contents, metadata } = this.#parts;
+    await contents.guard(() => metadata.putTag({ ...key, tag, accept: acceptKey(accepted) }, row));
   }
 }
 
-function describe({ digest, mediaType, bytes }: Manifest): ManifestDescription {
-  return { digest, mediaType, sizeBytes: bytes.length };
+/** How the index names the set of all types. */
+const EVERY_KIND = '';
+
+function acceptKey(accepted: readonly string[]): string {
+  return accepted.length === MANIFEST_MEDIA_TYPES.length ? EVERY_KIND : accepted.join();
+}
+
+function patienceWith(copy: Copy | undefined): Patience {
+  return copy === undefined ? {} : { patienceMs: PATIENCE_WITH_COPY_MS };
+}
+
+function isNotFound(error: unknown): boolean {
+  return error instanceof UpstreamError && error.reason === 'not-found';
+}
+
+function described(served: Served<Manifest>): Served<ManifestDescription> {
+  const { digest, mediaType, bytes } = served.value;
+  return { ...served, value: { digest, mediaType, sizeBytes: bytes.length } };
 }

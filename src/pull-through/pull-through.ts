@@ -129,8 +129,9 @@ export class PullThrough {
     return this.#lists.referrers(key, subject, signal);
   }
 
-  /** Ends all fills. What is being read from the cache goes on. */
-  close(): Promise<void> {
-    return this.#fetches.close();
+  /** Ends all fills, and waits until what was fetched is stored. What is being read from the cache goes on. */
+  async close(): Promise<void> {
+    await this.#fetches.close();
+    await this.#manifests.close();
   }
 }

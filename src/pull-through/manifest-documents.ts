@@ -1,0 +1,205 @@
+import type { NewHolding, RepositoryKey } from '../metadata/metadata-store.ts';
+import type { Digest } from '../oci/digest.ts';
+import { ManifestError, type ManifestFacts, readManifest } from '../oci/manifest.ts';
+import { MANIFEST_MEDIA_TYPES } from '../oci/media-type.ts';
+import type { Tag } from '../oci/reference.ts';
+import type { ManifestDocument, ManifestHead, Patience, Upstream } from '../upstream/upstream.ts';
+import { UpstreamError } from '../upstream/upstream-error.ts';
+import type { BlobCache } from './blob-cache.ts';
+import type { ManifestMemory } from './manifest-memory.ts';
+import type { PullThroughObserver } from './pull-through-observer.ts';
+import type { RepositoryContents } from './repository-contents.ts';
+import { asShared, type Served } from './served.ts';
+import type { SingleFlight } from './single-flight.ts';
+
+export interface Manifest {
+  readonly digest: Digest;
+  /** That of the document: it was read under this type. */
+  readonly mediaType: string;
+  readonly bytes: Buffer;
+}
+
+export interface ManifestDocumentsParts {
+  readonly cache: BlobCache;
+  readonly memory: ManifestMemory;
+  readonly contents: RepositoryContents;
+  readonly flights: SingleFlight;
+  readonly observer: PullThroughObserver;
+  readonly upstream: (name: string) => Upstream;
+}
+
+/** Documents on their way to the disk together; what comes beyond that stays in memory only. */
+const STORING_LIMIT_BYTES = 32 * 1024 * 1024;
+
+/** Manifests by digest: immutable, so never asked for twice, and never by two requests at once. */
+export class ManifestDocuments {
+  readonly #parts: ManifestDocumentsParts;
+  readonly #storing = new Map<Digest, Promise<void>>();
+  #storingBytes = 0;
+  /** The last document could not be stored: nor, it is taken, can the next. */
+  #isStoreFailing = false;
+
+  constructor(parts: ManifestDocumentsParts) {
+    this.#parts = parts;
+  }
+
+  /** What is here, if this repository was seen to hold it as a manifest. */
+  async held(key: RepositoryKey, digest: Digest): Promise<Manifest | undefined> {
+    const { contents } = this.#parts;
+    const mediaType = (await contents.holding(key, digest))?.manifestType;
+    if (mediaType === undefined) return undefined;
+    const bytes = await this.#stored(digest);
+    return bytes && { digest, mediaType, bytes };
+  }
+
+  /**
+   * From here (`hit`), from here after the upstream confirmed that the repository holds it (`revalidated`), or fetched.
+   * @param options.head what the upstream just said of this digest in this repository: spares asking again
+   */
+  async get(
+    key: RepositoryKey,
+    digest: Digest,
+    options: Patience & { readonly head?: ManifestHead },
+    signal: AbortSignal,
+  ): Promise<Served<Manifest>> {
+    const { flights } = this.#parts;
+    const held = await this.held(key, digest);
+    if (held !== undefined) return { value: held, outcome: 'hit' };
+    const { head, ...patience } = options;
+    const name = `manifest ${key.upstream} ${key.repository} ${digest}`;
+    const work = async (shared: AbortSignal) =>
+      (await this.#confirmStored(key, digest, head, patience, shared)) ??
+      this.#fetch(key, { digest }, { accept: MANIFEST_MEDIA_TYPES, ...patience }, shared);
+    const isShared = flights.isRunning(name);
+    try {
+      return asShared(await flights.run(name, work, signal), isShared);
+    } catch (error) {
+      // It may have been begun by one who has a copy to fall back on, and waited for nothing.
+      const isImpatience =
+        error instanceof UpstreamError && ['unavailable', 'timeout', 'rate-limited'].includes(error.reason);
+      if (!isShared || !isImpatience || options.patienceMs !== undefined) throw error;
+      return flights.run(name, work, signal);
+    }
+  }
+
+  /** Fetched by tag: for registries whose HEAD tells nothing, or that do not serve by digest what they name. */
+  async fetchTag(
+    key: RepositoryKey,
+    tag: Tag,
+    options: Patience & { readonly accept: readonly string[] },
+    signal: AbortSignal,
+  ): Promise<Served<Manifest>> {
+    const { flights } = this.#parts;
+    const name = `manifest-by-tag ${key.upstream} ${key.repository} ${tag} ${options.accept.join()}`;
+    const isShared = flights.isRunning(name);
+    const work = (shared: AbortSignal) => this.#fetch(key, { tag }, options, shared);
+    return asShared(await flights.run(name, work, signal), isShared);
+  }
+
+  /**
+   * Takes the upstream's HEAD on trust for what is not here; for what is, only after its bytes were read under the type
+   * that HEAD gives: what is served later must not contradict itself.
+   */
+  async recordHead(key: RepositoryKey, digest: Digest, mediaType: string, sizeBytes: number): Promise<void> {
+    const bytes = await this.#stored(digest);
+    const facts = bytes && factsOf(bytes, mediaType);
+    if (bytes !== undefined && facts !== undefined) await this.#record(key, { digest, bytes, facts });
+    else await this.#parts.contents.record(key, [{ digest, sizeBytes }]);
+  }
+
+  /** Waits until all that was fetched is stored. */
+  async close(): Promise<void> {
+    while (this.#storing.size > 0) await Promise.all(this.#storing.values());
+  }
+
+  async #stored(digest: Digest): Promise<Buffer | undefined> {
+    const { cache, memory } = this.#parts;
+    const hot = memory.get(digest);
+    if (hot !== undefined) {
+      cache.touch(digest);
+      return hot;
+    }
+    const bytes = await cache.readWhole(digest);
+    if (bytes !== undefined) memory.put(digest, bytes);
+    return bytes;
+  }
+
+  /** Bytes that another repository brought here are this one's too if its upstream says so: a HEAD instead of a GET. */
+  async #confirmStored(
+    key: RepositoryKey,
+    digest: Digest,
+    known: ManifestHead | undefined,
+    patience: Patience,
+    signal: AbortSignal,
+  ): Promise<Served<Manifest> | undefined> {
+    const { upstream } = this.#parts;
+    const bytes = await this.#stored(digest);
+    if (bytes === undefined) return undefined;
+    const options = { accept: MANIFEST_MEDIA_TYPES, ...patience };
+    const head =
+      known ?? (await upstream(key.upstream).headManifest(key.repository, { digest }, options, signal));
+    if (head.digest !== digest) return undefined;
+    const facts = factsOf(bytes, head.mediaType);
+    if (facts === undefined) return undefined;
+    await this.#record(key, { digest, bytes, facts });
+    return { value: { digest, mediaType: facts.mediaType, bytes }, outcome: 'revalidated' };
+  }
+
+  async #fetch(
+    key: RepositoryKey,
+    reference: { readonly digest: Digest } | { readonly tag: Tag },
+    options: Patience & { readonly accept: readonly string[] },
+    signal: AbortSignal,
+  ): Promise<Served<Manifest>> {
+    const { upstream, memory } = this.#parts;
+    const document = await upstream(key.upstream).getManifest(key.repository, reference, options, signal);
+    const { digest, bytes, facts } = document;
+    memory.put(digest, bytes);
+    await this.#record(key, document);
+    const isKept = this.#store(digest, bytes);
+    return { value: { digest, mediaType: facts.mediaType, bytes }, outcome: isKept ? 'miss' : 'bypass' };
+  }
+
+  /** Stores without being waited for: no reader pays for durability. @returns false when it is known that it will fail. */
+  #store(digest: Digest, bytes: Buffer): boolean {
+    if (!this.#parts.cache.canEverHold(bytes.length)) return false;
+    if (!this.#storing.has(digest)) {
+      if (this.#storingBytes + bytes.length > STORING_LIMIT_BYTES) return false;
+      this.#storing.set(digest, this.#storeNow(digest, bytes));
+    }
+    return !this.#isStoreFailing;
+  }
+
+  async #storeNow(digest: Digest, bytes: Buffer): Promise<void> {
+    const { cache, observer } = this.#parts;
+    this.#storingBytes += bytes.length;
+    try {
+      this.#isStoreFailing = !(await cache.put(digest, bytes));
+    } catch (cause) {
+      this.#isStoreFailing = true;
+      observer.cacheFailure('content', cause);
+    } finally {
+      this.#storingBytes -= bytes.length;
+      this.#storing.delete(digest);
+    }
+  }
+
+  /** That the repository holds the manifest, and all that it lists (but for what a registry need not hold). */
+  async #record(key: RepositoryKey, { digest, bytes, facts }: ManifestDocument): Promise<void> {
+    const own: NewHolding = { digest, sizeBytes: bytes.length, manifestType: facts.mediaType };
+    const listed = facts.descriptors
+      .filter(({ held, digest: child }) => held && child !== digest)
+      .map(({ digest: child, size }): NewHolding => ({ digest: child, sizeBytes: size }));
+    await this.#parts.contents.record(key, [own, ...listed]);
+  }
+}
+
+/** `undefined` when the bytes are no manifest of that type. */
+function factsOf(bytes: Buffer, mediaType: string | undefined): ManifestFacts | undefined {
+  try {
+    return readManifest(bytes, mediaType);
+  } catch (error) {
+    if (error instanceof ManifestError) return undefined;
+    throw error;
+  }
+}
