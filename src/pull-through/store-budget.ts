@@ -29,6 +29,7 @@ export class StoreBudget {
   #storedBytes: number;
   #storedBlobs: number;
   #reservedBytes = 0;
+  #removedCount = 0;
 
   /** @param evict makes room for so many bytes, if it can, and reports each removal by `removed`. One call at a time. */
   constructor(
@@ -92,15 +93,27 @@ export class StoreBudget {
   removed(bytes: number): void {
     this.#storedBytes -= bytes;
     this.#storedBlobs -= 1;
+    this.#removedCount += 1;
   }
 
+  /** Whoever waits for evictions is first to what they free: later claims queue behind, however small. */
   async #claim(bytes: number): Promise<boolean> {
-    if (this.excess(bytes) > 0) {
+    const isNobodyWaiting = this.#turn.activeCount + this.#turn.pendingCount === 0;
+    if (!isNobodyWaiting || this.excess(bytes) > 0) {
       if (!this.canEverHold(bytes)) return false;
-      await this.#turn(async () => {
-        if (this.excess(bytes) > 0) await this.#evict(this.excess(bytes));
-      });
-      if (this.excess(bytes) > 0) return false;
+      return this.#turn(() => this.#claimByEvicting(bytes));
+    }
+    this.#reservedBytes += bytes;
+    return true;
+  }
+
+  async #claimByEvicting(bytes: number): Promise<boolean> {
+    for (let excess = this.excess(bytes); excess > 0; excess = this.excess(bytes)) {
+      // What is promised cannot be evicted: then nothing need go in vain.
+      if (excess > this.#storedBytes) return false;
+      const removedBefore = this.#removedCount;
+      await this.#evict(excess);
+      if (this.#removedCount === removedBefore && this.excess(bytes) > 0) return false;
     }
     this.#reservedBytes += bytes;
     return true;
