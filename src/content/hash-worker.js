@@ -7,8 +7,7 @@ import { parentPort } from 'node:worker_threads';
  * @typedef {{ kind: 'slab', slab: number, memory: SharedArrayBuffer }
  *   | { kind: 'start', job: number, algorithm: 'sha256' | 'sha512' }
  *   | { kind: 'update', job: number, slab: number, length: number }
- *   | { kind: 'digest', job: number }
- *   | { kind: 'drop', job: number }} HashRequest
+ *   | { kind: 'digest', job: number }} HashRequest
  */
 
 /** @type {Map<number, Buffer>} */
@@ -32,9 +31,6 @@ parentPort?.on('message', (/** @type {HashRequest} */ request) => {
       return;
     case 'digest':
       parentPort?.postMessage({ job, hex: hashes.get(job)?.digest('hex') });
-      hashes.delete(job);
-      return;
-    case 'drop':
       hashes.delete(job);
   }
 });

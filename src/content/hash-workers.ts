@@ -67,11 +67,17 @@ class InlineHashJob implements HashJob {
   }
 }
 
-/** One worker thread. Answers come in the order of the requests, so a queue per job is all the bookkeeping. */
+/** A thread, and what it knows: slabs are introduced to each thread once. */
+interface LiveWorker {
+  readonly thread: Worker;
+  readonly knownSlabs: Set<Slab>;
+}
+
+/** One worker thread at a time. Answers come in the order of the requests, so a queue per job is all the bookkeeping. */
 class HashThread {
   /** Absent after it died: the next job gets another. */
-  #worker: Worker | undefined = this.#spawn();
-  readonly #knownSlabs = new Set<Slab>();
+  #worker: LiveWorker | undefined = this.#spawn();
+  /** Of the jobs of the worker that lives: those of one that died have ended. */
   readonly #waiting = new Map<number, Deferred[]>();
 
   get jobCount(): number {
@@ -81,12 +87,12 @@ class HashThread {
   start(job: number, algorithm: DigestAlgorithm): HashJob {
     const worker = (this.#worker ??= this.#spawn());
     this.#waiting.set(job, []);
-    worker.postMessage({ kind: 'start', job, algorithm });
+    worker.thread.postMessage({ kind: 'start', job, algorithm });
     return {
       update: async (slab, length) => {
         slab.retain();
         try {
-          this.#introduce(worker, slab);
+          if (this.#waiting.has(job)) introduce(worker, slab);
           await this.#ask(worker, job, { kind: 'update', job, slab: slab.id, length });
         } finally {
           slab.release();
@@ -102,23 +108,17 @@ class HashThread {
       drop: () => {
         // Updates that are under way are still answered: their slabs are in use until then.
         if (!this.#waiting.has(job)) return;
-        worker.postMessage({ kind: 'digest', job });
+        worker.thread.postMessage({ kind: 'digest', job });
         this.#waiting.get(job)?.push({ resolve: () => this.#waiting.delete(job), reject: () => undefined });
       },
     };
   }
 
   async close(): Promise<void> {
-    await this.#worker?.terminate();
+    await this.#worker?.thread.terminate();
   }
 
-  #introduce(worker: Worker, slab: Slab): void {
-    if (this.#knownSlabs.has(slab)) return;
-    this.#knownSlabs.add(slab);
-    worker.postMessage({ kind: 'slab', slab: slab.id, memory: slab.memory });
-  }
-
-  #ask(worker: Worker, job: number, request: object): Promise<string> {
+  #ask(worker: LiveWorker, job: number, request: object): Promise<string> {
     return new Promise((resolve, reject) => {
       const queue = this.#waiting.get(job);
       if (queue === undefined) {
@@ -126,31 +126,36 @@ class HashThread {
         return;
       }
       queue.push({ resolve, reject });
-      worker.postMessage(request);
+      worker.thread.postMessage(request);
     });
   }
 
-  #spawn(): Worker {
-    const worker = new Worker(new URL('./hash-worker.js', import.meta.url), { name: 'entrepot-hash' });
-    worker.unref();
-    worker.on('message', ({ job, hex }: { job: number; hex?: string }) => {
+  #spawn(): LiveWorker {
+    const thread = new Worker(new URL('./hash-worker.js', import.meta.url), { name: 'entrepot-hash' });
+    thread.unref();
+    thread.on('message', ({ job, hex }: { job: number; hex?: string }) => {
       this.#waiting
         .get(job)
         ?.shift()
         ?.resolve(hex ?? '');
     });
-    const onEnd = (cause: unknown) => this.#fail(worker, new Error('a hash thread ended', { cause }));
-    worker.on('error', onEnd);
-    worker.on('exit', onEnd);
-    return worker;
+    const onEnd = (cause: unknown) => this.#fail(thread, new Error('a hash thread ended', { cause }));
+    thread.on('error', onEnd);
+    thread.on('exit', onEnd);
+    return { thread, knownSlabs: new Set() };
   }
 
-  #fail(worker: Worker, error: Error): void {
-    if (this.#worker !== worker) return;
+  #fail(thread: Worker, error: Error): void {
+    if (this.#worker?.thread !== thread) return;
     this.#worker = undefined;
-    this.#knownSlabs.clear();
     const queues = [...this.#waiting.values()];
     this.#waiting.clear();
     for (const { reject } of queues.flat()) reject(error);
   }
+}
+
+function introduce({ thread, knownSlabs }: LiveWorker, slab: Slab): void {
+  if (knownSlabs.has(slab)) return;
+  knownSlabs.add(slab);
+  thread.postMessage({ kind: 'slab', slab: slab.id, memory: slab.memory });
 }
