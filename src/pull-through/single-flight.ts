@@ -4,6 +4,7 @@ interface Flight<T> {
   readonly controller: AbortController;
   readonly promise: Promise<T>;
   waiters: number;
+  isSettled: boolean;
 }
 
 /**
@@ -31,7 +32,7 @@ export class SingleFlight {
       return await abortable(flight.promise, signal);
     } finally {
       flight.waiters -= 1;
-      if (flight.waiters === 0)
+      if (flight.waiters === 0 && !flight.isSettled)
         flight.controller.abort(new DOMException('nobody waits any more', 'AbortError'));
     }
   }
@@ -39,6 +40,7 @@ export class SingleFlight {
   #begin<T>(key: string, work: (signal: AbortSignal) => Promise<T>): Flight<T> {
     const controller = new AbortController();
     const promise = work(controller.signal).finally(() => {
+      flight.isSettled = true;
       if (this.#flights.get(key) === flight) this.#flights.delete(key);
     });
     // An aborted flight is not joined: whoever comes now begins anew.
@@ -46,7 +48,7 @@ export class SingleFlight {
       if (this.#flights.get(key) === flight) this.#flights.delete(key);
     });
     promise.catch(() => undefined);
-    const flight: Flight<T> = { controller, promise, waiters: 0 };
+    const flight: Flight<T> = { controller, promise, waiters: 0, isSettled: false };
     this.#flights.set(key, flight);
     return flight;
   }
