@@ -8,6 +8,7 @@ import { type Digest, digestAlgorithm, digestOf } from '../oci/digest.ts';
 import { evictLeastRecentlyUsed } from './eviction.ts';
 import { KeyedLock } from './keyed-lock.ts';
 import type { PullThroughObserver } from './pull-through-observer.ts';
+import { readAhead } from './read-ahead.ts';
 import { type Reservation, StoreBudget, type StoreUsage } from './store-budget.ts';
 
 /** Last uses are gathered this long, or until there are so many; losing them is harmless. */
@@ -57,26 +58,29 @@ export class BlobCache {
     }
   }
 
-  /** Stored content, counted as used. What turns out damaged is removed, and `undefined` is the answer: a miss. */
-  async open(digest: Digest): Promise<Content | undefined> {
-    const row = await this.row(digest);
-    const content = row && (await this.#guarded(row, () => this.#parts.content.open(digest, row.sizeBytes)));
+  /**
+   * Stored content, counted as used. Its first bytes are read before it counts as open: what is damaged is removed, what
+   * cannot be read is left alone, and `undefined` is the answer to both: a miss.
+   * @param firstPosition where the reader will begin
+   * @param firstLimitBytes what it will take there at most; absent = as much as an answer takes at a time
+   */
+  async open(digest: Digest, firstPosition = 0, firstLimitBytes?: number): Promise<Content | undefined> {
+    const content = await this.#guarded(digest, async ({ sizeBytes }) => {
+      const opened = await this.#parts.content.open(digest, sizeBytes);
+      return opened && readAhead(opened, firstPosition, firstLimitBytes);
+    });
     return content && this.#watched(content, digest);
   }
 
   /** All of small stored content, its digest checked; otherwise like `open`. */
   async readWhole(digest: Digest): Promise<Buffer | undefined> {
-    const row = await this.row(digest);
-    return (
-      row &&
-      (await this.#guarded(row, async () => {
-        const bytes = await this.#parts.content.readWhole(digest, row.sizeBytes);
-        if (bytes !== undefined && digestOf(bytes, digestAlgorithm(digest)) !== digest) {
-          throw new ContentError('damaged', 'the file holds other bytes than its digest names');
-        }
-        return bytes;
-      }))
-    );
+    return this.#guarded(digest, async ({ sizeBytes }) => {
+      const bytes = await this.#parts.content.readWhole(digest, sizeBytes);
+      if (bytes !== undefined && digestOf(bytes, digestAlgorithm(digest)) !== digest) {
+        throw new ContentError('damaged', 'the file holds other bytes than its digest names');
+      }
+      return bytes;
+    });
   }
 
   /** Counts a use of stored content that was served from memory. */
@@ -133,8 +137,15 @@ export class BlobCache {
       await this.#locks.run(row.digest, async () => {
         await store();
         where = 'metadata';
-        const known = await metadata.blob(row.digest);
-        await metadata.putBlob(row, clock.now());
+        let known: BlobRow | undefined;
+        try {
+          known = await metadata.blob(row.digest);
+          await metadata.putBlob(row, clock.now());
+        } catch (cause) {
+          // A file without a row would be counted by nobody, and evicted never.
+          if (known === undefined) await this.#discard(row.digest);
+          throw cause;
+        }
         if (known !== undefined) this.#budget.removed(known.sizeBytes);
         this.#budget.added(row.sizeBytes);
       });
@@ -147,16 +158,30 @@ export class BlobCache {
     }
   }
 
+  async #discard(digest: Digest): Promise<void> {
+    try {
+      await this.#parts.content.delete(digest);
+    } catch (cause) {
+      this.#parts.observer.cacheFailure('content', cause);
+    }
+  }
+
   /** Row first, then file. @returns the bytes that went; 0 when there was no such blob. */
   async remove(digest: Digest): Promise<number> {
-    return this.#locks.run(digest, async () => {
-      const row = await this.#parts.metadata.deleteBlob(digest);
-      if (row === undefined) return 0;
-      this.#uses.delete(digest);
+    return this.#locks.run(digest, () => this.#removeLocked(digest));
+  }
+
+  async #removeLocked(digest: Digest): Promise<number> {
+    const row = await this.#parts.metadata.deleteBlob(digest);
+    if (row === undefined) return 0;
+    this.#uses.delete(digest);
+    try {
       await this.#parts.content.delete(digest);
+    } finally {
+      // Totals are those of the rows, whatever became of the file.
       this.#budget.removed(row.sizeBytes);
-      return row.sizeBytes;
-    });
+    }
+    return row.sizeBytes;
   }
 
   /** Writes down what was gathered. Fills must have ended. */
@@ -166,31 +191,60 @@ export class BlobCache {
     await this.#flushUses();
   }
 
-  async #guarded<T>(row: BlobRow, open: () => Promise<T | undefined>): Promise<T | undefined> {
-    const { observer } = this.#parts;
+  async #guarded<T>(digest: Digest, open: (row: BlobRow) => Promise<T | undefined>): Promise<T | undefined> {
+    const row = await this.row(digest);
+    if (row === undefined) return undefined;
     try {
-      const opened = await open();
-      if (opened !== undefined) {
-        this.touch(row.digest);
-        return opened;
-      }
-      await this.#dropDamaged('open', row.digest, new ContentError('missing', 'the file is gone'));
+      // Between the row and the file an eviction may have come, or a new fill: what does not fit is looked at again
+      // while nothing can.
+      const opened = (await unlessUnfit(() => open(row))) ?? (await this.#openLocked(digest, open));
+      if (opened !== undefined) this.touch(digest);
+      return opened;
     } catch (cause) {
-      if (cause instanceof ContentError && cause.reason === 'damaged') {
-        await this.#dropDamaged('open', row.digest, cause);
-      } else {
-        observer.cacheFailure('content', cause);
-      }
+      this.#parts.observer.cacheFailure(cause instanceof ContentError ? 'content' : 'metadata', cause);
+      return undefined;
     }
-    return undefined;
   }
 
-  async #dropDamaged(where: 'open' | 'read', digest: Digest, cause: unknown): Promise<void> {
-    this.#parts.observer.integrityFailure(where, digest, cause);
+  async #openLocked<T>(
+    digest: Digest,
+    open: (row: BlobRow) => Promise<T | undefined>,
+  ): Promise<T | undefined> {
+    return this.#locks.run(digest, async () => {
+      const row = await this.#parts.metadata.blob(digest);
+      if (row === undefined) return undefined;
+      let cause = new ContentError('missing', 'the file is gone');
+      try {
+        const opened = await open(row);
+        if (opened !== undefined) return opened;
+      } catch (failure) {
+        if (!isDamage(failure)) throw failure;
+        cause = failure;
+      }
+      this.#parts.observer.integrityFailure('open', digest, cause);
+      await this.#removeLocked(digest);
+      return undefined;
+    });
+  }
+
+  /** After a failed read in the middle of an answer. A file that cannot be read goes too: only so is it fetched again. */
+  async #dropUnreadable(digest: Digest, cause: ContentError): Promise<void> {
+    const { content, metadata, observer } = this.#parts;
     try {
-      await this.remove(digest);
+      await this.#locks.run(digest, async () => {
+        const row = await metadata.blob(digest);
+        if (row === undefined) return;
+        if (isDamage(cause)) {
+          // The file that was read may have been replaced since.
+          const now = await unlessUnfit(() => content.open(digest, row.sizeBytes));
+          now?.close();
+          if (now !== undefined) return;
+        }
+        observer.integrityFailure('read', digest, cause);
+        await this.#removeLocked(digest);
+      });
     } catch (failure) {
-      this.#parts.observer.cacheFailure('content', failure);
+      observer.cacheFailure(failure instanceof ContentError ? 'content' : 'metadata', failure);
     }
   }
 
@@ -203,7 +257,7 @@ export class BlobCache {
         try {
           return await content.read(position, limitBytes, signal);
         } catch (cause) {
-          if (cause instanceof ContentError) await this.#dropDamaged('read', digest, cause);
+          if (cause instanceof ContentError) await this.#dropUnreadable(digest, cause);
           throw cause;
         }
       },
@@ -217,7 +271,7 @@ export class BlobCache {
       const evicted = await evictLeastRecentlyUsed(metadata, (digest) => this.remove(digest), bytes);
       if (evicted.blobs > 0) observer.evicted(evicted.blobs, evicted.bytes);
     } catch (cause) {
-      observer.cacheFailure('metadata', cause);
+      observer.cacheFailure(cause instanceof ContentError ? 'content' : 'metadata', cause);
     }
   }
 
@@ -236,5 +290,19 @@ export class BlobCache {
     } catch (cause) {
       this.#parts.observer.cacheFailure('metadata', cause);
     }
+  }
+}
+
+function isDamage(cause: unknown): cause is ContentError {
+  return cause instanceof ContentError && cause.reason === 'damaged';
+}
+
+/** `undefined` also for what is damaged. */
+async function unlessUnfit<T>(open: () => Promise<T | undefined>): Promise<T | undefined> {
+  try {
+    return await open();
+  } catch (cause) {
+    if (isDamage(cause)) return undefined;
+    throw cause;
   }
 }
