@@ -7,15 +7,12 @@ export function cacheHeader(served: {
   readonly ageMs?: number | undefined;
 }): OutgoingHttpHeaders {
   const headers: OutgoingHttpHeaders = { 'X-Cache': served.outcome.toUpperCase() };
-  if (served.ageMs !== undefined) {
-    const seconds = Math.floor(served.ageMs / 1000);
-    headers['Age'] = seconds;
-    if (served.outcome === 'stale') {
-      headers['Warning'] = [
-        '110 - "Response is Stale"',
-        `299 - "the upstream could not be asked: this is what it said ${seconds} seconds ago"`,
-      ];
-    }
+  const seconds = served.ageMs === undefined ? undefined : Math.floor(served.ageMs / 1000);
+  if (seconds !== undefined) headers['Age'] = seconds;
+  if (served.outcome === 'stale') {
+    const what =
+      seconds === undefined ? 'this is what is known here' : `this is what it said ${seconds} seconds ago`;
+    headers['Warning'] = ['110 - "Response is Stale"', `299 - "the upstream could not be asked: ${what}"`];
   }
   return headers;
 }

@@ -148,6 +148,11 @@ export class SqliteMetadataStore implements MetadataStore {
   ): Promise<void> {
     return run(() =>
       this.#database.transaction(() => {
+        if (items.length === 0) {
+          const known = this.#repositoryId(key);
+          if (known !== undefined) this.#statements.deleteReferrers.run(known, subject);
+          return;
+        }
         const id = this.#addRepository(key);
         this.#statements.putReferrers.run(id, subject, JSON.stringify(items), Math.round(checkedAt));
       })(),

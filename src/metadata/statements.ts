@@ -62,6 +62,7 @@ export function prepareStatements(database: Database.Database) {
     putReferrers: prepare<[number, string, string, number]>(
       'INSERT OR REPLACE INTO referrers (repository, subject, items, checked_at) VALUES (?, ?, ?, ?)',
     ),
+    deleteReferrers: prepare<[number, string]>('DELETE FROM referrers WHERE repository = ? AND subject = ?'),
 
     writeProbe: prepare<[number]>('INSERT OR REPLACE INTO probe (id, value) VALUES (1, ?)'),
     readProbe: prepare<[], { value: number }>('SELECT value FROM probe WHERE id = 1'),

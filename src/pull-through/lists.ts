@@ -18,10 +18,15 @@ export interface ListsParts {
   readonly policy: (upstream: string) => FreshnessPolicy;
 }
 
+interface HeldList<T> extends Listing<T> {
+  /** Put together from what is known here: the upstream never said it, so it has no age. */
+  readonly isPieced?: boolean;
+}
+
 interface ListSource<T> {
   /** Names the list among all others. */
   readonly name: string;
-  held(): Promise<Listing<T> | undefined>;
+  held(): Promise<HeldList<T> | undefined>;
   ask(options: { readonly patienceMs?: number }, signal: AbortSignal): Promise<readonly T[]>;
   keep(listing: Listing<T>): Promise<void>;
 }
@@ -77,10 +82,11 @@ export class Lists {
   }
 
   /** A list of last resort: never fresh, so the upstream is always asked first. */
-  async #tagsSeen(key: RepositoryKey): Promise<Listing<string> | undefined> {
+  async #tagsSeen(key: RepositoryKey): Promise<HeldList<string> | undefined> {
     const items = await this.#parts.metadata.knownTags(key);
     const { clock, policy } = this.#parts;
-    return items.length === 0 ? undefined : { items, checkedAt: clock.now() - policy(key.upstream).ttlMs };
+    if (items.length === 0) return undefined;
+    return { items, checkedAt: clock.now() - policy(key.upstream).ttlMs, isPieced: true };
   }
 
   async #serve<T>(
@@ -94,7 +100,7 @@ export class Lists {
     const freshness = freshnessOf(held, policy, clock.now());
     if (held !== undefined && freshness !== 'ask') {
       const outcome = freshness === 'fresh' ? 'hit' : 'stale';
-      return { value: held.items, outcome, ageMs: ageOf(held, clock.now()) };
+      return fromHere(held, outcome, clock.now());
     }
     return flights.run(
       source.name,
@@ -109,10 +115,15 @@ export class Lists {
           return { value: items, outcome: 'miss', ageMs: 0 };
         } catch (error) {
           if (held === undefined || !mayServeStale(held, error, policy, clock.now())) throw error;
-          return { value: held.items, outcome: 'stale', ageMs: ageOf(held, clock.now()) };
+          return fromHere(held, 'stale', clock.now());
         }
       },
       signal,
     );
   }
+}
+
+function fromHere<T>(held: HeldList<T>, outcome: 'hit' | 'stale', nowMs: number): Served<readonly T[]> {
+  const ageMs = held.isPieced === true ? undefined : ageOf(held, nowMs);
+  return { value: held.items, outcome, ageMs };
 }

@@ -20,7 +20,7 @@ export class RepositoryContents {
   }
 
   async record(key: RepositoryKey, holdings: readonly NewHolding[]): Promise<void> {
-    await this.guard(() => this.#metadata.recordHoldings(key, holdings));
+    if (holdings.length > 0) await this.guard(() => this.#metadata.recordHoldings(key, holdings));
   }
 
   /** Runs any work on the index; `undefined` when it failed. */
