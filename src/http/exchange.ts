@@ -2,9 +2,6 @@ import type { IncomingMessage, OutgoingHttpHeaders, ServerResponse } from 'node:
 import type { Outcome } from '../pull-through/served.ts';
 import type { AskedFor } from './error-response.ts';
 
-/** A client that takes nothing for this long while bytes wait for it is gone. */
-const WRITE_STALL_MS = 60_000;
-
 /** A connection's send buffer has room for this much. */
 const ALWAYS_TAKEN_BYTES = 8 * 1024;
 
@@ -48,7 +45,7 @@ export class Exchange {
     response.strictContentLength = true;
     response.on('close', () => {
       if (response.writableFinished) return;
-      const reason = new DOMException('the client left', 'AbortError');
+      const reason = clientLeft();
       this.#controller.abort(reason);
       this.#failWrite?.(reason);
     });
@@ -78,7 +75,11 @@ export class Exchange {
     this.sentBytes += body.length;
     if (body.length <= ALWAYS_TAKEN_BYTES) this.response.end(body);
     // When a server closes, Node destroys every connection whose response was ended, whether its bytes have left or not.
-    else this.response.write(body, () => this.response.end());
+    else {
+      this.#send(body, (error) => {
+        if (error === undefined) this.response.end();
+      });
+    }
   }
 
   head(status: number, headers: OutgoingHttpHeaders): void {
@@ -86,23 +87,35 @@ export class Exchange {
     this.response.writeHead(status, { ...this.commonHeaders, ...headers });
   }
 
-  /** Hands bytes to the connection; resolves when they have left. @throws when the client is gone or takes nothing. */
+  /**
+   * Hands bytes to the connection; resolves when they have left.
+   * @throws when the client is gone; `Connections` sees to it that one that takes nothing is.
+   */
   async write(bytes: Uint8Array): Promise<void> {
-    const { response } = this;
-    const { socket } = response;
     this.signal.throwIfAborted();
     this.sentBytes += bytes.length;
-    socket?.setTimeout(WRITE_STALL_MS);
     await new Promise<void>((resolve, reject) => {
       // Node forgets the callback of a write that comes between the end of the socket and its `close`.
       this.#failWrite = reject;
-      response.write(bytes, (error) => (error ? reject(error) : resolve()));
+      this.#send(bytes, (error) => (error === undefined ? resolve() : reject(error)));
     });
-    socket?.setTimeout(0);
   }
 
   /** Ends the connection, so that nobody takes what was sent for a whole answer. */
   destroy(): void {
     this.response.destroy();
   }
+
+  /** Node calls a write done whose socket was destroyed, and a response finished that is ended after that. */
+  #send(bytes: Uint8Array, done: (error: Error | undefined) => void): void {
+    const { socket } = this.response;
+    this.response.write(bytes, (error) => {
+      if (error) done(error);
+      else done(socket?.destroyed === false ? undefined : clientLeft());
+    });
+  }
+}
+
+function clientLeft(): Error {
+  return new DOMException('the client left', 'AbortError');
 }

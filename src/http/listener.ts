@@ -1,7 +1,7 @@
 import { createServer, type RequestListener, type Server } from 'node:http';
 import type { ListenAddress } from '../config.ts';
 import { StartError } from '../start-error.ts';
-import { Connections } from './connections.ts';
+import { Connections, DEFAULT_PACE, type Pace } from './connections.ts';
 
 /** Podman and stargz send a thousand ranges in one header; Node's default of 16 KiB would answer 431. */
 const HEADER_LIMIT_BYTES = 64 * 1024;
@@ -11,6 +11,8 @@ const HEADERS_TIMEOUT_MS = 10_000;
 const REQUEST_TIMEOUT_MS = 30_000;
 const CONNECTION_LIMIT = 10_000;
 const IDLE_SWEEP_MS = 50;
+/** How many times one looks, in the time that a client has for what was written to it. */
+const LOOKS_PER_SLOW_WRITE = 10;
 
 /** One listening HTTP/1.1 server. */
 export class Listener {
@@ -20,8 +22,13 @@ export class Listener {
    * `serve` gets the requests of one connection one after the other.
    * @throws StartError with one sentence that names `what`
    */
-  static async open(what: string, address: ListenAddress, serve: RequestListener): Promise<Listener> {
-    const connections = new Connections(serve);
+  static async open(
+    what: string,
+    address: ListenAddress,
+    serve: RequestListener,
+    pace: Pace = DEFAULT_PACE,
+  ): Promise<Listener> {
+    const connections = new Connections(serve, pace);
     const onRequest: RequestListener = (request, response) => connections.take(request, response);
     const server = createServer(
       {
@@ -37,6 +44,9 @@ export class Listener {
       onRequest,
     );
     server.maxConnections = CONNECTION_LIMIT;
+    // Set once per request, and again by Node itself whenever bytes move.
+    server.timeout = pace.writeStallMs;
+    server.on('timeout', (socket) => connections.stalled(socket));
     // Without this Node would ask for a body that nobody is going to read.
     server.on('checkContinue', onRequest);
     server.on('checkExpectation', onRequest);
@@ -56,6 +66,9 @@ export class Listener {
       socket.destroy();
     });
     await listen(server, what, address);
+    const looking = setInterval(() => connections.endTrickles(), pace.slowWriteMs / LOOKS_PER_SLOW_WRITE);
+    looking.unref();
+    server.on('close', () => clearInterval(looking));
     return new Listener(server);
   }
 

@@ -1,7 +1,11 @@
+import { EventEmitter, once } from 'node:events';
 import { readdirSync, readlinkSync } from 'node:fs';
+import type { IncomingMessage, ServerResponse } from 'node:http';
 import { connect, type Socket } from 'node:net';
 import { setTimeout as delay } from 'node:timers/promises';
 import { describe, expect, it, onTestFinished, vi } from 'vitest';
+import { Exchange } from '../../src/http/exchange.ts';
+import { Listener } from '../../src/http/listener.ts';
 import { closeAfterTest } from '../support/close-after-test.ts';
 import { FakeRegistry } from '../support/fake-registry.ts';
 import { Gate } from '../support/gate.ts';
@@ -150,3 +154,92 @@ describe('a broken request', () => {
     expect(received()).not.toContain('HTTP/1.1 400');
   });
 });
+
+describe('a client that does not take its answer', () => {
+  const limits = { writeStallMs: 500, slowWriteMs: 2000 };
+
+  /** One answer by `serve`, read as the test likes; `over` tells whether it was sent whole, and when it ended. */
+  async function asked(serve: (response: ServerResponse, request: IncomingMessage) => void) {
+    const ended = new EventEmitter();
+    const over = once(ended, 'over') as Promise<[{ isWhole: boolean; ms: number }]>;
+    const listener = await Listener.open(
+      'the test',
+      { host: '127.0.0.1', port: 0 },
+      (request, response) => {
+        const startedMs = performance.now();
+        response.on('close', () =>
+          ended.emit('over', { isWhole: response.writableFinished, ms: performance.now() - startedMs }),
+        );
+        serve(response, request);
+      },
+      limits,
+    );
+    onTestFinished(async () => listener.close(0));
+    const socket = connect(listener.address.port, '127.0.0.1');
+    socket.on('error', () => undefined);
+    onTestFinished(() => void socket.destroy());
+    socket.write(requestOf('/'));
+    return { socket, over: over.then(([how]) => how) };
+  }
+
+  it('is left when nothing of a small answer goes', async () => {
+    const { socket, over } = await asked((response, request) => sendAtOnce(request, response, 32 * MIB));
+    socket.pause();
+    const { isWhole, ms } = await over;
+    expect(isWhole).toBe(false);
+    expect(ms).toBeLessThan(limits.slowWriteMs);
+  });
+
+  it('is left when it takes too long for what was written at once', async () => {
+    const { socket, over } = await asked((response, request) => sendAtOnce(request, response, 128 * MIB));
+    readSlowly(socket);
+    const { isWhole, ms } = await over;
+    expect(isWhole).toBe(false);
+    expect(ms).toBeGreaterThanOrEqual(limits.slowWriteMs);
+  });
+
+  it('is waited for as long as we have nothing for it', async () => {
+    const { socket, over } = await asked((response) => {
+      response.writeHead(200, { 'Content-Length': 2 });
+      response.write('a');
+      setTimeout(() => response.end('b'), 2000);
+    });
+    socket.resume();
+    expect((await over).isWhole).toBe(true);
+  });
+
+  it('may be slow while piece after piece goes', async () => {
+    const { socket, over } = await asked((response) => {
+      const send = (rest: number): void => {
+        if (rest === 0) response.end();
+        else
+          response.write(Buffer.alloc(MIB), (error) => {
+            if (!error) send(rest - 1);
+          });
+      };
+      send(40);
+    });
+    readSlowly(socket);
+    const { isWhole, ms } = await over;
+    expect(isWhole).toBe(true);
+    expect(ms).toBeGreaterThan(limits.slowWriteMs);
+  });
+});
+
+function sendAtOnce(request: IncomingMessage, response: ServerResponse, sizeBytes: number): void {
+  new Exchange(request, response).end(200, {}, Buffer.alloc(sizeBytes));
+}
+
+/** About 8 MiB/s: slow, but far more than the kernel's windows hide. */
+function readSlowly(socket: Socket): void {
+  let left = 0;
+  socket.on('data', ({ length }) => {
+    left -= length;
+    if (left <= 0) socket.pause();
+  });
+  const timer = setInterval(() => {
+    left = MIB / 2;
+    socket.resume();
+  }, 60);
+  onTestFinished(() => clearInterval(timer));
+}
