@@ -14,6 +14,8 @@ export interface PagedList<T> {
   readonly fetch: (endpointAndQuery: string) => Promise<TransportResponse>;
   readonly parse: (document: unknown, response: TransportResponse) => readonly T[];
   readonly pageLimitBytes: number;
+  /** All pages together. */
+  readonly totalLimitBytes: number;
   readonly pageCountLimit: number;
   readonly entryCountLimit: number;
 }
@@ -26,12 +28,15 @@ export interface PagedList<T> {
 export async function readPages<T>(list: PagedList<T>): Promise<readonly T[]> {
   const entries: T[] = [];
   const seen = new Set<string>();
+  let leftBytes = list.totalLimitBytes;
   for (let query: string | undefined = list.query; query !== undefined;) {
     if (seen.has(query)) throw new UpstreamError('protocol', 'the pages of a list go in a circle');
     if (seen.size >= list.pageCountLimit) throw new UpstreamError('protocol', 'a list has too many pages');
     seen.add(query);
     const response = await list.fetch(list.endpoint + query);
-    const page = list.parse(await readDocument(response, list.pageLimitBytes), response);
+    const bytes = await readBounded(response.body, Math.min(list.pageLimitBytes, leftBytes));
+    leftBytes -= bytes.length;
+    const page = list.parse(documentOf(bytes), response);
     if (entries.length + page.length > list.entryCountLimit) {
       throw new UpstreamError('protocol', `a list has more than ${list.entryCountLimit} entries`);
     }
@@ -42,8 +47,7 @@ export async function readPages<T>(list: PagedList<T>): Promise<readonly T[]> {
 }
 
 /** JSON, or `undefined` for anything else. */
-async function readDocument({ body }: TransportResponse, limitBytes: number): Promise<unknown> {
-  const bytes = await readBounded(body, limitBytes);
+function documentOf(bytes: Buffer): unknown {
   try {
     return JSON.parse(bytes.toString('utf8'));
   } catch {

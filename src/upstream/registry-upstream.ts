@@ -1,7 +1,7 @@
 import type { LookupFunction } from 'node:net';
 import type { Clock } from '../clock.ts';
 import type { UpstreamConfig } from '../config.ts';
-import type { Digest } from '../oci/digest.ts';
+import { type Digest, digestOf } from '../oci/digest.ts';
 import { MANIFEST_SIZE_LIMIT } from '../oci/manifest.ts';
 import { bareMediaType, OCI_INDEX } from '../oci/media-type.ts';
 import { isTag, printReference, type Reference, type RepositoryName } from '../oci/reference.ts';
@@ -27,11 +27,20 @@ const PAGE_COUNT_LIMIT = 200;
 const TAG_COUNT_LIMIT = 200_000;
 const REFERRER_COUNT_LIMIT = 20_000;
 const TAGS_PAGE_LIMIT_BYTES = 8 * 1024 * 1024;
+/** 200,000 tags of 128 characters, and their quotes. */
+const TAGS_LIMIT_BYTES = 32 * 1024 * 1024;
 const REFERRERS_PAGE_LIMIT_BYTES = 4 * 1024 * 1024;
+/** Descriptors are kept as they are, annotations and all: two full pages of what the specification wants to be small. */
+const REFERRERS_LIMIT_BYTES = 8 * 1024 * 1024;
 /** All pages together; each has its own deadline besides. */
 const LIST_LIMIT_MS = 120_000;
 /** The most that ECR, GitLab and the reference server allow. */
 const TAGS_PER_PAGE = 1000;
+
+const EMPTY_BLOBS: ReadonlySet<Digest> = new Set([
+  digestOf(Buffer.alloc(0), 'sha256'),
+  digestOf(Buffer.alloc(0), 'sha512'),
+]);
 
 /** What registries say to a HEAD that they do not support; signed storage URLs, made for GET, say 403. */
 const HEAD_REFUSALS = new Set([400, 403, 405, 501]);
@@ -108,14 +117,23 @@ export class RegistryUpstream implements Upstream {
     const request = { kind: 'blob', repository, endpoint: `/blobs/${digest}` } as const;
     const headers = await this.#head(request, signal);
     if (headers !== undefined) checkClaim(headers, digest);
+    const isEmpty = EMPTY_BLOBS.has(digest);
+    if (headers !== undefined && isEmpty) return 0;
     const size = headers?.contentLength();
-    if (size !== undefined) return size;
+    // Some write 0 where a HEAD has no body.
+    if (size !== undefined && size !== 0) return size;
     // No word of the size: one byte brings it, in Content-Range.
-    const { body, sizeBytes } = await this.getBlob(repository, digest, { start: 0, end: 1 }, signal);
-    body.destroy();
-    if (sizeBytes === undefined)
-      throw new UpstreamError('protocol', `${this.name} does not tell the blob's size`);
-    return sizeBytes;
+    try {
+      const { body, sizeBytes } = await this.getBlob(repository, digest, { start: 0, end: 1 }, signal);
+      body.destroy();
+      if (isEmpty) return 0;
+      if (sizeBytes !== undefined && sizeBytes !== 0) return sizeBytes;
+    } catch (error) {
+      // It is there, and has no first byte.
+      if (isEmpty && error instanceof UpstreamError && error.status === 416) return 0;
+      throw error;
+    }
+    throw new UpstreamError('protocol', `${this.name} does not tell the blob's size`);
   }
 
   async getBlob(
@@ -151,6 +169,7 @@ export class RegistryUpstream implements Upstream {
           query,
           parse: tagsOf,
           pageLimitBytes: TAGS_PAGE_LIMIT_BYTES,
+          totalLimitBytes: TAGS_LIMIT_BYTES,
           entryCountLimit: TAG_COUNT_LIMIT,
         },
       );
@@ -184,6 +203,7 @@ export class RegistryUpstream implements Upstream {
           query: '',
           parse: referrersOf,
           pageLimitBytes: REFERRERS_PAGE_LIMIT_BYTES,
+          totalLimitBytes: REFERRERS_LIMIT_BYTES,
           entryCountLimit: REFERRER_COUNT_LIMIT,
         },
       );
@@ -219,7 +239,7 @@ export class RegistryUpstream implements Upstream {
   async #list<T>(
     request: RegistryRequest,
     signal: AbortSignal,
-    list: Pick<PagedList<T>, 'query' | 'parse' | 'pageLimitBytes' | 'entryCountLimit'>,
+    list: Pick<PagedList<T>, 'query' | 'parse' | 'pageLimitBytes' | 'totalLimitBytes' | 'entryCountLimit'>,
   ): Promise<readonly T[]> {
     const message = `${this.name} did not finish a list in time`;
     const deadline = new Deadline({ clock: this.#clock, ms: LIST_LIMIT_MS, message }, signal);

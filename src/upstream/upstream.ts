@@ -69,7 +69,7 @@ export interface Upstream {
     signal: AbortSignal,
   ): Promise<ManifestDocument>;
 
-  /** The blob's size, by HEAD; by a one-byte ranged GET where HEAD is refused or has no length. */
+  /** The blob's size, by HEAD; by a one-byte ranged GET where HEAD is refused or has no length, or 0. */
   headBlob(repository: RepositoryName, digest: Digest, signal: AbortSignal): Promise<number>;
 
   /** Resolves when the headers are there. One call = one transfer: resuming a broken body is the caller's business. */

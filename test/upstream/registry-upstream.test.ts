@@ -372,6 +372,53 @@ describe('blobs', () => {
     expect(registry.blobBodyBytes()).toBeLessThan(32 * 1024 * 1024);
   });
 
+  it('takes no length of 0 for the size of a blob that is not empty', async () => {
+    const registry = closeAfterTest(await FakeRegistry.start());
+    const digest = registry.addBlob(repository, recipe);
+    registry.faults.add({
+      match: { method: 'HEAD' },
+      action: { respond: { status: 200, headers: { 'content-length': '0' } } },
+    });
+    expect(await upstreamAt(registry.url).headBlob(repository, digest, never())).toBe(recipe.size);
+    expect(registry.requests.map(({ method }) => method)).toEqual(['HEAD', 'GET']);
+    registry.faults.add({
+      match: { method: 'GET' },
+      action: { respond: { status: 200, headers: { 'content-length': '0' } } },
+    });
+    const error = await failure(upstreamAt(registry.url).headBlob(repository, digest, never()));
+    expect(error.reason).toBe('protocol');
+  });
+
+  it.each(['sha256', 'sha512'] as const)('knows the size of the empty blob (%s)', async (algorithm) => {
+    const digest = digestOf(Buffer.alloc(0), algorithm);
+    const registry = closeAfterTest(await FakeRegistry.start());
+    const ask = async () => upstreamAt(registry.url).headBlob(repository, digest, never());
+    const head = registry.faults.add({
+      match: { method: 'HEAD' },
+      action: { respond: { status: 200, headers: { 'content-length': '0' } } },
+    });
+    expect(await ask()).toBe(0);
+    head.remove();
+    registry.faults.add({ match: { method: 'HEAD' }, action: { respond: { status: 405 } } });
+    registry.faults.add({ match: { method: 'GET' }, action: { respond: { status: 416 } } });
+    expect(await ask()).toBe(0);
+    registry.faults.add({ match: { method: 'GET' }, action: { respond: { status: 200, body: '' } } });
+    expect(await ask()).toBe(0);
+    registry.faults.add({ match: { method: 'GET' }, action: { respond: { status: 404 } } });
+    expect((await failure(ask())).reason).toBe('not-found');
+  });
+
+  it('needs no length to know the size of the empty blob', async () => {
+    const digest = digestOf(Buffer.alloc(0));
+    const registry = closeAfterTest(await FakeRegistry.start());
+    registry.faults.add({
+      match: { method: 'HEAD' },
+      action: { raw: 'HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n', drop: 'end' },
+    });
+    expect(await upstreamAt(registry.url).headBlob(repository, digest, never())).toBe(0);
+    expect(registry.count({ method: 'GET' })).toBe(0);
+  });
+
   it('says not-found for a blob that is not there', async () => {
     const registry = closeAfterTest(await FakeRegistry.start());
     registry.addBlob(repository, recipe);
@@ -477,6 +524,22 @@ describe('lists', () => {
     }));
     for (const entry of entries) registry.addReferrer(repository, subject, entry);
     expect(await upstreamAt(registry.url).listReferrers(repository, subject, {}, never())).toEqual(entries);
+  });
+
+  it('takes no more than 8 MiB of referrers, over all pages', async () => {
+    const registry = closeAfterTest(await FakeRegistry.start({ pageSize: 1 }));
+    const subject = registry.addManifest(repository, manifestText(), OCI_MANIFEST);
+    for (const digit of ['1', '2', '3', '4', '5']) {
+      registry.addReferrer(repository, subject, {
+        mediaType: OCI_MANIFEST,
+        digest: `sha256:${digit.repeat(64)}`,
+        size: 7,
+        annotations: { long: 'x'.repeat(3 * 1024 * 1024) },
+      });
+    }
+    const error = await failure(upstreamAt(registry.url).listReferrers(repository, subject, {}, never()));
+    expect(error.reason).toBe('protocol');
+    expect(registry.count({ path: /referrers/ })).toBe(3);
   });
 
   it.each([
