@@ -29,7 +29,10 @@ export interface DistributionTarget {
   readonly ns: string | undefined;
 }
 
-/** More tags than this are never sent at once; a larger `n` is answered with this many and a link. */
+/**
+ * A larger `n` is answered with this many tags and a link. Without `n` all are sent, as the specification asks; their
+ * number is bounded where they come from.
+ */
 export const TAG_PAGE_LIMIT = 1000;
 
 const HOST = /^[a-zA-Z0-9](?:[a-zA-Z0-9.-]{0,253}[a-zA-Z0-9])?(?::[0-9]{1,5})?$/;
