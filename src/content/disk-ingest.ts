@@ -1,3 +1,4 @@
+import assert from 'node:assert/strict';
 import { dirname } from 'node:path';
 import type { LimitFunction } from 'p-limit';
 import { type Digest, digestAlgorithm } from '../oci/digest.ts';
@@ -36,6 +37,7 @@ export class DiskIngest implements Ingest {
   #catchUp: Promise<void> | undefined;
   #failure: ContentError | undefined;
   #storeFailure: ContentError | undefined;
+  #writing = 0;
   #isCommitted = false;
 
   constructor(parts: DiskIngestParts) {
@@ -55,7 +57,9 @@ export class DiskIngest implements Ingest {
   async write(slab: Slab, length: number, position: number): Promise<boolean> {
     const isFront = position === this.#hashed && this.#catchUp === undefined;
     if (isFront) this.#hash(slab, length);
+    this.#writing += 1;
     const isStored = this.#storeFailure === undefined && (await this.#store(slab, length, position));
+    this.#writing -= 1;
     if (!isStored && !isFront) await this.#hashInOrder(slab, length, position);
     this.#startCatchUp();
     while (this.#backlog.size >= HASH_BACKLOG_SLABS) await Promise.race(this.#backlog);
@@ -171,6 +175,7 @@ export class DiskIngest implements Ingest {
     if (temporary === undefined || this.#storeFailure !== undefined) {
       throw this.#storeFailure ?? new ContentError('no-space', 'nothing was stored');
     }
+    assert.equal(this.#writing, 0, 'an ingest is committed only when all its writes have ended');
     try {
       await syncs(() => fileSystem.sync(temporary.file));
       await publish(fileSystem, temporary.path, target);

@@ -33,7 +33,7 @@ export interface Ingest {
 
   /**
    * Publishes the content under the digest it was begun for: fsync, rename, fsync of the directory. Only after a
-   * `verify` that gave this digest. A failed fsync is never tried again: the content is gone then.
+   * `verify` that gave this digest, and when all writes have ended. A failed fsync is never tried again: the content is gone then.
    * @throws ContentError
    */
   commit(): Promise<void>;

@@ -1,6 +1,7 @@
 import { abortable } from '../abortable.ts';
 import type { Clock } from '../clock.ts';
 import type { Chunk } from '../content/content.ts';
+import type { Interval } from '../content/intervals.ts';
 import type { Slab, SlabPool } from '../content/slabs.ts';
 import { deferred } from '../deferred.ts';
 import type { Digest } from '../oci/digest.ts';
@@ -161,8 +162,8 @@ export class BlobFetch implements SegmentHost, ReadableFetch {
     if (this.#state === 'failed') throw this.#failure;
     const isHeld = reader.wanted === 'whole' && this.#state !== 'verified';
     const readable = isHeld ? Math.max(0, reader.sizeBytes - HOLD_BACK_BYTES) : reader.sizeBytes;
-    const limit = Math.min(this.#bytes.available.endAt(position), readable) - position;
-    return limit <= 0 ? undefined : this.#bytes.read(position, Math.min(limit, limitBytes));
+    const limit = Math.min(readable - position, limitBytes);
+    return limit <= 0 ? undefined : this.#bytes.read(position, limit);
   }
 
   onWaiting(reader: FetchReader): void {
@@ -203,17 +204,26 @@ export class BlobFetch implements SegmentHost, ReadableFetch {
     segment: Segment,
     before: Promise<void>,
   ): Promise<void> {
-    const end = start + length;
-    if (this.#sizeBytes === undefined) await this.#bytes.growTo(end);
+    const range = { start, end: start + length };
+    if (this.#sizeBytes === undefined) await this.#bytes.growTo(range.end);
+    // At the front readers have them at once: whatever the disk does, these bytes are kept. Ahead of it only the disk can.
+    const isAtFront = start === segment.position && start === this.#bytes.front;
+    if (isAtFront) this.#announce(slab, range, segment);
     const storing = this.#bytes.store(slab, length, start);
     await Promise.all([before, storing]);
     const isStored = await storing;
     if (isStored === undefined) segment.end = segment.position;
-    if (isStored === undefined || start !== segment.position) return;
-    segment.position = end;
-    this.#bytes.add(slab, { start, end }, isStored);
+    if (!isAtFront && (isStored === undefined || start !== segment.position)) return;
+    if (!isAtFront) this.#announce(slab, range, segment);
+    this.#bytes.settled(slab, range, isStored === true);
     this.#wakeReaders();
-    if (!isStored) await this.#bytes.room(this.#sizeBytes !== undefined, this.#controller.signal);
+    if (isStored !== true) await this.#bytes.room(this.#sizeBytes !== undefined, this.#controller.signal);
+  }
+
+  #announce(slab: Slab, range: Interval, segment: Segment): void {
+    this.#bytes.arrived(slab, range);
+    segment.position = range.end;
+    this.#wakeReaders();
   }
 
   onBreak(cause: unknown): void {
@@ -310,6 +320,8 @@ export class BlobFetch implements SegmentHost, ReadableFetch {
     this.#state = 'verified';
     this.#verified.resolve();
     this.#wakeReaders();
+    // The hash may be done before the last bytes are in the file.
+    await Promise.all(this.#work);
     await this.#bytes.commit(sizeBytes);
   }
 
@@ -333,7 +345,7 @@ export class BlobFetch implements SegmentHost, ReadableFetch {
     this.#isOver = true;
     await Promise.all(this.#work);
     this.#lingering?.abort();
-    this.#bytes.settle();
+    this.#bytes.end();
     this.#wakeReaders();
     void this.#closeWhenUnread();
   }

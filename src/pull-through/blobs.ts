@@ -93,7 +93,11 @@ export class Blobs {
   ): Promise<Blob | undefined> {
     const wanted = select === undefined ? 'whole' : select(sizeBytes, true);
     if (wanted === undefined) return { sizeBytes, content: undefined };
-    const content = await this.#parts.cache.open(digest);
+    const [first] = wanted === 'whole' ? [] : wanted;
+    const content =
+      first === undefined
+        ? await this.#parts.cache.open(digest)
+        : await this.#parts.cache.open(digest, first.start, first.end - first.start);
     return content && { sizeBytes, content };
   }
 

@@ -120,17 +120,34 @@ export class FillBytes {
     return isStored;
   }
 
-  /** Makes bytes known that `store` took; those that are not stored stay in memory. */
-  add(slab: Slab, { start, end }: { readonly start: number; readonly end: number }, isStored: boolean): void {
+  /** Makes bytes known that are on their way to the disk. `settled` follows when they have come there, or not. */
+  arrived(slab: Slab, { start, end }: { readonly start: number; readonly end: number }): void {
+    this.#recent.arrived(slab, start, end);
     this.available.add(start, end);
-    if (isStored) this.#recent.add(slab, start, end);
-    else this.#unstored.add(start, slab.bytes.subarray(0, end - start));
   }
 
-  /** Up to `limitBytes` at `position`, which must be available. */
+  /** What became of bytes that arrived: those that are not stored stay in memory. */
+  settled(
+    slab: Slab,
+    { start, end }: { readonly start: number; readonly end: number },
+    isStored: boolean,
+  ): void {
+    if (isStored) {
+      this.#recent.stored(start);
+    } else {
+      this.#unstored.add(start, slab.bytes.subarray(0, end - start));
+      this.#recent.forget(start);
+    }
+  }
+
+  /** Up to `limitBytes` at `position`; `undefined` when they are not available, or not to be had before they are stored. */
   read(position: number, limitBytes: number): Promise<Chunk> | Chunk | undefined {
-    const inMemory = this.#unstored.chunk(position, limitBytes) ?? this.#recent.chunk(position, limitBytes);
-    return inMemory ?? this.#ingest?.read(position, limitBytes);
+    const limit = Math.min(this.available.endAt(position) - position, limitBytes);
+    if (limit <= 0) return undefined;
+    const inMemory = this.#unstored.chunk(position, limit) ?? this.#recent.chunk(position, limit);
+    if (inMemory !== undefined) return inMemory;
+    const isStored = this.#ingest !== undefined && this.#ingest.stored.endAt(position) > position;
+    return isStored ? this.#ingest?.read(position, limit) : undefined;
   }
 
   /** Lets go of unstored bytes that every reader has had. */
@@ -171,8 +188,8 @@ export class FillBytes {
     );
   }
 
-  /** Nothing more comes in: gives back what is only kept for speed. Readers go on. */
-  settle(): void {
+  /** Nothing more comes in or is on its way: gives back what is only kept for speed. Readers go on. */
+  end(): void {
     this.#recent.clear();
   }
 
