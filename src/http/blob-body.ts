@@ -1,12 +1,13 @@
 import { randomBytes } from 'node:crypto';
+import { setImmediate as nextTurn } from 'node:timers/promises';
 import type { Chunk, Content } from '../content/content.ts';
 import type { Interval } from '../content/intervals.ts';
 import type { Exchange } from './exchange.ts';
 
 /** Fewer, larger pieces cost less; but while many bodies are sent, each waits for the pieces of all others. */
 const LARGE_PIECE_BYTES = 1024 * 1024;
-const MIDDLE_PIECE_BYTES = 256 * 1024;
-const SMALL_PIECE_BYTES = 64 * 1024;
+const MIDDLE_PIECE_BYTES = 512 * 1024;
+const SMALL_PIECE_BYTES = 256 * 1024;
 
 /** Bodies that this process is sending. */
 let sending = 0;
@@ -42,6 +43,8 @@ export async function sendStretch(
       writing = writeAndRelease(exchange, chunk);
       // It is awaited in the next turn; until then a failure must not count as unhandled.
       writing.catch(() => undefined);
+      // Bytes in memory and a connection that takes them at once would never let anybody else have a turn.
+      await nextTurn();
     }
     if (writing === undefined) sendHead();
   } finally {
