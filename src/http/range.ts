@@ -40,7 +40,8 @@ export function parseRange(header: string | undefined, sizeBytes: number): Parse
 
 /** `undefined`: well formed, but beyond the content. */
 function parseSpec(spec: string, sizeBytes: number): Interval | undefined | 'malformed' {
-  const [, first, last] = /^([0-9]{0,15})-([0-9]{0,15})$/.exec(spec) ?? [];
+  // Clients that want "to the end" send the largest number that they know, which may be beyond what counts exactly here.
+  const [, first, last] = /^([0-9]*)-([0-9]*)$/.exec(spec) ?? [];
   if (first === undefined || last === undefined || (first === '' && last === '')) return 'malformed';
   if (first === '') {
     const start = Math.max(0, sizeBytes - Number(last));
