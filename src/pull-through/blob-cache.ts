@@ -72,8 +72,10 @@ export class BlobCache {
     return content && this.#watched(content, digest);
   }
 
-  /** All of small stored content, its digest checked; otherwise like `open`. */
-  async readWhole(digest: Digest): Promise<Buffer | undefined> {
+  /** All of stored content that is no larger than `limitBytes`, its digest checked; otherwise like `open`. */
+  async readWhole(digest: Digest, limitBytes = Infinity): Promise<Buffer | undefined> {
+    const row = await this.row(digest);
+    if (row === undefined || row.sizeBytes > limitBytes) return undefined;
     return this.#guarded(digest, async ({ sizeBytes }) => {
       const bytes = await this.#parts.content.readWhole(digest, sizeBytes);
       if (bytes !== undefined && digestOf(bytes, digestAlgorithm(digest)) !== digest) {
@@ -132,17 +134,17 @@ export class BlobCache {
     reservation: Reservation | undefined,
   ): Promise<boolean> {
     const { metadata, clock, observer } = this.#parts;
-    let where: 'content' | 'metadata' = 'content';
+    let where: 'content' | 'metadata' = 'metadata';
     try {
       await this.#locks.run(row.digest, async () => {
-        await store();
-        where = 'metadata';
-        let known: BlobRow | undefined;
+        const known = await metadata.blob(row.digest);
         try {
-          known = await metadata.blob(row.digest);
+          where = 'content';
+          await store();
+          where = 'metadata';
           await metadata.putBlob(row, clock.now());
         } catch (cause) {
-          // A file without a row would be counted by nobody, and evicted never.
+          // A file without a row would be counted by nobody, and evicted never. A commit that failed may have left one.
           if (known === undefined) await this.#discard(row.digest);
           throw cause;
         }

@@ -1,6 +1,6 @@
 import type { NewHolding, RepositoryKey } from '../metadata/metadata-store.ts';
 import type { Digest } from '../oci/digest.ts';
-import { ManifestError, type ManifestFacts, readManifest } from '../oci/manifest.ts';
+import { MANIFEST_SIZE_LIMIT, ManifestError, type ManifestFacts, readManifest } from '../oci/manifest.ts';
 import { MANIFEST_MEDIA_TYPES } from '../oci/media-type.ts';
 import type { Tag } from '../oci/reference.ts';
 import type { ManifestDocument, ManifestHead, Patience, Upstream } from '../upstream/upstream.ts';
@@ -119,7 +119,8 @@ export class ManifestDocuments {
       cache.touch(digest);
       return hot;
     }
-    const bytes = await cache.readWhole(digest);
+    // Any stored blob may be asked for as if it were a manifest: a large one cannot be, and is not read to find out.
+    const bytes = await cache.readWhole(digest, MANIFEST_SIZE_LIMIT);
     if (bytes !== undefined) memory.put(digest, bytes);
     return bytes;
   }
