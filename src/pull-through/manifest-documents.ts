@@ -185,10 +185,15 @@ export class ManifestDocuments {
     }
   }
 
-  /** That the repository holds the manifest, and all that it lists (but for what a registry need not hold). */
+  /**
+   * That the repository holds the manifest, and the blobs that it lists (but for those that a registry need not hold).
+   * Registries check the blobs of a manifest when it is pushed; an index may list what its repository has not, so its
+   * children are asked for.
+   */
   async #record(key: RepositoryKey, { digest, bytes, facts }: ManifestDocument): Promise<void> {
     const own: NewHolding = { digest, sizeBytes: bytes.length, manifestType: facts.mediaType };
-    const listed = facts.descriptors
+    const blobs = facts.isIndex ? [] : facts.descriptors;
+    const listed = blobs
       .filter(({ held, digest: child }) => held && child !== digest)
       .map(({ digest: child, size }): NewHolding => ({ digest: child, sizeBytes: size }));
     await this.#parts.contents.record(key, [own, ...listed]);
