@@ -47,8 +47,10 @@ export class UpstreamRoutes {
    *   and there is no default.
    */
   find(target: DistributionTarget, hints: RouteHints): Route {
-    // A reference by our own name makes some clients send that as `ns`: it names no upstream.
-    const ns = target.ns === hints.host ? undefined : target.ns;
+    // A reference by our own name makes some clients send that as `ns`: it names no upstream, unless we are reached by
+    // an upstream's name.
+    const isOurs = target.ns !== undefined && target.ns === hints.host && !this.#byAlias.has(target.ns);
+    const ns = isOurs ? undefined : target.ns;
     const path = 'path' in target.endpoint ? target.endpoint.path : undefined;
     const named = this.#named(ns, hints.host);
     if (target.leading !== undefined) {
@@ -71,7 +73,9 @@ export class UpstreamRoutes {
       if (upstream === undefined) throw unknown(ns);
       return upstream;
     }
-    return host === undefined ? undefined : this.#byHost.get(host);
+    if (host === undefined) return undefined;
+    // Clients send the port that they connect to; a configured name without one is meant at any.
+    return this.#byHost.get(host) ?? this.#byHost.get(host.replace(/:[0-9]+$/, ''));
   }
 }
 
