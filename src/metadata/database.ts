@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import Database from 'better-sqlite3';
 import { MetadataError } from './metadata-error.ts';
 import { MIGRATIONS } from './migrations.ts';
+import { prepareStatements } from './statements.ts';
 
 /** The first SQLite without the WAL-reset bug. */
 const SQLITE_FLOOR = [3, 51, 3] as const;
@@ -45,7 +46,7 @@ function open(path: string): Database.Database {
     if (database.pragma('quick_check(1)', { simple: true }) !== 'ok') {
       throw new MetadataError('damaged', 'the index fails its check');
     }
-    migrate(database);
+    bringUpToDate(database);
     return database;
   } catch (cause) {
     database?.close();
@@ -62,6 +63,20 @@ function assertVersion(database: Database.Database): void {
   }
 }
 
+/** What is a sound database and not our index is of no more use than a damaged one: it must not keep us from starting. */
+function bringUpToDate(database: Database.Database): void {
+  try {
+    migrate(database);
+    // Names every table and column that there has to be.
+    prepareStatements(database);
+  } catch (cause) {
+    const isOther = cause instanceof Database.SqliteError && cause.code === 'SQLITE_ERROR';
+    throw isOther
+      ? new MetadataError('damaged', 'the index has other tables than it should', { cause })
+      : cause;
+  }
+}
+
 function migrate(database: Database.Database): void {
   const version = Number(database.pragma('user_version', { simple: true }));
   if (version > MIGRATIONS.length) {
@@ -70,6 +85,7 @@ function migrate(database: Database.Database): void {
       `the index has format ${version}, this entrepot knows ${MIGRATIONS.length}`,
     );
   }
+  if (version < 0) throw new MetadataError('damaged', `the index has format ${version}`);
   database.transaction(() => {
     for (const sql of MIGRATIONS.slice(version)) database.exec(sql);
     database.pragma(`user_version = ${MIGRATIONS.length}`);
