@@ -135,6 +135,8 @@ function assertReadOnly(request: IncomingMessage): void {
   if (request.method !== 'GET' && request.method !== 'HEAD') {
     throw new OciError('UNSUPPORTED', 'entrepot is read-only: only GET and HEAD are served');
   }
+  // A line break in a target leaves a first line that reads as HTTP/0.9.
+  if (request.httpVersionMajor !== 1) throw new OciError('UNKNOWN', 'only HTTP/1.1 is served');
   const { 'content-length': length, 'transfer-encoding': coding } = request.headers;
   if (coding !== undefined || (length !== undefined && Number(length) !== 0)) {
     throw new OciError('UNKNOWN', 'a request with a body is not served');

@@ -44,6 +44,8 @@ export class Listener {
       onRequest,
     );
     server.maxConnections = CONNECTION_LIMIT;
+    // Node would leave out what comes behind the 2000th: a second Host, or the length of a body. Their size is bounded.
+    server.maxHeadersCount = 0;
     // Set once per request, and again by Node itself whenever bytes move.
     server.timeout = pace.writeStallMs;
     server.on('timeout', (socket) => connections.stalled(socket));
