@@ -1,0 +1,120 @@
+import { readdir, stat } from 'node:fs/promises';
+import { join } from 'node:path';
+import type Database from 'better-sqlite3';
+import { systemClock } from '../../src/clock.ts';
+import { DiskContentStore } from '../../src/content/disk-content-store.ts';
+import { HashWorkers } from '../../src/content/hash-workers.ts';
+import { ReadBuffers } from '../../src/content/read-buffers.ts';
+import { SlabPool } from '../../src/content/slabs.ts';
+import { openDatabase } from '../../src/metadata/database.ts';
+import type { RepositoryKey } from '../../src/metadata/metadata-store.ts';
+import { SqliteMetadataStore } from '../../src/metadata/sqlite-metadata-store.ts';
+import { type Digest, digestOf } from '../../src/oci/digest.ts';
+import { parseRepositoryName } from '../../src/oci/reference.ts';
+import { BlobCache } from '../../src/pull-through/blob-cache.ts';
+import type { Served } from '../../src/pull-through/served.ts';
+import type { Blob } from '../../src/pull-through/blobs.ts';
+import { PullThrough } from '../../src/pull-through/pull-through.ts';
+import { RegistryUpstream } from '../../src/upstream/registry-upstream.ts';
+import { closeAfterTest } from './close-after-test.ts';
+import { type FailingFileSystem, failingFileSystem } from './failing-file-system.ts';
+import { FakeRegistry } from './fake-registry.ts';
+import { tempDir } from './temp-dir.ts';
+
+/** The product without its HTTP side, on a disk and an index that a test can break. */
+export interface Pulling {
+  readonly registry: FakeRegistry;
+  readonly fileSystem: FailingFileSystem;
+  readonly database: Database.Database;
+  readonly cache: BlobCache;
+  readonly pullThrough: PullThrough;
+  /** What the observer was told went wrong. */
+  readonly told: string[];
+  add(size: number, seed: number): Digest;
+  open(digest: Digest): Promise<Served<Blob>>;
+  /** All of a blob as one reader gets it: how it was served, and what the digest of its bytes is. */
+  pull(digest: Digest): Promise<{ outcome: string; digest: Digest }>;
+  /** Sizes of the committed files. */
+  committed(): Promise<number[]>;
+  ingesting(): Promise<string[]>;
+}
+
+const KEY: RepositoryKey = { upstream: 'docker.io', repository: parseRepositoryName('library/app') };
+const never = new AbortController().signal;
+
+/** Started now, closed when the running test has finished. */
+export async function startPulling(limitBytes = 1024 * 1024 * 1024): Promise<Pulling> {
+  const registry = closeAfterTest(await FakeRegistry.start());
+  const dataDir = await tempDir();
+  const fileSystem = failingFileSystem();
+  const slabs = new SlabPool(16);
+  const hashes = closeAfterTest(new HashWorkers(1));
+  const parts = { hashes, slabs, buffers: new ReadBuffers(4), fileSystem };
+  const content = await DiskContentStore.open(dataDir, parts);
+  fileSystem.calls.length = 0;
+  const { database } = openDatabase(dataDir);
+  const metadata = closeAfterTest(new SqliteMetadataStore(database));
+  const told: string[] = [];
+  const observer = {
+    fillResumed: () => undefined,
+    fillFailed: () => void told.push('fill failed'),
+    integrityFailure: (where: string) => void told.push(`integrity ${where}`),
+    cacheFailure: (where: string) => void told.push(`failure ${where}`),
+    evicted: (blobs: number) => void told.push(`evicted ${blobs}`),
+    tagMoved: () => undefined,
+  };
+  const clock = systemClock;
+  const cache = closeAfterTest(await BlobCache.open({ content, metadata, clock, observer, limitBytes }));
+  const policy = { ttlMs: 0, maxStaleMs: 0, isOffline: false };
+  const config = { name: 'docker.io', url: registry.url, default: true, prefixes: [], hosts: [] };
+  const client = closeAfterTest(
+    new RegistryUpstream({ config: { ...config, trustedHosts: [], tagTtlMs: 0, maxStaleMs: 0 }, clock }),
+  );
+  const upstreams = new Map([['docker.io', { client, policy }]]);
+  const filling = { finishFillBytes: 0, fillLingerMs: 1 };
+  const pullThrough = closeAfterTest(
+    new PullThrough({ upstreams, cache, metadata, slabs, clock, observer, ...filling }),
+  );
+  const root = join(dataDir, 'content', 'v1');
+  const pulling: Pulling = {
+    registry,
+    fileSystem,
+    database,
+    cache,
+    pullThrough,
+    told,
+    add: (size, seed) => registry.addBlob('library/app', { size, seed }),
+    open: (digest) => pullThrough.blob(KEY, digest, undefined, never),
+    pull: async (digest) => {
+      const { value, outcome } = await pulling.open(digest);
+      return { outcome, digest: digestOf(await readBlob(value)) };
+    },
+    committed: () => fileSizes(join(root, 'sha256')),
+    ingesting: () => readdir(join(root, 'ingest')),
+  };
+  return pulling;
+}
+
+/** All bytes of an open blob, which is closed then. */
+export async function readBlob({ sizeBytes, content }: Blob): Promise<Buffer> {
+  if (content === undefined) throw new Error('the blob was opened without content');
+  const parts: Buffer[] = [];
+  try {
+    for (let position = 0; position < sizeBytes;) {
+      const chunk = await content.read(position, 1024 * 1024, never);
+      parts.push(Buffer.from(chunk.bytes));
+      position += chunk.bytes.length;
+      chunk.release();
+    }
+  } finally {
+    content.close();
+  }
+  return Buffer.concat(parts);
+}
+
+/** Sizes of all files below `path`; what goes away meanwhile is passed over. */
+export async function fileSizes(path: string): Promise<number[]> {
+  const names = await readdir(path, { recursive: true }).catch(() => []);
+  const all = await Promise.all(names.map((name) => stat(join(path, name)).catch(() => undefined)));
+  return all.flatMap((facts) => (facts?.isFile() === true ? [facts.size] : []));
+}
