@@ -72,8 +72,11 @@ export class StoreBudget {
       },
       growTo: async (wanted) => {
         if (wanted <= promised) return true;
-        // In steps, so that a blob of unknown size does not ask for each chunk.
-        const step = Math.max(wanted - promised, GROWTH_STEP_BYTES);
+        // In steps, so that a blob of unknown size does not ask for each chunk; but nothing is evicted, or given up, for
+        // bytes that it may never have.
+        const needed = wanted - promised;
+        const ample = Math.max(needed, GROWTH_STEP_BYTES);
+        const step = this.excess(ample) > 0 ? needed : ample;
         if (!(await this.#claim(step))) return false;
         promised += step;
         return true;
