@@ -66,6 +66,7 @@ async function sendWhole(
       exchange.head(200, { ...headers, ...cacheHeader({ outcome }), 'Content-Length': sizeBytes });
     await sendStretch(exchange, content, { start: 0, end: sizeBytes }, sendHead);
     exchange.response.end();
+    if (value.isBypassing?.() === true) exchange.record.outcome = 'bypass';
   } finally {
     content.close();
   }
@@ -142,6 +143,7 @@ async function sendRanges(
       exchange.response.write(frame.tail);
     }
     exchange.response.end();
+    if (value.isBypassing?.() === true) exchange.record.outcome = 'bypass';
   } finally {
     content.close();
   }

@@ -1,6 +1,7 @@
 import { createServer, type RequestListener, type Server } from 'node:http';
 import type { ListenAddress } from '../config.ts';
 import { StartError } from '../start-error.ts';
+import { errorBody } from './error-response.ts';
 import { Connections, DEFAULT_PACE, type Pace } from './connections.ts';
 
 /** Podman and stargz send a thousand ranges in one header; Node's default of 16 KiB would answer 431. */
@@ -61,9 +62,7 @@ export class Listener {
       }
       // What was written into a running response would pass for its bytes.
       if (running === undefined && socket.writable && error.code !== 'ECONNRESET') {
-        const status =
-          error.code === 'HPE_HEADER_OVERFLOW' ? '431 Request Header Fields Too Large' : '400 Bad Request';
-        socket.write(`HTTP/1.1 ${status}\r\nConnection: close\r\nContent-Length: 0\r\n\r\n`);
+        socket.write(unreadableAnswer(error.code));
       }
       socket.destroy();
     });
@@ -106,6 +105,20 @@ export class Listener {
   abort(): void {
     this.#server.closeAllConnections();
   }
+}
+
+/** What can be said to a request that Node could not read: to a container client in its own words. */
+function unreadableAnswer(code: string | undefined): string {
+  const isTooLarge = code === 'HPE_HEADER_OVERFLOW';
+  const body = errorBody({
+    code: 'UNKNOWN',
+    message: isTooLarge ? 'the request has more than 64 KiB of headers' : 'the request is not HTTP/1.1',
+  });
+  const status = isTooLarge ? '431 Request Header Fields Too Large' : '400 Bad Request';
+  return (
+    `HTTP/1.1 ${status}\r\nConnection: close\r\nContent-Type: application/json\r\n` +
+    `Content-Length: ${body.length}\r\n\r\n${body.toString()}`
+  );
 }
 
 async function listen(server: Server, what: string, { host, port }: ListenAddress): Promise<void> {

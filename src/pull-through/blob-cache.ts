@@ -34,6 +34,7 @@ export class BlobCache {
   readonly #uses = new Map<Digest, number>();
   readonly #ending = new AbortController();
   #flushing: Promise<void> | undefined;
+  #isSuspect = false;
 
   static async open(parts: BlobCacheParts): Promise<BlobCache> {
     return new BlobCache(parts, await parts.metadata.totals());
@@ -102,11 +103,18 @@ export class BlobCache {
     return this.#budget.reserve(bytes);
   }
 
+  /** The disk could not take what there was room for: before the next blob it is tried out, so that a bypass is known as one. */
+  suspect(): void {
+    this.#isSuspect = true;
+  }
+
   /** Begins to take a blob in; one that only hashes when nothing can be stored. Never fails. */
   async ingest(digest: Digest, sizeBytes: number | undefined, hasRoom: boolean): Promise<Ingest> {
     const { content, observer } = this.#parts;
     if (hasRoom) {
       try {
+        if (this.#isSuspect) await content.probe();
+        this.#isSuspect = false;
         return await content.ingest(digest, sizeBytes);
       } catch (cause) {
         observer.cacheFailure('content', cause);

@@ -3,6 +3,7 @@ import type { Interval } from '../content/intervals.ts';
 import type { RepositoryKey } from '../metadata/metadata-store.ts';
 import type { Digest } from '../oci/digest.ts';
 import type { Upstream } from '../upstream/upstream.ts';
+import { UpstreamError } from '../upstream/upstream-error.ts';
 import type { BlobCache } from './blob-cache.ts';
 import type { BlobFetch } from './blob-fetch.ts';
 import type { BlobFetches } from './blob-fetches.ts';
@@ -17,6 +18,8 @@ import type { SingleFlight } from './single-flight.ts';
 export interface Blob {
   readonly sizeBytes: number;
   readonly content: Content | undefined;
+  /** Asked when all was read: could it not be cached after all? Absent on what is stored. */
+  readonly isBypassing?: () => boolean;
 }
 
 /**
@@ -51,7 +54,7 @@ export class Blobs {
       const inFlight = fetches.running(key.upstream, digest)?.sizeBytes;
       if (inFlight !== undefined) return { value: inFlight, outcome: 'joined' };
     }
-    return { value: await this.#askSize(key, digest, signal), outcome: 'miss' };
+    return { value: await this.#askKnownSize(key, digest, signal), outcome: 'miss' };
   }
 
   /**
@@ -103,13 +106,14 @@ export class Blobs {
 
   async #fetchWhole(
     digest: Digest,
-    expectedBytes: number,
+    expectedBytes: number | undefined,
     source: BlobSource,
     signal: AbortSignal,
   ): Promise<Served<Blob>> {
     const { fetch, isJoined } = this.#parts.fetches.join(digest, expectedBytes, source);
     const content = await fetch.open('whole', undefined, signal);
-    return { value: { sizeBytes: content.sizeBytes, content }, outcome: outcomeOf(fetch, isJoined) };
+    const value = { sizeBytes: content.sizeBytes, content, isBypassing: () => fetch.isBypassing };
+    return { value, outcome: outcomeOf(fetch, isJoined) };
   }
 
   async #fetchRanges(
@@ -122,7 +126,7 @@ export class Blobs {
     const { cache, fetches } = this.#parts;
     // The index's word on the size may come from a manifest alone; positions must be counted from the upstream's.
     const inFlight = fetches.running(key.upstream, digest)?.sizeBytes;
-    const sizeBytes = inFlight ?? (await this.#askSize(key, digest, signal));
+    const sizeBytes = inFlight ?? (await this.#askKnownSize(key, digest, signal));
     const wanted = select(sizeBytes, false);
     if (wanted === undefined) return { value: { sizeBytes, content: undefined }, outcome: 'miss' };
     if (wanted === 'whole') return this.#fetchWhole(digest, sizeBytes, source, signal);
@@ -135,21 +139,31 @@ export class Blobs {
     }
     const { fetch, isJoined } = fetches.join(digest, sizeBytes, source);
     const content = await fetch.open(wanted, sizeBytes, signal);
-    return { value: { sizeBytes, content }, outcome: outcomeOf(fetch, isJoined) };
+    const value = { sizeBytes, content, isBypassing: () => fetch.isBypassing };
+    return { value, outcome: outcomeOf(fetch, isJoined) };
   }
 
-  /** Asks the upstream whether this repository holds the blob, and remembers that it does. */
-  async #askSize(key: RepositoryKey, digest: Digest, signal: AbortSignal): Promise<number> {
+  /**
+   * Asks the upstream whether this repository holds the blob, and remembers that it does.
+   * @returns the size; `undefined` when the upstream does not tell
+   */
+  async #askSize(key: RepositoryKey, digest: Digest, signal: AbortSignal): Promise<number | undefined> {
     const { flights, contents, upstream } = this.#parts;
     return flights.run(
       `blob-head ${key.upstream} ${key.repository} ${digest}`,
       async (shared) => {
         const sizeBytes = await upstream(key.upstream).headBlob(key.repository, digest, shared);
-        await contents.record(key, [{ digest, sizeBytes }]);
+        if (sizeBytes !== undefined) await contents.record(key, [{ digest, sizeBytes }]);
         return sizeBytes;
       },
       signal,
     );
+  }
+
+  async #askKnownSize(key: RepositoryKey, digest: Digest, signal: AbortSignal): Promise<number> {
+    const sizeBytes = await this.#askSize(key, digest, signal);
+    if (sizeBytes !== undefined) return sizeBytes;
+    throw new UpstreamError('protocol', `${key.upstream} does not tell the blob's size`);
   }
 }
 

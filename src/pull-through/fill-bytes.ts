@@ -116,7 +116,10 @@ export class FillBytes {
     } catch (error) {
       if (this.isStoring || !isAhead) throw error;
     }
-    if (wasStoring && !this.isStoring) this.#passOn(this.#ingest.storeFailure);
+    if (wasStoring && !this.isStoring) {
+      this.#parts.cache.suspect();
+      this.#passOn(this.#ingest.storeFailure);
+    }
     return isStored;
   }
 

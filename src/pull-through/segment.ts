@@ -71,9 +71,12 @@ export class Segment {
     let breaks = 0;
     let resumes = 0;
     let progressAt = clock.monotonic();
-    for (let at = 0; this.position < this.end;) {
+    const refusals = new Set<BlobSource>();
+    for (let turn = 0; this.position < this.end; turn += 1) {
       const before = this.position;
-      const source = sources[at];
+      // Another one after each break: what stalls here may flow there.
+      const willing = sources.filter((each) => !refusals.has(each));
+      const source = willing[turn % willing.length];
       if (source === undefined) throw new UpstreamError('unavailable', 'there is no source for the blob');
       try {
         if (await this.#transfer(source)) return;
@@ -87,10 +90,10 @@ export class Segment {
         breaks += 1;
         resumes += 1;
         // An upstream that has not answered yet was given all its patience already.
-        if (!this.#hasAnswered || !isWorthAnotherTry(error)) at += 1;
+        if (!this.#hasAnswered || !isWorthAnotherTry(error)) refusals.add(source);
         const isHopeless = breaks >= BREAK_LIMIT || resumes >= RESUME_LIMIT;
         const isStalled = clock.monotonic() - progressAt > STALL_LIMIT_MS;
-        if (isHopeless || isStalled || at >= sources.length) throw error;
+        if (isHopeless || isStalled || sources.every((each) => refusals.has(each))) throw error;
         this.#host.onBreak(error);
         await clock.sleep(waitAfterBreak(breaks), this.#signal);
       }

@@ -63,13 +63,16 @@ export class UpstreamRoutes {
     const prefixed = first === undefined ? undefined : this.#byPrefix.get(first);
     const upstream = named ?? prefixed ?? this.#default;
     if (upstream === undefined) throw unknown(first ?? '');
+    // No namespace of Docker Hub has a dot: this is a registry's name, and none of Docker Hub's business.
+    const isHubByDefault = named === undefined && prefixed === undefined && upstream === 'docker.io';
+    if (isHubByDefault && first?.includes('.') === true) throw unknown(first);
     const rest = prefixed === upstream ? path?.slice(slash + 1) : path;
     return { upstream, namespace: ns, path: rest };
   }
 
   #named(ns: string | undefined, host: string | undefined): string | undefined {
     if (ns !== undefined) {
-      const upstream = this.#byAlias.get(ns);
+      const upstream = this.#byAlias.get(ns.toLowerCase());
       if (upstream === undefined) throw unknown(ns);
       return upstream;
     }

@@ -113,7 +113,11 @@ export class RegistryUpstream implements Upstream {
     }
   }
 
-  async headBlob(repository: RepositoryName, digest: Digest, signal: AbortSignal): Promise<number> {
+  async headBlob(
+    repository: RepositoryName,
+    digest: Digest,
+    signal: AbortSignal,
+  ): Promise<number | undefined> {
     const request = { kind: 'blob', repository, endpoint: `/blobs/${digest}` } as const;
     const headers = await this.#head(request, signal);
     if (headers !== undefined) checkClaim(headers, digest);
@@ -127,13 +131,12 @@ export class RegistryUpstream implements Upstream {
       const { body, sizeBytes } = await this.getBlob(repository, digest, { start: 0, end: 1 }, signal);
       body.destroy();
       if (isEmpty) return 0;
-      if (sizeBytes !== undefined && sizeBytes !== 0) return sizeBytes;
+      return sizeBytes === 0 ? undefined : sizeBytes;
     } catch (error) {
       // It is there, and has no first byte.
       if (isEmpty && error instanceof UpstreamError && error.status === 416) return 0;
       throw error;
     }
-    throw new UpstreamError('protocol', `${this.name} does not tell the blob's size`);
   }
 
   async getBlob(

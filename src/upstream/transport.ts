@@ -8,7 +8,8 @@ import type { HostTrust } from './host-trust.ts';
 
 const RESPONSE_HEADERS_LIMIT_BYTES = 16 * 1024;
 const FIRST_BYTE_MS = 20_000;
-const IDLE_MS = 30_000;
+/** A blob that stalls is resumed, so this need not be long: whoever reads it waits for it. */
+const IDLE_MS = 10_000;
 /** About 1 KiB/s: far below any link that a pull could succeed on, far above an upstream that drips to hold us. */
 const MINIMUM_PACE = { bytes: 64 * 1024, windowMs: 60_000 };
 /** More than the limiter lets through, so that no request waits in undici's queue, where no deadline of ours counts. */

@@ -69,8 +69,11 @@ export interface Upstream {
     signal: AbortSignal,
   ): Promise<ManifestDocument>;
 
-  /** The blob's size, by HEAD; by a one-byte ranged GET where HEAD is refused or has no length, or 0. */
-  headBlob(repository: RepositoryName, digest: Digest, signal: AbortSignal): Promise<number>;
+  /**
+   * Says that the repository holds the blob, and its size: by HEAD, or by a one-byte ranged GET where HEAD is refused or
+   * has no length. `undefined`: it holds it, and does not tell the size.
+   */
+  headBlob(repository: RepositoryName, digest: Digest, signal: AbortSignal): Promise<number | undefined>;
 
   /** Resolves when the headers are there. One call = one transfer: resuming a broken body is the caller's business. */
   getBlob(

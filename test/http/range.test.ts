@@ -9,6 +9,10 @@ const ranges = (...list: readonly (readonly [number, number])[]) => ({
 });
 const UNSATISFIABLE = { kind: 'unsatisfiable' };
 
+function manyRanges(count: number): string {
+  return `bytes=${Array.from({ length: count }, (_, at) => `${at * 2}-${at * 2}`).join(',')}`;
+}
+
 describe('a Range header', () => {
   it.each([
     ['bytes=0-0', ranges([0, 1])],
@@ -79,10 +83,8 @@ describe('a Range header', () => {
   });
 
   it('may name thousands of stretches, and no more than 4096', () => {
-    const header = (count: number) =>
-      `bytes=${Array.from({ length: count }, (_, at) => `${at * 2}-${at * 2}`).join(',')}`;
-    expect(parseRange(header(4096), 10_000)).toMatchObject({ kind: 'ranges', ranges: { length: 4096 } });
-    expect(() => parseRange(header(4097), 10_000)).toThrow(OciError);
+    expect(parseRange(manyRanges(4096), 10_000)).toMatchObject({ kind: 'ranges', ranges: { length: 4096 } });
+    expect(() => parseRange(manyRanges(4097), 10_000)).toThrow(OciError);
   });
 
   it('selects exactly the positions that a naive reading selects', () => {
@@ -122,7 +124,9 @@ describe('a Range header', () => {
   it('throws nothing but an OciError on any text', () => {
     const any = fc.oneof(
       fc.string({ unit: 'binary' }),
-      fc.string({ unit: fc.constantFrom(...'0123456789-,= bytes') }).map((text) => `bytes=${text}`),
+      fc
+        .string({ unit: fc.constantFrom(...Array.from('0123456789-,= bytes')) })
+        .map((text) => `bytes=${text}`),
     );
     fc.assert(
       fc.property(any, fc.nat(), (header, size) => {

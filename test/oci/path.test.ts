@@ -133,9 +133,11 @@ describe('a target', () => {
   });
 });
 
-describe('paging', () => {
-  const paging = (query: string) => parseTarget(`/v2/a/tags/list${query}`)?.endpoint;
+function paging(query: string) {
+  return parseTarget(`/v2/a/tags/list${query}`)?.endpoint;
+}
 
+describe('paging', () => {
   it.each([
     ['', undefined],
     ['?n=0', 0],
@@ -221,7 +223,7 @@ const segment = fc.constantFrom(
 );
 const path = fc.array(segment, { minLength: 1, maxLength: 5 }).map((all) => all.join('/'));
 const hex = fc
-  .array(fc.constantFrom(...'0123456789abcdef'), { minLength: 64, maxLength: 64 })
+  .array(fc.constantFrom(...Array.from('0123456789abcdef')), { minLength: 64, maxLength: 64 })
   .map((all) => `sha256:${all.join('')}`);
 const tag = fc.stringMatching(/^[a-zA-Z0-9_][a-zA-Z0-9._-]{0,20}$/);
 const leading = fc.option(fc.constantFrom('quay.io', 'docker.io', 'x'), { nil: undefined });

@@ -47,6 +47,21 @@ describe('wrong answers', () => {
     expect(await response.finished()).toMatchObject({ complete: true, digest });
   });
 
+  it('a blob whose size the upstream tells nowhere comes whole all the same, and is cached', async () => {
+    const { registry, add, urlOf } = await scene();
+    const digest = add(3 * MIB);
+    registry.faults.add({ match: { path: BLOBS }, action: { ignoreRange: true, framing: 'chunked' } });
+    expect(await get(urlOf(digest), { digestOnly: true })).toMatchObject({
+      status: 200,
+      complete: true,
+      digest,
+    });
+    await registry.stop();
+    await expect
+      .poll(async () => (await get(urlOf(digest), { digestOnly: true })).headers['x-cache'])
+      .not.toBe('MISS');
+  });
+
   it('an upstream that never answers a blob request with 200 is given up after one round of patience', async () => {
     const { registry, add, urlOf } = await scene();
     const digest = add(100_000);

@@ -385,8 +385,7 @@ describe('blobs', () => {
       match: { method: 'GET' },
       action: { respond: { status: 200, headers: { 'content-length': '0' } } },
     });
-    const error = await failure(upstreamAt(registry.url).headBlob(repository, digest, never()));
-    expect(error.reason).toBe('protocol');
+    expect(await upstreamAt(registry.url).headBlob(repository, digest, never())).toBeUndefined();
   });
 
   it.each(['sha256', 'sha512'] as const)('knows the size of the empty blob (%s)', async (algorithm) => {

@@ -320,7 +320,7 @@ describe('an upstream that hangs', () => {
     expect(await timeOut(scene, impatient)).toBeLessThanOrEqual(10_000);
   });
 
-  it('in a blob fails the body after 30 s without a byte', async () => {
+  it('in a blob fails the body after 10 s without a byte', async () => {
     const scene = await start();
     const { registry, upstream } = scene;
     const digest = registry.addBlob(repository, { size: 1000, seed: 1 });
@@ -329,8 +329,8 @@ describe('an upstream that hangs', () => {
     const read = failure(body.toArray());
     const tookMs = await timeOut(scene, read);
     expect(await read).toMatchObject({ reason: 'timeout' });
-    expect(tookMs).toBeGreaterThanOrEqual(30_000);
-    expect(tookMs).toBeLessThanOrEqual(60_000);
+    expect(tookMs).toBeGreaterThanOrEqual(10_000);
+    expect(tookMs).toBeLessThanOrEqual(20_000);
   });
 
   it('is not blamed while the reader is the slow one', async () => {
