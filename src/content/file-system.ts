@@ -1,4 +1,4 @@
-import { type FileHandle, mkdir, open, readdir, rename, rm, statfs, unlink } from 'node:fs/promises';
+import { type FileHandle, mkdir, open, rename, rm, statfs, unlink } from 'node:fs/promises';
 
 export type { FileHandle } from 'node:fs/promises';
 
@@ -12,7 +12,6 @@ export interface FileSystem {
   unlink(path: string): Promise<void>;
   /** With all parents. @returns the first directory that had to be made, if any. */
   makeDirectory(path: string): Promise<string | undefined>;
-  list(path: string): Promise<string[]>;
   removeTree(path: string): Promise<void>;
   /** Makes the directory's entries durable. */
   syncDirectory(path: string): Promise<void>;
@@ -27,7 +26,6 @@ export const diskFileSystem: FileSystem = {
   rename,
   unlink,
   makeDirectory: (path) => mkdir(path, { recursive: true, mode: 0o700 }),
-  list: (path) => readdir(path),
   removeTree: (path) => rm(path, { recursive: true, force: true }),
   async syncDirectory(path) {
     const directory = await open(path, 'r');
