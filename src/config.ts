@@ -4,12 +4,15 @@ import { type Environment, readConfigFile } from './config-file.ts';
 import { nearest, Problems } from './config-problem.ts';
 import { type FileConfig, fileSchema, knownKeys, LATER_KEYS } from './config-schema.ts';
 import type { ListenAddress } from './config-text.ts';
-import { secretFrom, type Surroundings, type UpstreamConfig, upstreamsFrom } from './config-upstream.ts';
+import { secretFrom, type Surroundings } from './config-secret.ts';
+import { type UpstreamConfig, upstreamsFrom } from './config-upstream.ts';
 
 export { ConfigError, type ConfigProblem, printProblem } from './config-problem.ts';
 export type { Environment } from './config-file.ts';
 export type { ListenAddress } from './config-text.ts';
-export type { BasicAuth, UpstreamConfig, UpstreamTls } from './config-upstream.ts';
+export type { BasicAuth } from './config-auth.ts';
+export type { UpstreamTls } from './config-tls.ts';
+export type { UpstreamConfig } from './config-upstream.ts';
 
 export interface CacheConfig {
   /** Bytes, or a share (0 < share <= 1) of the file system that holds `dataDir`. */

@@ -1,0 +1,62 @@
+import { resolve } from 'node:path';
+import { createSecureContext } from 'node:tls';
+import { readText } from './config-file.ts';
+import type { FileUpstream } from './config-schema-upstream.ts';
+import type { Surroundings } from './config-secret.ts';
+
+export interface UpstreamTls {
+  /** PEM text, in place of the system's authorities. */
+  readonly ca?: string | undefined;
+  readonly cert?: string | undefined;
+  readonly key?: string | undefined;
+  /** True: certificates are not checked. */
+  readonly insecure: boolean;
+}
+
+/** @param path the key path of `tls` */
+export function tlsFrom(
+  { tls }: FileUpstream,
+  path: readonly string[],
+  surroundings: Surroundings,
+): UpstreamTls | undefined {
+  if (tls === undefined) return undefined;
+  const { problems } = surroundings;
+  const [ca, cert, key] = (['ca', 'cert', 'key'] as const).map((name) => {
+    const file = tls[name];
+    return file === undefined ? undefined : pemFrom(file, [...path, name], surroundings);
+  });
+  if (tls.cert !== undefined && tls.key === undefined)
+    problems.addDerived([...path, 'key'], 'is missing: cert needs it');
+  if (tls.key !== undefined && tls.cert === undefined)
+    problems.addDerived([...path, 'cert'], 'is missing: key needs it');
+  if (ca !== undefined && tls.insecure)
+    problems.addDerived([...path, 'insecure'], 'makes ca meaningless; accepted is one of them', true);
+  try {
+    createSecureContext({ ca, cert, key });
+  } catch (error) {
+    const code = error instanceof Error && 'code' in error ? String(error.code) : 'unknown';
+    problems.addDerived(path, `its files do not make a usable certificate and key (${code})`);
+  }
+  return {
+    ...(ca !== undefined && { ca }),
+    ...(cert !== undefined && { cert }),
+    ...(key !== undefined && { key }),
+    insecure: tls.insecure,
+  };
+}
+
+function pemFrom(
+  file: string,
+  path: readonly string[],
+  { baseDir, problems }: Surroundings,
+): string | undefined {
+  if (file.includes('-----BEGIN')) {
+    problems.add(path, 'is PEM text; accepted is the path of a file that holds it');
+    return undefined;
+  }
+  const text = readText(resolve(baseDir, file), 1024 * 1024);
+  if ('reason' in text) problems.add(path, `cannot be read: ${text.reason}`, file);
+  else if (text.content.includes('-----BEGIN ')) return text.content;
+  else problems.add(path, 'names a file without PEM text', file);
+  return undefined;
+}

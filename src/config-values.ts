@@ -1,0 +1,127 @@
+import { z } from 'zod';
+import {
+  DURATION,
+  HOST,
+  isPrefix,
+  LISTEN,
+  parseBaseUrl,
+  parseDuration,
+  parseHost,
+  parseListen,
+  parseShare,
+  parseSize,
+  SHARE,
+  SIZE,
+} from './config-text.ts';
+
+/** The kinds of values that keys of the configuration take. The error texts say what is accepted. */
+
+const HOUR_MS = 3_600_000;
+const TEN_YEARS_MS = 3650 * 24 * HOUR_MS;
+
+export const text = z
+  .string({ error: 'accepted is text; what YAML would take for something else goes in quotes' })
+  .min(1, { error: 'accepted is text that is not empty' });
+
+function duration(limit: { readonly ms: number; readonly text: string }) {
+  const error = `accepted is a duration such as 250ms, 10s, 5m, 2h or 30d, ${limit.text} at most`;
+  return parsed(z.string({ error }).regex(DURATION, { error }), error, (value) => {
+    const ms = parseDuration(value);
+    return ms !== undefined && ms <= limit.ms ? ms : undefined;
+  });
+}
+
+export const lifetime = () => duration({ ms: TEN_YEARS_MS, text: '3650d' });
+/** Used as a timer's delay, which must stay below 2^31 ms. */
+export const timer = () => duration({ ms: HOUR_MS, text: '1h' });
+
+const SIZES = 'a number of bytes, or one with KiB, MiB, GiB or TiB';
+const maxSizeError = `accepted is ${SIZES}, or a share of the disk such as 80%; more than 0`;
+export const maxSize = z
+  .union(
+    [
+      z.int({ error: maxSizeError }).positive({ error: maxSizeError }),
+      parsed(
+        z.string().regex(SIZE, { error: maxSizeError }),
+        maxSizeError,
+        (value) => parseSize(value) || undefined,
+      ),
+      parsed(z.string().regex(SHARE, { error: maxSizeError }), maxSizeError, parseShare).transform(
+        (share) => ({ share }),
+      ),
+    ],
+    { error: maxSizeError },
+  )
+  .transform((size) => (typeof size === 'number' ? { bytes: size } : size));
+
+const sizeError = `accepted is ${SIZES}`;
+export const size = z.union(
+  [
+    z.int({ error: sizeError }).nonnegative({ error: sizeError }),
+    parsed(z.string().regex(SIZE, { error: sizeError }), sizeError, parseSize),
+  ],
+  {
+    error: sizeError,
+  },
+);
+
+const listenError =
+  'accepted is host:port or [IPv6 address]:port, such as 127.0.0.1:5000; port 0 is any free one';
+export const listen = () =>
+  parsed(z.string({ error: listenError }).regex(LISTEN, { error: listenError }), listenError, parseListen);
+
+const booleanError = 'accepted is true or false';
+export const boolean = z
+  .union([z.boolean(), z.string().regex(/^(?:true|false)$/, { error: booleanError })], {
+    error: booleanError,
+  })
+  .transform((value) => value === true || value === 'true');
+
+const urlError = 'accepted is http(s)://host[:port][/path], without credentials, query and fragment';
+export const url = parsed(z.string({ error: urlError }), urlError, parseBaseUrl);
+
+const publicUrlError = 'accepted is http(s)://host[:port], without path, credentials, query and fragment';
+export const publicUrl = parsed(z.string({ error: publicUrlError }), publicUrlError, (value) => {
+  const base = parseBaseUrl(value);
+  return base === undefined || new URL(base).pathname !== '/' ? undefined : base;
+});
+
+const hostError = 'accepted is host or host:port';
+export const hosts = z.array(
+  parsed(z.string({ error: hostError }).regex(HOST, { error: hostError }), hostError, parseHost),
+  {
+    error: 'accepted is a list of host or host:port',
+  },
+);
+
+const prefixError =
+  'accepted is one segment of a repository name: lower-case letters and digits, separated by . _ __ or -; not v2';
+export const prefixes = z.array(
+  parsed(z.string({ error: prefixError }), prefixError, (value) => (isPrefix(value) ? value : undefined)),
+  { error: 'accepted is a list of path segments, [] for none' },
+);
+
+const tokenError = 'accepted is printable ASCII without spaces';
+export const token = z.string({ error: tokenError }).regex(/^[\x21-\x7e]+$/, { error: tokenError });
+
+/** An object whose unknown keys are errors. */
+export function mapping<Shape extends z.core.$ZodLooseShape>(shape: Shape) {
+  return z.strictObject(shape, {
+    error: (issue) =>
+      issue.code === 'unrecognized_keys' ? undefined : 'accepted is a mapping of keys to values',
+  });
+}
+
+/** A piece of text that `parse` turns into what it means. */
+export function parsed<Output>(
+  schema: z.ZodType<string, string>,
+  error: string,
+  parse: (value: string) => Output | undefined,
+) {
+  return schema.transform((value, context) => {
+    const output = parse(value);
+    if (output !== undefined) return output;
+    context.addIssue({ code: 'custom', message: error });
+    return z.NEVER;
+  });
+}
