@@ -23,7 +23,7 @@ import { PullThrough } from './pull-through/pull-through.ts';
 import { UpstreamRoutes } from './pull-through/upstream-routes.ts';
 import { StartError } from './start-error.ts';
 import { offlineUpstream } from './upstream/offline-upstream.ts';
-import { RegistryUpstream } from './upstream/registry-upstream.ts';
+import { openUpstream } from './upstream/open-upstream.ts';
 import type { Upstream } from './upstream/upstream.ts';
 
 /** 1 MiB each, made when needed: what all fills together may have in memory on its way to the disk. */
@@ -117,7 +117,7 @@ async function openApp(config: Config, options: AppOptions, closers: Closer[]): 
   closers.push(() => cache.close());
   const upstreams = new Map(
     config.upstreams.map(
-      (upstream) => [upstream.name, openUpstream(config, upstream, options, closers)] as const,
+      (upstream) => [upstream.name, openClient(config, upstream, options, closers)] as const,
     ),
   );
   const pullThrough = new PullThrough({
@@ -174,7 +174,7 @@ async function openApp(config: Config, options: AppOptions, closers: Closer[]): 
   return new App(registry, admin, closers.slice(0, -1), state);
 }
 
-function openUpstream(
+function openClient(
   config: Config,
   upstream: UpstreamConfig,
   { clock, log, metrics, version }: AppOptions,
@@ -183,7 +183,7 @@ function openUpstream(
   const observer = upstreamObserver(upstream.name, { log, metrics });
   const client = config.offline
     ? offlineUpstream(upstream.name)
-    : new RegistryUpstream({ config: upstream, clock, observer, version });
+    : openUpstream(upstream, { clock, observer, version });
   closers.push(() => client.close());
   metrics.upstreamUp(upstream.name, true);
   const policy = { ttlMs: upstream.tagTtlMs, maxStaleMs: upstream.maxStaleMs, isOffline: config.offline };

@@ -3,7 +3,13 @@ import type { Digest } from '../oci/digest.ts';
 import { MANIFEST_SIZE_LIMIT, ManifestError, type ManifestFacts, readManifest } from '../oci/manifest.ts';
 import { MANIFEST_MEDIA_TYPES } from '../oci/media-type.ts';
 import type { Tag } from '../oci/reference.ts';
-import type { ManifestDocument, ManifestHead, Patience, Upstream } from '../upstream/upstream.ts';
+import type {
+  ManifestDocument,
+  ManifestHead,
+  ManifestOptions,
+  Patience,
+  Upstream,
+} from '../upstream/upstream.ts';
 import { UpstreamError } from '../upstream/upstream-error.ts';
 import type { BlobCache } from './blob-cache.ts';
 import type { ManifestMemory } from './manifest-memory.ts';
@@ -86,7 +92,7 @@ export class ManifestDocuments {
   async fetchTag(
     key: RepositoryKey,
     tag: Tag,
-    options: Patience & { readonly accept: readonly string[] },
+    options: ManifestOptions,
     signal: AbortSignal,
   ): Promise<Served<Manifest>> {
     const { flights } = this.#parts;
@@ -149,7 +155,7 @@ export class ManifestDocuments {
   async #fetch(
     key: RepositoryKey,
     reference: { readonly digest: Digest } | { readonly tag: Tag },
-    options: Patience & { readonly accept: readonly string[] },
+    options: ManifestOptions,
     signal: AbortSignal,
   ): Promise<Served<Manifest>> {
     const { upstream, memory } = this.#parts;

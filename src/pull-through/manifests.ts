@@ -3,7 +3,7 @@ import type { MetadataStore, RepositoryKey, TagRow } from '../metadata/metadata-
 import type { Digest } from '../oci/digest.ts';
 import { MANIFEST_MEDIA_TYPES } from '../oci/media-type.ts';
 import type { Reference, Tag } from '../oci/reference.ts';
-import type { ManifestHead, Patience } from '../upstream/upstream.ts';
+import type { ManifestHead, ManifestOptions, Patience } from '../upstream/upstream.ts';
 import { UpstreamError } from '../upstream/upstream-error.ts';
 import { ageOf, type FreshnessPolicy, freshnessOf, mayServeStale } from './freshness.ts';
 import { type Manifest, ManifestDocuments, type ManifestDocumentsParts } from './manifest-documents.ts';
@@ -220,7 +220,7 @@ export class Manifests {
     key: RepositoryKey,
     tag: Tag,
     head: ManifestHead,
-    options: Patience & { readonly accept: readonly string[] },
+    options: ManifestOptions,
     signal: AbortSignal,
   ): Promise<Served<Manifest>> {
     if (head.digest === undefined) return this.#fetchTag(key, tag, options, signal);
@@ -288,7 +288,7 @@ export class Manifests {
   async #head(
     key: RepositoryKey,
     tag: Tag,
-    options: Patience & { readonly accept: readonly string[] },
+    options: ManifestOptions,
     signal: AbortSignal,
   ): Promise<ManifestHead> {
     const { flights, upstream } = this.#parts;
@@ -302,7 +302,7 @@ export class Manifests {
   async #fetchTag(
     key: RepositoryKey,
     tag: Tag,
-    options: Patience & { readonly accept: readonly string[] },
+    options: ManifestOptions,
     signal: AbortSignal,
   ): Promise<Served<Manifest>> {
     return this.#orForget(key, tag, options.accept, () =>

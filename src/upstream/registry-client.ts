@@ -1,20 +1,15 @@
-import type { LookupFunction } from 'node:net';
-import type { Clock } from '../clock.ts';
 import type { UpstreamConfig } from '../config.ts';
 import { Authorization } from './authorization.ts';
 import { discard, readBounded } from './bounded-body.ts';
 import { Deadline } from './deadline.ts';
 import type { TransportResponse } from './exchange.ts';
-import { Health } from './health.ts';
-import { HostTrust } from './host-trust.ts';
-import { Limiter } from './limiter.ts';
 import { type PausedKind, Pauses } from './pauses.ts';
 import { rateLimitOf } from './rate-limit.ts';
 import { followRedirects } from './redirects.ts';
-import { DEFAULT_PATIENCE_MS, Effort, RetryBudget, retrying } from './retry.ts';
+import type { RegistryHost } from './registry-host.ts';
+import { DEFAULT_PATIENCE_MS, Effort, retrying } from './retry.ts';
 import { statusError } from './status-error.ts';
 import { type TokenReply, TokenSource } from './token-source.ts';
-import { Transport } from './transport.ts';
 import { UpstreamError } from './upstream-error.ts';
 import type { UpstreamObserver, UpstreamRequestKind } from './upstream-observer.ts';
 
@@ -26,11 +21,10 @@ const SMALL_BODY_WATER_MARK_BYTES = 64 * 1024;
 const BLOB_WATER_MARK_BYTES = 64 * 1024;
 
 export interface RegistryClientOptions {
-  readonly config: UpstreamConfig;
-  readonly clock: Clock;
+  /** Shared with the registry's other accounts; whoever made it closes it. */
+  readonly host: RegistryHost;
+  readonly auth: UpstreamConfig['auth'];
   readonly observer: UpstreamObserver;
-  readonly version: string | undefined;
-  readonly lookup: LookupFunction | undefined;
 }
 
 /** A request to the distribution API, from parsed parts only. */
@@ -46,46 +40,39 @@ export interface RegistryRequest {
 }
 
 /**
- * One request to one registry as an operation sees it: whether it may go now (health, pauses, slots), signing in,
- * redirects, retries, deadlines. Knows nothing of what the answers mean.
+ * One request to one registry with one account's credentials, as an operation sees it: whether it may go now (health,
+ * pauses, slots), signing in, redirects, retries, deadlines. Knows nothing of what the answers mean.
  */
 export class RegistryClient {
-  readonly #options: RegistryClientOptions;
-  readonly #base: URL;
-  readonly #transport: Transport;
+  readonly #host: RegistryHost;
+  readonly #auth: UpstreamConfig['auth'];
+  readonly #observer: UpstreamObserver;
   readonly #tokens: TokenSource;
   readonly #authorization: Authorization;
   readonly #pauses: Pauses;
-  readonly #limiter: Limiter;
-  readonly #budget: RetryBudget;
-  readonly #health: Health;
   readonly #closing = new AbortController();
 
-  constructor(options: RegistryClientOptions) {
-    const { config, clock, observer, version, lookup } = options;
-    this.#options = options;
-    this.#base = new URL(config.url);
-    const trust = new HostTrust(this.#base, config.trustedHosts);
-    this.#transport = new Transport({ trust, tls: config.tls, clock, version, lookup });
+  constructor({ host, auth, observer }: RegistryClientOptions) {
+    const { clock } = host;
+    this.#host = host;
+    this.#auth = auth;
+    this.#observer = observer;
     this.#tokens = new TokenSource({
       clock,
-      trust,
-      auth: config.auth,
+      trust: host.trust,
+      auth,
       send: async (url, authorization, signal) => this.#token(url, authorization, signal),
-      onRefusedRealm: (host) => observer.refused({ what: 'realm', host }),
+      onRefusedRealm: (realmHost) => observer.refused({ what: 'realm', host: realmHost }),
     });
     this.#authorization = new Authorization({
       clock,
       tokens: this.#tokens,
-      auth: config.auth,
-      origin: this.#base.origin,
+      auth,
+      origin: host.base.origin,
       ping: async (signal) =>
-        this.#hop({ url: this.#url('/v2/'), method: 'GET', kind: 'ping', headers: {} }, signal),
+        this.#hop({ url: host.url('/v2/'), method: 'GET', kind: 'ping', headers: {} }, signal),
     });
     this.#pauses = new Pauses(clock);
-    this.#limiter = new Limiter(clock);
-    this.#budget = new RetryBudget(clock);
-    this.#health = new Health(clock, (up) => observer.availabilityChanged(up));
   }
 
   /**
@@ -93,10 +80,11 @@ export class RegistryClient {
    * @throws UpstreamError, for every other status too; the signal's reason
    */
   async send(request: RegistryRequest, signal: AbortSignal): Promise<TransportResponse> {
-    const { clock, observer } = this.#options;
+    const observer = this.#observer;
+    const { clock, health, retries } = this.#host;
     const { kind } = request;
     const effort = new Effort(clock, request.patienceMs ?? DEFAULT_PATIENCE_MS);
-    const admission = this.#health.admit(effort.patienceMs);
+    const admission = health.admit(effort.patienceMs);
     const attempt = async (): Promise<TransportResponse> => this.#attempt(request, effort, signal);
     const onRetry = ({ reason }: UpstreamError, delayMs: number): void => {
       this.#closing.signal.throwIfAborted();
@@ -104,30 +92,29 @@ export class RegistryClient {
     };
     try {
       if (!admission.mayRetry) return await attempt();
-      return await retrying({ clock, budget: this.#budget, effort, onRetry }, attempt, signal);
+      return await retrying({ clock, budget: retries, effort, onRetry }, attempt, signal);
     } finally {
       admission.left();
     }
   }
 
-  /** Ends all connections; calls in flight fail with UpstreamError `unavailable`. */
-  async close(): Promise<void> {
+  /** Nothing more is begun; what waits fails with UpstreamError `unavailable`. The host's connections go on. */
+  close(): void {
     this.#closing.abort(new UpstreamError('unavailable', 'the upstream client is closed'));
     this.#tokens.close();
-    await this.#transport.close();
   }
 
   async #attempt(request: RegistryRequest, effort: Effort, signal: AbortSignal): Promise<TransportResponse> {
-    const { clock } = this.#options;
+    const { clock, limiter, base } = this.#host;
     this.#closing.signal.throwIfAborted();
     const pausedKind = pausedKindOf(request);
     const leavePause = await this.#pauses.pass(pausedKind, effort.remainingMs(), signal);
     try {
       const queuedAtMs = clock.monotonic();
       const transfer = request.kind === 'blob' && request.method === 'GET';
-      const leaveSlot = await this.#limiter.slot(transfer ? 'blob' : 'other', signal);
+      const leaveSlot = await limiter.slot(transfer ? 'blob' : 'other', signal);
       effort.exclude(clock.monotonic() - queuedAtMs);
-      const message = `${this.#base.host} did not answer in time`;
+      const message = `${base.host} did not answer in time`;
       const deadline = new Deadline({ clock, ms: effort.headersMs(), message }, signal);
       const leave = (): void => {
         deadline.close();
@@ -154,7 +141,7 @@ export class RegistryClient {
     pausedKind: PausedKind,
     signal: AbortSignal,
   ): Promise<TransportResponse> {
-    const url = this.#url(`/v2/${request.repository}${request.endpoint}`);
+    const url = this.#host.url(`/v2/${request.repository}${request.endpoint}`);
     const { method, kind, headers = {} } = request;
     const response = await this.#authorization.send(
       {
@@ -172,12 +159,12 @@ export class RegistryClient {
     response: TransportResponse,
     { kind, pausedKind }: { kind: UpstreamRequestKind; pausedKind: PausedKind },
   ): void {
-    const { config, clock } = this.#options;
+    const { base, clock } = this.#host;
     const { status, headers, url } = response;
     if (status < 200 || status > 299) {
-      const storage = kind === 'blob' && url.origin !== this.#base.origin;
+      const storage = kind === 'blob' && url.origin !== base.origin;
       const error = statusError(response, {
-        anonymous: config.auth === undefined,
+        anonymous: this.#auth === undefined,
         storage,
         nowMs: clock.now(),
       });
@@ -222,14 +209,15 @@ export class RegistryClient {
           atHome && authorization !== undefined ? { authorization } : {};
         return this.#hop({ url, method, kind, headers: { ...headers, ...credentials } }, signal);
       },
-      onRefused: (host) => this.#options.observer.refused({ what: 'redirect', host }),
+      onRefused: (host) => this.#observer.refused({ what: 'redirect', host }),
     });
   }
 
   /** One request on the wire. */
   async #hop({ url, method, kind, headers }: Hop, signal: AbortSignal): Promise<TransportResponse> {
-    const { clock, observer, config } = this.#options;
-    const atHome = url.origin === this.#base.origin;
+    const observer = this.#observer;
+    const { clock, transport, health, base } = this.#host;
+    const atHome = url.origin === base.origin;
     const startedAtMs = clock.monotonic();
     observer.requestStarted({ kind, method });
     const finished = (code: number | 'error'): void =>
@@ -237,27 +225,20 @@ export class RegistryClient {
     const highWaterMarkBytes = kind === 'blob' ? BLOB_WATER_MARK_BYTES : SMALL_BODY_WATER_MARK_BYTES;
     const onBytes = (count: number): void => observer.bytesReceived(count);
     try {
-      const response = await this.#transport.request(
-        { url, method, headers, highWaterMarkBytes, onBytes },
-        signal,
-      );
+      const response = await transport.request({ url, method, headers, highWaterMarkBytes, onBytes }, signal);
       finished(response.status);
-      if (atHome) this.#health.answered();
+      if (atHome) health.answered();
       const report = rateLimitOf(response.headers);
-      if (report) observer.rateLimit({ ...report, account: config.auth?.username ?? 'anonymous' });
+      if (report) observer.rateLimit({ ...report, account: this.#auth?.username ?? 'anonymous' });
       return response;
     } catch (error) {
       finished('error');
       if (error instanceof UpstreamError) {
         if (error.reason === 'refused') observer.refused({ what: 'address', host: url.host });
-        if (atHome && (error.reason === 'unavailable' || error.reason === 'timeout')) this.#health.failed();
+        if (atHome && (error.reason === 'unavailable' || error.reason === 'timeout')) health.failed();
       }
       throw error;
     }
-  }
-
-  #url(path: string): URL {
-    return new URL(this.#base.origin + this.#base.pathname.replace(/\/$/, '') + path);
   }
 }
 

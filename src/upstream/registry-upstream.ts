@@ -1,5 +1,3 @@
-import type { LookupFunction } from 'node:net';
-import type { Clock } from '../clock.ts';
 import type { UpstreamConfig } from '../config.ts';
 import { type Digest, digestOf } from '../oci/digest.ts';
 import { MANIFEST_SIZE_LIMIT } from '../oci/manifest.ts';
@@ -12,11 +10,13 @@ import type { TransportResponse } from './exchange.ts';
 import { checkClaim, claimedDigest, manifestOf } from './manifest-answer.ts';
 import { type PagedList, readPages } from './paged-list.ts';
 import { RegistryClient, type RegistryRequest } from './registry-client.ts';
+import type { RegistryHost } from './registry-host.ts';
 import type {
   BlobRange,
   BlobTransfer,
   ManifestDocument,
   ManifestHead,
+  ManifestOptions,
   Patience,
   Upstream,
 } from './upstream.ts';
@@ -47,32 +47,26 @@ const HEAD_REFUSALS = new Set([400, 403, 405, 501]);
 /** What registries without a referrers API say besides 404. */
 const NO_REFERRERS = new Set([400, 405, 501]);
 
-type ManifestOptions = Patience & { readonly accept: readonly string[] };
-
 export interface RegistryUpstreamOptions {
-  readonly config: UpstreamConfig;
-  readonly clock: Clock;
+  /** What it is called in messages. */
+  readonly name: string;
+  /** Shared with the registry's other accounts; whoever made it closes it. */
+  readonly host: RegistryHost;
+  readonly auth: UpstreamConfig['auth'];
   /** Default: nobody looks. */
   readonly observer?: UpstreamObserver | undefined;
-  /** entrepot's, for `User-Agent`. Absent: no version is told. */
-  readonly version?: string | undefined;
-  /** In place of `dns.lookup`, for tests of name resolution. */
-  readonly lookup?: LookupFunction | undefined;
 }
 
-/** A registry over HTTP. Opens no connection before the first call. */
+/** A registry over HTTP, as one account sees it. Opens no connection before the first call. */
 export class RegistryUpstream implements Upstream {
   readonly name: string;
-  readonly #url: string;
-  readonly #clock: Clock;
+  readonly #host: RegistryHost;
   readonly #client: RegistryClient;
 
-  /** @throws when the TLS settings hold what is not PEM */
-  constructor({ config, clock, observer = silentObserver, version, lookup }: RegistryUpstreamOptions) {
-    this.name = config.name;
-    this.#url = config.url;
-    this.#clock = clock;
-    this.#client = new RegistryClient({ config, clock, observer, version, lookup });
+  constructor({ name, host, auth, observer = silentObserver }: RegistryUpstreamOptions) {
+    this.name = name;
+    this.#host = host;
+    this.#client = new RegistryClient({ host, auth, observer });
   }
 
   async headManifest(
@@ -218,8 +212,9 @@ export class RegistryUpstream implements Upstream {
     }
   }
 
-  async close(): Promise<void> {
-    await this.#client.close();
+  close(): Promise<void> {
+    this.#client.close();
+    return Promise.resolve();
   }
 
   /** The headers of a HEAD; `undefined` when the upstream refuses HEADs. */
@@ -245,13 +240,13 @@ export class RegistryUpstream implements Upstream {
     list: Pick<PagedList<T>, 'query' | 'parse' | 'pageLimitBytes' | 'totalLimitBytes' | 'entryCountLimit'>,
   ): Promise<readonly T[]> {
     const message = `${this.name} did not finish a list in time`;
-    const deadline = new Deadline({ clock: this.#clock, ms: LIST_LIMIT_MS, message }, signal);
+    const deadline = new Deadline({ clock: this.#host.clock, ms: LIST_LIMIT_MS, message }, signal);
     const { endpoint, repository } = request;
     try {
       return await readPages({
         ...list,
         endpoint,
-        url: new URL(`${this.#url}/v2/${repository}${endpoint}`),
+        url: this.#host.url(`/v2/${repository}${endpoint}`),
         pageCountLimit: PAGE_COUNT_LIMIT,
         fetch: async (endpointAndQuery) => {
           const response = await this.#client.send(

@@ -47,6 +47,11 @@ export interface Patience {
   readonly patienceMs?: number;
 }
 
+export interface ManifestOptions extends Patience {
+  /** The manifest types to ask for. */
+  readonly accept: readonly string[];
+}
+
 /**
  * The client side of the distribution API of one registry. Every method takes an AbortSignal, has deadlines of its own
  * besides, follows redirects, signs in and retries within its patience; all fail with UpstreamError (or the signal's
@@ -58,14 +63,14 @@ export interface Upstream {
   headManifest(
     repository: RepositoryName,
     reference: Reference,
-    options: Patience & { readonly accept: readonly string[] },
+    options: ManifestOptions,
     signal: AbortSignal,
   ): Promise<ManifestHead>;
 
   getManifest(
     repository: RepositoryName,
     reference: Reference,
-    options: Patience & { readonly accept: readonly string[] },
+    options: ManifestOptions,
     signal: AbortSignal,
   ): Promise<ManifestDocument>;
 

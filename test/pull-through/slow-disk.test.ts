@@ -14,7 +14,8 @@ import { parseRepositoryName } from '../../src/oci/reference.ts';
 import { BlobCache } from '../../src/pull-through/blob-cache.ts';
 import { BlobFetches } from '../../src/pull-through/blob-fetches.ts';
 import type { PullThroughObserver } from '../../src/pull-through/pull-through-observer.ts';
-import { RegistryUpstream } from '../../src/upstream/registry-upstream.ts';
+import { openUpstream } from '../../src/upstream/open-upstream.ts';
+import type { Upstream } from '../../src/upstream/upstream.ts';
 import { closeAfterTest } from '../support/close-after-test.ts';
 import { FakeRegistry } from '../support/fake-registry.ts';
 import { Gate } from '../support/gate.ts';
@@ -30,7 +31,7 @@ const silent: PullThroughObserver = {
 };
 
 /** All of a blob as one reader gets it. */
-async function readAll(fetches: BlobFetches, digest: Digest, upstream: RegistryUpstream, size: number) {
+async function readAll(fetches: BlobFetches, digest: Digest, upstream: Upstream, size: number) {
   const source = { upstream, repository: parseRepositoryName('library/app') };
   const { signal } = new AbortController();
   const reader = await fetches.join(digest, size, source).fetch.open('whole', undefined, signal);
@@ -97,7 +98,7 @@ it('readers have all of a blob while the disk still hangs, and it is committed o
     tagTtlMs: 0,
     maxStaleMs: 0,
   };
-  const upstream = closeAfterTest(new RegistryUpstream({ config, clock: systemClock }));
+  const upstream = closeAfterTest(openUpstream(config, { clock: systemClock }));
 
   const bytes = await readAll(fetches, digest, upstream, size);
   expect(digestOf(bytes)).toBe(digest);

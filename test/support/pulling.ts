@@ -15,7 +15,7 @@ import { BlobCache } from '../../src/pull-through/blob-cache.ts';
 import type { Served } from '../../src/pull-through/served.ts';
 import type { Blob } from '../../src/pull-through/blobs.ts';
 import { PullThrough } from '../../src/pull-through/pull-through.ts';
-import { RegistryUpstream } from '../../src/upstream/registry-upstream.ts';
+import { openUpstream } from '../../src/upstream/open-upstream.ts';
 import { closeAfterTest } from './close-after-test.ts';
 import { type FailingFileSystem, failingFileSystem } from './failing-file-system.ts';
 import { FakeRegistry } from './fake-registry.ts';
@@ -68,7 +68,7 @@ export async function startPulling(limitBytes = 1024 * 1024 * 1024): Promise<Pul
   const policy = { ttlMs: 0, maxStaleMs: 0, isOffline: false };
   const config = { name: 'docker.io', url: registry.url, default: true, prefixes: [], hosts: [] };
   const client = closeAfterTest(
-    new RegistryUpstream({ config: { ...config, trustedHosts: [], tagTtlMs: 0, maxStaleMs: 0 }, clock }),
+    openUpstream({ ...config, trustedHosts: [], tagTtlMs: 0, maxStaleMs: 0 }, { clock }),
   );
   const upstreams = new Map([['docker.io', { client, policy }]]);
   const filling = { finishFillBytes: 0, fillLingerMs: 1 };

@@ -1,6 +1,6 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { describe, expect, it } from 'vitest';
-import type { RegistryUpstream } from '../../src/upstream/registry-upstream.ts';
+import type { Upstream } from '../../src/upstream/upstream.ts';
 import { OCI_MANIFEST } from '../../src/oci/media-type.ts';
 import { parseRepositoryName } from '../../src/oci/reference.ts';
 import { DEFAULT_PATIENCE_MS } from '../../src/upstream/retry.ts';
@@ -27,7 +27,7 @@ interface Scene {
   readonly clock: FakeClock;
   readonly registry: FakeRegistry;
   readonly observer: RecordingObserver;
-  readonly upstream: RegistryUpstream;
+  readonly upstream: Upstream;
 }
 
 async function start(clock = new FakeClock()): Promise<Scene> {

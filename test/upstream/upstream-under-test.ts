@@ -1,5 +1,5 @@
 import { onTestFinished } from 'vitest';
-import { type Clock, systemClock } from '../../src/clock.ts';
+import { systemClock } from '../../src/clock.ts';
 import type { BasicAuth, UpstreamConfig } from '../../src/config.ts';
 import { MANIFEST_MEDIA_TYPES, OCI_MANIFEST } from '../../src/oci/media-type.ts';
 import {
@@ -8,7 +8,8 @@ import {
   type Reference,
   type RepositoryName,
 } from '../../src/oci/reference.ts';
-import { RegistryUpstream, type RegistryUpstreamOptions } from '../../src/upstream/registry-upstream.ts';
+import { openUpstream, type OpenUpstreamOptions } from '../../src/upstream/open-upstream.ts';
+import type { Upstream } from '../../src/upstream/upstream.ts';
 import type { UpstreamError } from '../../src/upstream/upstream-error.ts';
 import type { UpstreamObserver } from '../../src/upstream/upstream-observer.ts';
 
@@ -76,10 +77,10 @@ export class RecordingObserver implements UpstreamObserver {
 export function upstreamAt(
   url: string,
   config: Partial<UpstreamConfig> = {},
-  options: Partial<Omit<RegistryUpstreamOptions, 'config' | 'clock'>> & { readonly clock?: Clock } = {},
-): RegistryUpstream {
-  const upstream = new RegistryUpstream({
-    config: {
+  options: Partial<OpenUpstreamOptions> = {},
+): Upstream {
+  const upstream = openUpstream(
+    {
       name: 'test.example',
       url,
       default: false,
@@ -90,10 +91,8 @@ export function upstreamAt(
       maxStaleMs: 60_000,
       ...config,
     },
-    clock: systemClock,
-    version: '0.0.0-test',
-    ...options,
-  });
+    { clock: systemClock, version: '0.0.0-test', ...options },
+  );
   onTestFinished(async () => upstream.close());
   return upstream;
 }

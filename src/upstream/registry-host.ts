@@ -1,0 +1,55 @@
+import type { LookupFunction } from 'node:net';
+import type { Clock } from '../clock.ts';
+import type { UpstreamConfig } from '../config.ts';
+import { Health } from './health.ts';
+import { HostTrust } from './host-trust.ts';
+import { Limiter } from './limiter.ts';
+import { RetryBudget } from './retry.ts';
+import { Transport } from './transport.ts';
+
+export interface RegistryHostOptions {
+  readonly config: Pick<UpstreamConfig, 'url' | 'trustedHosts' | 'tls'>;
+  readonly clock: Clock;
+  /** Told when the host is taken for down (false), and when it answers again. */
+  readonly onAvailability: (up: boolean) => void;
+  /** entrepot's, for `User-Agent`. Absent: no version is told. */
+  readonly version?: string | undefined;
+  /** In place of `dns.lookup`, for tests of name resolution. */
+  readonly lookup?: LookupFunction | undefined;
+}
+
+/**
+ * What all requests to one registry have in common, whoever's credentials they carry: connections, limits, and what is
+ * known of its health. Opens no connection of itself.
+ */
+export class RegistryHost {
+  /** Of `url`: what is asked is below it. */
+  readonly base: URL;
+  readonly clock: Clock;
+  readonly trust: HostTrust;
+  readonly transport: Transport;
+  readonly limiter: Limiter;
+  readonly retries: RetryBudget;
+  readonly health: Health;
+
+  /** @throws when the TLS settings hold what is not PEM */
+  constructor({ config, clock, onAvailability, version, lookup }: RegistryHostOptions) {
+    this.base = new URL(config.url);
+    this.clock = clock;
+    this.trust = new HostTrust(this.base, config.trustedHosts);
+    this.transport = new Transport({ trust: this.trust, tls: config.tls, clock, version, lookup });
+    this.limiter = new Limiter(clock);
+    this.retries = new RetryBudget(clock);
+    this.health = new Health(clock, onAvailability);
+  }
+
+  /** @param path begins with a slash */
+  url(path: string): URL {
+    return new URL(this.base.origin + this.base.pathname.replace(/\/$/, '') + path);
+  }
+
+  /** Cuts every connection; requests in flight fail. */
+  async close(): Promise<void> {
+    await this.transport.close();
+  }
+}
