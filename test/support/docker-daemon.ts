@@ -1,3 +1,4 @@
+import { spawnSync } from 'node:child_process';
 import { request } from 'node:http';
 import { mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
@@ -48,6 +49,8 @@ export class DockerDaemon {
     ]);
     onTestFinished(async () => {
       await program.stop();
+      // Where mounts do not propagate the daemon makes a mount of its data root, and leaves it there.
+      spawnSync('umount', ['--recursive', '--lazy', join(directory, 'data')], { stdio: 'ignore' });
     });
     await program.until(
       () => (program.output.includes('API listen on') ? true : undefined),
