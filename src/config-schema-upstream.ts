@@ -1,5 +1,7 @@
 import { z } from 'zod';
-import { boolean, hosts, lifetime, mapping, prefixes, text, url } from './config-values.ts';
+import { nearest } from './config-problem.ts';
+import { PROFILE_NAMES } from './config-profiles.ts';
+import { boolean, count, hosts, lifetime, mapping, prefixes, rate, text, url } from './config-values.ts';
 
 const auth = mapping({
   username: text.describe('User name.').optional(),
@@ -14,6 +16,37 @@ const tls = mapping({
   key: text.describe("PEM file of the client certificate's key.").optional(),
   insecure: boolean.describe('true: the certificates of this registry are not checked.').prefault(false),
 }).describe('TLS towards this registry.');
+
+const profileNames = `accepted is one of ${PROFILE_NAMES.join(', ')}`;
+
+/** Also written as the name of a profile alone. */
+export const profileSchema = mapping({
+  base: z
+    .enum(PROFILE_NAMES, {
+      error: ({ input }) =>
+        typeof input === 'string' ? `${profileNames}; ${nearest(input, PROFILE_NAMES)}` : profileNames,
+    })
+    .describe('The kind of registry that this is. Default: known from its host name, else generic.')
+    .optional(),
+  hubNames: boolean
+    .describe('true: one-component names are short for library/…, as at Docker Hub.')
+    .optional(),
+  referrers: boolean
+    .describe('false: it has no referrers API; clients are told so without asking it.')
+    .optional(),
+  headBlobs: boolean
+    .describe("false: a blob's HEAD is refused or not to be trusted; one byte is asked for instead.")
+    .optional(),
+  tagsPerPage: count(10_000).describe('How many tags are asked for at once; 0: as it likes.').optional(),
+  hidesMissing: boolean
+    .describe('true: 401 and 403 may mean that a repository does not exist, with credentials too.')
+    .optional(),
+  textManifests: boolean.describe('true: its manifests may come as text/plain.').optional(),
+  tokenHosts: hosts
+    .describe('Hosts of its token service on another domain, which may see the credentials.')
+    .optional(),
+  requestsPerSecond: rate.describe('How many requests per second it allows.').optional(),
+}).describe('What is special about this registry: the name of a profile, or changes to one.');
 
 /** What stands under the name of an upstream. */
 export const upstreamSchema = mapping({
@@ -34,6 +67,7 @@ export const upstreamSchema = mapping({
       'Private addresses that its redirects may lead to, and foreign hosts that may be its token realm.',
     )
     .prefault([]),
+  profile: profileSchema.optional(),
   auth: auth.optional(),
   tls: tls.optional(),
   tagTtl: lifetime().describe("Like cache.tagTtl, which is this one's default.").optional(),
@@ -42,3 +76,4 @@ export const upstreamSchema = mapping({
 
 export type FileUpstream = z.output<typeof upstreamSchema>;
 export type FileAuth = z.output<typeof auth>;
+export type FileProfile = z.output<typeof profileSchema>;

@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { upstreamSchema } from './config-schema-upstream.ts';
+import { profileSchema, upstreamSchema } from './config-schema-upstream.ts';
 import {
   boolean,
   lifetime,
@@ -117,10 +117,12 @@ export function jsonSchema(): object {
   const schema = z.toJSONSchema(fileSchema, {
     target: 'draft-7',
     io: 'input',
-    override: ({ jsonSchema: node }) => {
+    override: ({ zodSchema, jsonSchema: node }) => {
       if (node.pattern?.endsWith('|\\$\\{') === false) node.pattern = `${node.pattern}|\\$\\{`;
       // A key without a value means its default, which YAML reads as null.
       if (node.type === 'object') node.type = ['object', 'null'] as unknown as 'object';
+      // The name of a profile stands for the whole.
+      if (zodSchema === profileSchema) node.type = ['object', 'string', 'null'] as unknown as 'object';
     },
   });
   return { ...schema, title: 'entrepot configuration' };

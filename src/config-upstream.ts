@@ -1,4 +1,6 @@
 import { authFrom, type BasicAuth } from './config-auth.ts';
+import { knownRegistry, profileFor, rateOf } from './config-profile.ts';
+import type { RegistryProfile } from './config-profiles.ts';
 import type { Problems } from './config-problem.ts';
 import type { FileConfig } from './config-schema.ts';
 import type { FileUpstream } from './config-schema-upstream.ts';
@@ -20,13 +22,15 @@ export interface UpstreamConfig {
   readonly trustedHosts: readonly string[];
   readonly auth?: BasicAuth | undefined;
   readonly tls?: UpstreamTls | undefined;
+  /** Absent: as `generic`. */
+  readonly profile?: RegistryProfile | undefined;
+  /** What the registry is known to allow us. Absent: no limit is known. */
+  readonly requestsPerSecond?: number | undefined;
   readonly tagTtlMs: number;
   readonly maxStaleMs: number;
 }
 
 const DOCKER_HUB = 'docker.io';
-/** Docker Hub's other names: what a client may ask for, and what must not be configured as an upstream of its own. */
-const DOCKER_HUB_ALIASES: readonly string[] = ['index.docker.io', 'registry-1.docker.io'];
 
 /** The file's upstreams in its order, checked one by one and against each other. */
 export function upstreamsFrom(file: FileConfig, surroundings: Surroundings): readonly UpstreamConfig[] {
@@ -62,7 +66,7 @@ function upstreamFrom(
   surroundings: Surroundings,
 ): UpstreamConfig {
   const path = ['upstreams', name];
-  const url = written.url ?? (name === DOCKER_HUB ? 'https://registry-1.docker.io' : `https://${name}`);
+  const url = written.url ?? knownRegistry(name)?.url ?? `https://${name}`;
   const auth = authFrom(written.auth, [...path, 'auth'], surroundings);
   const tls = tlsFrom(written, [...path, 'tls'], surroundings);
   if (tls !== undefined && url.startsWith('http:')) {
@@ -71,6 +75,8 @@ function upstreamFrom(
       'has no meaning for an http:// url; accepted with https:// only',
     );
   }
+  const profile = profileFor({ name, url }, written.profile);
+  const requestsPerSecond = rateOf(profile, written.auth !== undefined);
   return {
     name,
     url,
@@ -80,20 +86,22 @@ function upstreamFrom(
     trustedHosts: written.trustedHosts,
     ...(auth && { auth }),
     ...(tls && { tls }),
+    profile,
+    ...(requestsPerSecond !== undefined && { requestsPerSecond }),
     tagTtlMs: written.tagTtl ?? file.cache.tagTtl,
     maxStaleMs: written.maxStale ?? file.cache.maxStale,
   };
 }
 
 function defaultPrefixes(name: string): readonly string[] {
-  if (name === DOCKER_HUB) return [DOCKER_HUB, ...DOCKER_HUB_ALIASES];
-  return isPrefix(name) ? [name] : [];
+  return [name, ...(knownRegistry(name)?.aliases ?? [])].filter(isPrefix);
 }
 
 function checkName(name: string, problems: Problems): void {
   const path = ['upstreams', name];
   if (!HOST.test(name)) problems.add(path, 'an upstream is named by its registry host: host or host:port');
-  if (DOCKER_HUB_ALIASES.includes(name.toLowerCase())) {
+  // What a client may ask for must not be an upstream of its own.
+  if (knownRegistry(DOCKER_HUB)?.aliases?.includes(name.toLowerCase()) === true) {
     problems.add(path, 'this is Docker Hub, which is configured as docker.io');
   }
 }

@@ -77,6 +77,29 @@ export const boolean = z
   })
   .transform((value) => value === true || value === 'true');
 
+/** A whole number from 0 to `limit`. */
+export function count(limit: number) {
+  const error = `accepted is a whole number from 0 to ${limit}`;
+  return number(error, (value) => Number.isSafeInteger(value) && value >= 0 && value <= limit);
+}
+
+/** Per second. */
+export const rate = number(
+  'accepted is a number of requests per second, more than 0 and no more than 10000',
+  (value) => value > 0 && value <= 10_000,
+);
+
+function number(error: string, isTaken: (value: number) => boolean) {
+  const digits = z.string({ error }).regex(/^\d{1,9}(?:\.\d{1,6})?$/, { error });
+  return z.union([z.number({ error }).refine(isTaken, { error }), parsed(digits, error, takenFrom)], {
+    error,
+  });
+  function takenFrom(written: string): number | undefined {
+    const value = Number(written);
+    return isTaken(value) ? value : undefined;
+  }
+}
+
 const urlError = 'accepted is http(s)://host[:port][/path], without credentials, query and fragment';
 export const url = parsed(z.string({ error: urlError }), urlError, parseBaseUrl);
 

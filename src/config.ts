@@ -4,6 +4,7 @@ import { type Environment, readConfigFile } from './config-file.ts';
 import { nearest, Problems } from './config-problem.ts';
 import { type FileConfig, fileSchema, knownKeys, LATER_KEYS } from './config-schema.ts';
 import type { ListenAddress } from './config-text.ts';
+import { expandProfiles } from './config-profile.ts';
 import { secretFrom, type Surroundings } from './config-secret.ts';
 import { type UpstreamConfig, upstreamsFrom } from './config-upstream.ts';
 
@@ -11,6 +12,7 @@ export { ConfigError, type ConfigProblem, printProblem } from './config-problem.
 export type { Environment } from './config-file.ts';
 export type { ListenAddress } from './config-text.ts';
 export type { BasicAuth } from './config-auth.ts';
+export type { RegistryProfile } from './config-profiles.ts';
 export type { UpstreamTls } from './config-tls.ts';
 export type { UpstreamConfig } from './config-upstream.ts';
 
@@ -137,6 +139,7 @@ function checkEnvironment(environment: Environment, problems: Problems): void {
 /** Takes what is wrong out of `tree`, so that the rest can still be checked and all is reported together. */
 function validated(tree: Tree, problems: Problems): FileConfig {
   if (isTree(tree['upstreams']) && Object.keys(tree['upstreams']).length === 0) delete tree['upstreams'];
+  expandProfiles(tree['upstreams']);
   for (;;) {
     const result = fileSchema.safeParse(tree);
     if (result.success) return result.data;

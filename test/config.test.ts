@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { assert, asyncProperty, domain, integer, json, oneof, property, string } from 'fast-check';
 import { format } from 'prettier';
 import { expect, test } from 'vitest';
+import { profileFor } from '../src/config-profile.ts';
 import { jsonSchema } from '../src/config-schema.ts';
 import { parseDuration, parseHost, parseListen, parseSize, substitute } from '../src/config-text.ts';
 import { type Config, ConfigError, type ConfigProblem, loadConfig } from '../src/config.ts';
@@ -80,6 +81,7 @@ test('without a file and a variable the built-in defaults hold', () => {
       prefixes: ['docker.io', 'index.docker.io', 'registry-1.docker.io'],
       hosts: [],
       trustedHosts: [],
+      profile: profileFor({ name: 'docker.io', url: 'https://registry-1.docker.io' }),
       tagTtlMs: 60_000,
       maxStaleMs: 30 * 86_400_000,
     },
@@ -90,6 +92,7 @@ test('without a file and a variable the built-in defaults hold', () => {
       prefixes: ['quay.io'],
       hosts: [],
       trustedHosts: [],
+      profile: profileFor({ name: 'quay.io', url: 'https://quay.io' }),
       tagTtlMs: 60_000,
       maxStaleMs: 30 * 86_400_000,
     },
@@ -147,6 +150,18 @@ test('the example file with its examples taken in is valid and knows every key',
     prefixes: ['internal'],
     hosts: ['internal.mirror.local'],
     trustedHosts: ['minio.internal:9000'],
+    profile: {
+      name: 'harbor',
+      hubNames: false,
+      referrers: true,
+      headBlobs: true,
+      tagsPerPage: 100,
+      hidesMissing: true,
+      textManifests: false,
+      tokenHosts: ['auth.example.com'],
+      requestsPerSecond: { anonymous: 50, authenticated: 50 },
+    },
+    requestsPerSecond: 50,
     auth: { username: 'a-secret', password: 'a-secret' },
     tls: {
       ca: await readFile(certificate.cert, 'utf8'),

@@ -48,6 +48,12 @@ export function readManifest(bytes: Uint8Array, contentType: string | undefined)
   return { mediaType, isIndex, descriptors: listed(document, isIndex) };
 }
 
+/** What the document itself says that it is. @throws ManifestError when it is not a JSON object */
+export function declaredMediaType(bytes: Uint8Array): string | undefined {
+  const { mediaType } = parseObject(bytes);
+  return typeof mediaType === 'string' ? mediaType : undefined;
+}
+
 function parseObject(bytes: Uint8Array): Record<string, unknown> {
   let document: unknown;
   try {

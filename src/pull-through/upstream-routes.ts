@@ -1,4 +1,5 @@
 import type { UpstreamConfig } from '../config.ts';
+import { knownRegistry } from '../config-profile.ts';
 import { OciError } from '../oci/error.ts';
 import type { DistributionTarget } from '../oci/path.ts';
 import { parseRepositoryName } from '../oci/reference.ts';
@@ -18,26 +19,27 @@ export interface Route {
   readonly namespace: string | undefined;
   /** `path` of the target without the upstream's prefix. Absent for the base endpoint. */
   readonly path: string | undefined;
+  /** A name of one component is short for `library/…`. */
+  readonly hubNames: boolean;
 }
 
 /** The table that says which upstream a request means (architecture §6: `ns`, `Host`, prefix, default). */
 export class UpstreamRoutes {
-  readonly #names = new Set<string>();
   readonly #byHost = new Map<string, string>();
   readonly #byPrefix = new Map<string, string>();
   readonly #byAlias = new Map<string, string>();
+  readonly #hubNames = new Set<string>();
   readonly #default: string | undefined;
 
-  constructor(upstreams: readonly Pick<UpstreamConfig, 'name' | 'hosts' | 'prefixes' | 'default'>[]) {
-    for (const { name, hosts, prefixes } of upstreams) {
-      this.#names.add(name);
-      this.#byAlias.set(name, name);
+  constructor(
+    upstreams: readonly Pick<UpstreamConfig, 'name' | 'hosts' | 'prefixes' | 'default' | 'profile'>[],
+  ) {
+    for (const { name, hosts, prefixes, profile } of upstreams) {
+      if (profile?.hubNames === true) this.#hubNames.add(name);
+      // Docker Hub has several host names; clients use any of them as `ns`.
+      for (const alias of [name, ...(knownRegistry(name)?.aliases ?? [])]) this.#byAlias.set(alias, name);
       for (const host of hosts) this.#byHost.set(host, name);
       for (const prefix of prefixes) this.#byPrefix.set(prefix, name);
-    }
-    // Docker Hub has several host names; clients use any of them as `ns`.
-    if (this.#names.has('docker.io')) {
-      for (const alias of ['index.docker.io', 'registry-1.docker.io']) this.#byAlias.set(alias, 'docker.io');
     }
     this.#default = upstreams.find((upstream) => upstream.default)?.name;
   }
@@ -56,7 +58,7 @@ export class UpstreamRoutes {
     if (target.leading !== undefined) {
       const leading = this.#byPrefix.get(target.leading);
       if (leading === undefined || (named !== undefined && named !== leading)) throw unknown(target.leading);
-      return { upstream: leading, namespace: ns, path };
+      return this.#route(leading, ns, path);
     }
     const slash = path?.indexOf('/') ?? -1;
     const first = slash < 0 ? undefined : path?.slice(0, slash);
@@ -64,10 +66,14 @@ export class UpstreamRoutes {
     const upstream = named ?? prefixed ?? this.#default;
     if (upstream === undefined) throw unknown(first ?? '');
     // No namespace of Docker Hub has a dot: this is a registry's name, and none of Docker Hub's business.
-    const isHubByDefault = named === undefined && prefixed === undefined && upstream === 'docker.io';
+    const isHubByDefault = named === undefined && prefixed === undefined && this.#hubNames.has(upstream);
     if (isHubByDefault && first?.includes('.') === true) throw unknown(first);
     const rest = prefixed === upstream ? path?.slice(slash + 1) : path;
-    return { upstream, namespace: ns, path: rest };
+    return this.#route(upstream, ns, rest);
+  }
+
+  #route(upstream: string, namespace: string | undefined, path: string | undefined): Route {
+    return { upstream, namespace, path, hubNames: this.#hubNames.has(upstream) };
   }
 
   #named(ns: string | undefined, host: string | undefined): string | undefined {
@@ -90,12 +96,12 @@ function unknown(name: string): PullThroughError {
 }
 
 /**
- * The repository that a route's path names. On Docker Hub a one-component name is short for `library/…`.
+ * The repository that a route's path names. Where names are as at Docker Hub, one of one component is short for `library/…`.
  * @throws OciError `NAME_INVALID`
  */
 export function repositoryOf(route: Route): RepositoryKey {
   if (route.path === undefined) throw new OciError('NAME_INVALID', 'the request names no repository');
-  const isShort = route.upstream === 'docker.io' && !route.path.includes('/');
+  const isShort = route.hubNames && !route.path.includes('/');
   const repository = parseRepositoryName(isShort ? `library/${route.path}` : route.path);
   return { upstream: route.upstream, repository };
 }

@@ -15,11 +15,19 @@ export class HostTrust {
   readonly upstream: URL;
   readonly #upstreamPlace: Place;
   readonly #trusted: ReadonlySet<string>;
+  readonly #tokenHosts: ReadonlySet<string>;
 
-  constructor(upstream: URL, trustedHosts: readonly string[]) {
+  /** `tokenHosts`: may see the credentials as a token realm, and have no other right. */
+  constructor(upstream: URL, trustedHosts: readonly string[], tokenHosts: readonly string[] = []) {
     this.upstream = upstream;
     this.#upstreamPlace = placeOf(upstream);
     this.#trusted = new Set(trustedHosts.map((host) => host.toLowerCase()));
+    this.#tokenHosts = new Set(tokenHosts.map((host) => host.toLowerCase()));
+  }
+
+  /** A name without a port is meant at its scheme's own. */
+  isTokenHost(url: URL): boolean {
+    return this.#tokenHosts.has(url.host);
   }
 
   standing({ hostname, port }: Place): HostStanding {

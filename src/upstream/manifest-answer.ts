@@ -1,5 +1,6 @@
 import { type Digest, digestAlgorithm, digestFrom, digestOf } from '../oci/digest.ts';
-import { ManifestError, readManifest } from '../oci/manifest.ts';
+import { declaredMediaType, ManifestError, readManifest } from '../oci/manifest.ts';
+import { bareMediaType } from '../oci/media-type.ts';
 import type { Reference } from '../oci/reference.ts';
 import type { ResponseHeaders } from './response-headers.ts';
 import type { ManifestDocument } from './upstream.ts';
@@ -7,13 +8,23 @@ import { UpstreamError } from './upstream-error.ts';
 
 const MESSAGE_LENGTH_LIMIT = 200;
 
+/** What old registries call manifests. */
+export function isText(mediaType: string | undefined): boolean {
+  return mediaType?.startsWith('text/') === true;
+}
+
 /**
  * What an upstream's body and headers amount to: checked against the digest that was asked, and against
  * `Docker-Content-Digest`, which is believed nowhere. By tag the digest is computed, with the algorithm that the
- * header names, sha256 otherwise.
+ * header names, sha256 otherwise. `textManifests`: where the header says text, the type is what the document says.
  * @throws UpstreamError `protocol`
  */
-export function manifestOf(bytes: Buffer, headers: ResponseHeaders, reference: Reference): ManifestDocument {
+export function manifestOf(
+  bytes: Buffer,
+  headers: ResponseHeaders,
+  reference: Reference,
+  textManifests = false,
+): ManifestDocument {
   const claimed = claimedDigest(headers);
   const asked = 'digest' in reference ? reference.digest : undefined;
   for (const expected of [asked, claimed]) {
@@ -22,7 +33,9 @@ export function manifestOf(bytes: Buffer, headers: ResponseHeaders, reference: R
     }
   }
   try {
-    const facts = readManifest(bytes, headers.one('content-type'));
+    const contentType = headers.one('content-type');
+    const byBody = textManifests && isText(bareMediaType(contentType));
+    const facts = readManifest(bytes, byBody ? declaredMediaType(bytes) : contentType);
     return { digest: asked ?? claimed ?? digestOf(bytes), bytes, facts };
   } catch (cause) {
     if (!(cause instanceof ManifestError)) throw cause;

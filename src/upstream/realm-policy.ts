@@ -8,7 +8,7 @@ export type RealmDecision =
 
 /**
  * Decides about the realm of a Bearer challenge, which whoever answers for the upstream can choose at will
- * (CVE-2026-33540). Credentials go to the upstream's own host, its registrable domain, and trusted hosts; over https,
+ * (CVE-2026-33540). Credentials go to the upstream's own host, its registrable domain, its profile's token hosts, and trusted hosts; over https,
  * unless the upstream itself is plain http. Without credentials any https host may give an anonymous token; that its
  * address is public is checked when the socket connects.
  */
@@ -33,6 +33,7 @@ export function judgeRealm(realm: string, trust: HostTrust, hasCredentials: bool
 function isTrustedHost(url: URL, trust: HostTrust): boolean {
   const place = placeOf(url);
   if (trust.standing(place) !== 'foreign' || trust.isUpstreamHostname(place.hostname)) return true;
+  if (trust.isTokenHost(url)) return true;
   const own = registrableDomain(trust.upstream.hostname);
   return own !== undefined && registrableDomain(place.hostname) === own;
 }

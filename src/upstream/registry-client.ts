@@ -165,6 +165,7 @@ export class RegistryClient {
       const storage = kind === 'blob' && url.origin !== base.origin;
       const error = statusError(response, {
         anonymous: this.#auth === undefined,
+        hidesMissing: this.#host.profile.hidesMissing,
         storage,
         nowMs: clock.now(),
       });

@@ -1,6 +1,7 @@
 import type { LookupFunction } from 'node:net';
 import type { Clock } from '../clock.ts';
-import type { UpstreamConfig } from '../config.ts';
+import type { RegistryProfile, UpstreamConfig } from '../config.ts';
+import { GENERIC } from '../config-profiles.ts';
 import { Health } from './health.ts';
 import { HostTrust } from './host-trust.ts';
 import { Limiter } from './limiter.ts';
@@ -8,7 +9,7 @@ import { RetryBudget } from './retry.ts';
 import { Transport } from './transport.ts';
 
 export interface RegistryHostOptions {
-  readonly config: Pick<UpstreamConfig, 'url' | 'trustedHosts' | 'tls'>;
+  readonly config: Pick<UpstreamConfig, 'url' | 'trustedHosts' | 'tls' | 'profile'>;
   readonly clock: Clock;
   /** Told when the host is taken for down (false), and when it answers again. */
   readonly onAvailability: (up: boolean) => void;
@@ -26,6 +27,7 @@ export class RegistryHost {
   /** Of `url`: what is asked is below it. */
   readonly base: URL;
   readonly clock: Clock;
+  readonly profile: RegistryProfile;
   readonly trust: HostTrust;
   readonly transport: Transport;
   readonly limiter: Limiter;
@@ -36,7 +38,8 @@ export class RegistryHost {
   constructor({ config, clock, onAvailability, version, lookup }: RegistryHostOptions) {
     this.base = new URL(config.url);
     this.clock = clock;
-    this.trust = new HostTrust(this.base, config.trustedHosts);
+    this.profile = config.profile ?? GENERIC;
+    this.trust = new HostTrust(this.base, config.trustedHosts, this.profile.tokenHosts);
     this.transport = new Transport({ trust: this.trust, tls: config.tls, clock, version, lookup });
     this.limiter = new Limiter(clock);
     this.retries = new RetryBudget(clock);

@@ -7,7 +7,7 @@ import { extentOf, rangeHeaders, strongEtag } from './blob-answer.ts';
 import { discard, readBounded } from './bounded-body.ts';
 import { Deadline } from './deadline.ts';
 import type { TransportResponse } from './exchange.ts';
-import { checkClaim, claimedDigest, manifestOf } from './manifest-answer.ts';
+import { checkClaim, claimedDigest, isText, manifestOf } from './manifest-answer.ts';
 import { type PagedList, readPages } from './paged-list.ts';
 import { RegistryClient, type RegistryRequest } from './registry-client.ts';
 import type { RegistryHost } from './registry-host.ts';
@@ -34,8 +34,6 @@ const REFERRERS_PAGE_LIMIT_BYTES = 4 * 1024 * 1024;
 const REFERRERS_LIMIT_BYTES = 8 * 1024 * 1024;
 /** All pages together; each has its own deadline besides. */
 const LIST_LIMIT_MS = 120_000;
-/** The most that ECR, GitLab and the reference server allow. */
-const TAGS_PER_PAGE = 1000;
 
 const EMPTY_BLOBS: ReadonlySet<Digest> = new Set([
   digestOf(Buffer.alloc(0), 'sha256'),
@@ -79,9 +77,10 @@ export class RegistryUpstream implements Upstream {
     const headers = await this.#head(request, signal);
     if (headers === undefined) return { digest: undefined, mediaType: undefined, sizeBytes: undefined };
     if ('digest' in reference) checkClaim(headers, reference.digest);
+    const mediaType = bareMediaType(headers.one('content-type'));
     return {
       digest: claimedDigest(headers),
-      mediaType: bareMediaType(headers.one('content-type')),
+      mediaType: this.#host.profile.textManifests && isText(mediaType) ? undefined : mediaType,
       sizeBytes: headers.contentLength(),
     };
   }
@@ -98,7 +97,7 @@ export class RegistryUpstream implements Upstream {
       await expectWhole(response);
       try {
         const bytes = await readBounded(response.body, MANIFEST_SIZE_LIMIT);
-        return manifestOf(bytes, response.headers, reference);
+        return manifestOf(bytes, response.headers, reference, this.#host.profile.textManifests);
       } catch (error) {
         // Cut in the middle: a manifest is too small to resume, and a pull too dear to lose; once more, and no more.
         const isCut = error instanceof UpstreamError && error.reason === 'unavailable';
@@ -113,7 +112,7 @@ export class RegistryUpstream implements Upstream {
     signal: AbortSignal,
   ): Promise<number | undefined> {
     const request = { kind: 'blob', repository, endpoint: `/blobs/${digest}` } as const;
-    const headers = await this.#head(request, signal);
+    const headers = this.#host.profile.headBlobs ? await this.#head(request, signal) : undefined;
     if (headers !== undefined) checkClaim(headers, digest);
     const isEmpty = EMPTY_BLOBS.has(digest);
     if (headers !== undefined && isEmpty) return 0;
@@ -170,8 +169,10 @@ export class RegistryUpstream implements Upstream {
           entryCountLimit: TAG_COUNT_LIMIT,
         },
       );
+    const { tagsPerPage } = this.#host.profile;
+    if (tagsPerPage === 0) return list('');
     try {
-      return await list(`?n=${TAGS_PER_PAGE}`);
+      return await list(`?n=${tagsPerPage}`);
     } catch (error) {
       // PAGINATION_NUMBER_INVALID of a registry with a smaller limit: then as it likes.
       if (error instanceof UpstreamError && error.status === 400) return list('');
@@ -185,6 +186,9 @@ export class RegistryUpstream implements Upstream {
     options: Patience,
     signal: AbortSignal,
   ): Promise<readonly Record<string, unknown>[]> {
+    const missing = (status: number): UpstreamError =>
+      new UpstreamError('not-found', `${this.name} has no referrers API`, { status });
+    if (!this.#host.profile.referrers) throw missing(404);
     const request = {
       kind: 'referrers',
       method: 'GET',
@@ -206,7 +210,7 @@ export class RegistryUpstream implements Upstream {
       );
     } catch (error) {
       if (error instanceof UpstreamError && error.status !== undefined && NO_REFERRERS.has(error.status)) {
-        throw new UpstreamError('not-found', `${this.name} has no referrers API`, { status: error.status });
+        throw missing(error.status);
       }
       throw error;
     }

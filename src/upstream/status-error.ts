@@ -5,6 +5,8 @@ import { UpstreamError } from './upstream-error.ts';
 export interface StatusFacts {
   /** No credentials are configured: 401 and 403 then mean absent or private, which registries do not tell apart. */
   readonly anonymous: boolean;
+  /** 401 and 403 are also said of what does not exist, to whom has credentials. */
+  readonly hidesMissing: boolean;
   /** Set for an answer to a blob request by another host than the upstream, to which our credentials mean nothing. */
   readonly storage: boolean;
   /** Wall time, for `Retry-After` as a date. */
@@ -14,7 +16,7 @@ export interface StatusFacts {
 /** The error for an answer that is not what was asked for, by its status alone. */
 export function statusError(
   response: TransportResponse,
-  { anonymous, storage, nowMs }: StatusFacts,
+  { anonymous, hidesMissing, storage, nowMs }: StatusFacts,
 ): UpstreamError {
   const { status } = response;
   const { host } = response.url;
@@ -27,7 +29,9 @@ export function statusError(
   if (status === 401 || status === 403) {
     // An expired or refused signature says nothing about the blob.
     if (storage) return new UpstreamError('unavailable', answered, { status });
-    return new UpstreamError(anonymous ? 'not-found' : 'denied', answered, { status });
+    if (anonymous) return new UpstreamError('not-found', answered, { status });
+    const meaning = hidesMissing ? ', which it also says of what does not exist' : '';
+    return new UpstreamError('denied', `${answered}${meaning}`, { status });
   }
   return new UpstreamError('protocol', answered, { status });
 }

@@ -1,10 +1,18 @@
 import { describe, expect, it } from 'vitest';
+import { profileFor } from '../../src/config-profile.ts';
 import { parseTarget } from '../../src/oci/path.ts';
 import { PullThroughError } from '../../src/pull-through/pull-through-error.ts';
 import { repositoryOf, UpstreamRoutes } from '../../src/pull-through/upstream-routes.ts';
 
+const hub = profileFor({ name: 'docker.io', url: 'https://registry-1.docker.io' });
 const UPSTREAMS = [
-  { name: 'docker.io', default: true, prefixes: ['docker.io', 'hub'], hosts: ['hub.mirror.local'] },
+  {
+    name: 'docker.io',
+    default: true,
+    prefixes: ['docker.io', 'hub'],
+    hosts: ['hub.mirror.local'],
+    profile: hub,
+  },
   { name: 'quay.io', default: false, prefixes: ['quay.io'], hosts: ['quay.mirror.local', 'quay.local:8443'] },
   { name: 'internal:5000', default: false, prefixes: ['internal'], hosts: [] },
 ];

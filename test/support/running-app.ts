@@ -2,6 +2,7 @@ import { join } from 'node:path';
 import { onTestFinished } from 'vitest';
 import { App } from '../../src/app.ts';
 import { type Clock, systemClock } from '../../src/clock.ts';
+import { profileFor } from '../../src/config-profile.ts';
 import type { CacheConfig, Config, UpstreamConfig } from '../../src/config.ts';
 import { createLog } from '../../src/log.ts';
 import { createMetrics } from '../../src/metrics.ts';
@@ -87,6 +88,7 @@ function configOf(options: RunningAppOptions, dataDir: string): Config {
       prefixes: [upstream.name],
       hosts: [],
       trustedHosts: [],
+      profile: profileFor(upstream),
       tagTtlMs: 60_000,
       maxStaleMs: 30 * 24 * 3_600_000,
       ...upstream,
