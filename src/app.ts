@@ -1,4 +1,5 @@
 import { mkdir } from 'node:fs/promises';
+import type { LookupFunction } from 'node:net';
 import { getRequestListener } from '@hono/node-server';
 import type { Clock } from './clock.ts';
 import type { Config, ListenAddress, UpstreamConfig } from './config.ts';
@@ -37,6 +38,8 @@ export interface AppOptions {
   readonly clock: Clock;
   /** entrepot's, told to upstreams. */
   readonly version: string;
+  /** In place of `dns.lookup` for upstreams, for tests under the names of real registries. */
+  readonly lookup?: LookupFunction | undefined;
 }
 
 type Closer = () => Promise<void> | void;
@@ -177,13 +180,13 @@ async function openApp(config: Config, options: AppOptions, closers: Closer[]): 
 function openClient(
   config: Config,
   upstream: UpstreamConfig,
-  { clock, log, metrics, version }: AppOptions,
+  { clock, log, metrics, version, lookup }: AppOptions,
   closers: Closer[],
 ): { client: Upstream; policy: { ttlMs: number; maxStaleMs: number; isOffline: boolean } } {
   const observer = upstreamObserver(upstream.name, { log, metrics });
   const client = config.offline
     ? offlineUpstream(upstream.name)
-    : openUpstream(upstream, { clock, observer, version });
+    : openUpstream(upstream, { clock, observer, version, lookup });
   closers.push(() => client.close());
   metrics.upstreamUp(upstream.name, true);
   const policy = { ttlMs: upstream.tagTtlMs, maxStaleMs: upstream.maxStaleMs, isOffline: config.offline };

@@ -1,3 +1,4 @@
+import type { LookupFunction } from 'node:net';
 import { join } from 'node:path';
 import { onTestFinished } from 'vitest';
 import { App } from '../../src/app.ts';
@@ -17,6 +18,8 @@ export interface RunningAppOptions {
   readonly offline?: boolean;
   readonly publicUrl?: string;
   readonly adminToken?: string;
+  /** In place of `dns.lookup` for upstreams. */
+  readonly lookup?: LookupFunction;
 }
 
 export interface LogLine {
@@ -53,7 +56,8 @@ export async function startApp(options: RunningAppOptions): Promise<RunningApp> 
     nodeVersion: process.version,
     upstreams: config.upstreams.map(({ name }) => name),
   });
-  const app = await App.open(config, { log, metrics, clock: options.clock ?? systemClock, version: '0.0.0' });
+  const { clock = systemClock, lookup } = options;
+  const app = await App.open(config, { log, metrics, clock, version: '0.0.0', lookup });
   let closing: Promise<void> | undefined;
   const close = () => (closing ??= app.close({ graceMs: 0 }));
   onTestFinished(close);
