@@ -2,21 +2,16 @@ import { hostname } from 'node:os';
 import { setTimeout as delay } from 'node:timers/promises';
 import { App } from '../app.ts';
 import { systemClock } from '../clock.ts';
-import { type Config, ConfigError, loadConfig, printProblem } from '../config.ts';
+import type { Config } from '../config.ts';
 import { createLog, errorFacts, type Log } from '../log.ts';
 import { createMetrics, type Metrics } from '../metrics.ts';
 import { StartError } from '../start-error.ts';
 import type { CommandIo, ProcessEvent } from './command-io.ts';
+import { type ConfigOption, readConfiguration, WRONG_CONFIGURATION } from './configuration.ts';
 import { announcement } from './serve-announcement.ts';
-
-export interface ServeOptions {
-  /** Path of the configuration file; absent: the built-in defaults. */
-  readonly config?: string | undefined;
-}
 
 const STOPPED = 0;
 const FAILED = 1;
-const WRONG_CONFIGURATION = 2;
 /** 128 + the signal's number, as shells report a process that a signal ended. */
 const KILLED = { SIGINT: 130, SIGTERM: 143 } as const;
 /** After a fault that nothing caught the process is not to be trusted for long. */
@@ -29,8 +24,8 @@ const CLOSE_LIMIT_MS = 10_000;
  * gives up on them at once.
  * @returns the exit code: 0 stopped, 1 could not start or a fault, 2 configuration, 130 or 143 after a second signal.
  */
-export async function serve(options: ServeOptions, io: CommandIo): Promise<number> {
-  const config = configuration(options, io);
+export async function serve(options: ConfigOption, io: CommandIo): Promise<number> {
+  const config = readConfiguration(options, io, 'nothing was started');
   if (config === undefined) return WRONG_CONFIGURATION;
   const log = createLog({ level: config.log.level, pretty: io.isTerminal, destination: io.logOutput });
   const metrics = createMetrics({
@@ -49,18 +44,6 @@ export async function serve(options: ServeOptions, io: CommandIo): Promise<numbe
   } finally {
     stops.close();
     io.logOutput.flushSync();
-  }
-}
-
-function configuration({ config: file }: ServeOptions, io: CommandIo): Config | undefined {
-  try {
-    return loadConfig({ file, environment: io.environment, workingDir: io.workingDir });
-  } catch (error) {
-    if (!(error instanceof ConfigError)) throw error;
-    const count = error.problems.length === 1 ? 'a problem' : `${error.problems.length} problems`;
-    const list = error.problems.map((problem) => `  ${printProblem(problem)}\n`).join('');
-    io.stderr.write(`entrepot: the configuration has ${count}; nothing was started.\n${list}`);
-    return undefined;
   }
 }
 
