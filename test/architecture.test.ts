@@ -12,6 +12,8 @@ const RANKS: Readonly<Record<string, number>> = {
   entry: 7,
   main: 6,
   commands: 5,
+  // What clients are told. It knows no part of the server.
+  'client-setup': 0.5,
   app: 4,
   // Part of the composition: what the layers tell, as metrics and log lines.
   observers: 3.5,
@@ -33,7 +35,8 @@ const PACKAGE_OWNERS: Readonly<Record<string, RegExp>> = {
   'better-sqlite3': /^metadata\//,
   undici: /^upstream\//,
   tldts: /^upstream\//,
-  yaml: /^config[a-z-]*\.ts$/,
+  yaml: /^(?:config[a-z-]*\.ts$|client-setup\/)/,
+  'smol-toml': /^client-setup\//,
   zod: /^config[a-z-]*\.ts$/,
   'fastest-levenshtein': /^config[a-z-]*\.ts$/,
   pino: /^log\.ts$/,

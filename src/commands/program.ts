@@ -1,5 +1,6 @@
 import { Command, CommanderError } from 'commander';
 import type { CommandIo } from './command-io.ts';
+import type { SetupOptions } from './setup.ts';
 
 const DONE = 0;
 const WRONG_USAGE = 2;
@@ -35,6 +36,24 @@ export async function runProgram(args: readonly string[], io: CommandIo): Promis
       code = await serve(options, io);
     });
 
+  program
+    .command('setup')
+    .description('Print exactly what to put where to make a client pull through the cache.')
+    .argument('[client]', 'one of those that --list names')
+    .option('--config <file>', 'configuration file (YAML); without it the built-in defaults hold')
+    .option('--list', 'list the clients')
+    .option('--upstream <name...>', 'only these upstreams, in place of all')
+    .option('--ca <file>', 'PEM file of the authority that the cache has its certificate from')
+    .option('--catch-all', 'one entry for every registry in place of one for each, where the client can')
+    .option('--write <dir>', 'write the files below a directory that stands for /')
+    .option('--force', 'with --write: replace files that have other content')
+    .option('--json', 'print {files, steps, limits, warnings} as JSON')
+    .addHelpText('after', SETUP_HELP)
+    .action(async (client: string | undefined, options: SetupOptions) => {
+      const { setup } = await import('./setup.ts');
+      code = await setup(client, options, io);
+    });
+
   try {
     await program.parseAsync([...args], { from: 'user' });
   } catch (error) {
@@ -56,4 +75,17 @@ Examples:
   entrepot serve
   entrepot serve --config /etc/entrepot/config.yaml
   ENTREPOT_LISTEN=0.0.0.0:5000 ENTREPOT_CACHE_MAX_SIZE=80% entrepot serve
+`;
+
+const SETUP_HELP = `
+What clients connect to is publicUrl, or the address it listens on. Files and steps go to standard output, what the
+client cannot do to standard error. Nothing that is printed holds a secret.
+
+Exit code 1: a file could not be written, or is there with other content; 2: wrong usage or configuration.
+
+Examples:
+  entrepot setup --list
+  entrepot setup dockerd
+  entrepot setup containerd --config /etc/entrepot/config.yaml --ca ca.pem --write /
+  entrepot setup podman --upstream docker.io quay.io --json
 `;

@@ -1,65 +1,9 @@
-import { EventEmitter } from 'node:events';
 import { createServer } from 'node:net';
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
-import type { CommandIo } from '../../src/commands/command-io.ts';
 import { runProgram } from '../../src/commands/program.ts';
-import { tempDir } from '../support/temp-dir.ts';
-
-/** A process that is none: what it was told and what it said. */
-interface FakeProcess {
-  readonly io: CommandIo;
-  readonly events: EventEmitter;
-  stdout(): string;
-  stderr(): string;
-  /** The lines of the log so far. */
-  logged(): readonly Record<string, unknown>[];
-  /** The log line with this message, as soon as there is one. */
-  line(message: string): Promise<Record<string, unknown>>;
-}
-
-async function fakeProcess(
-  environment: Record<string, string> = {},
-  isTerminal = false,
-): Promise<FakeProcess> {
-  const workingDir = await tempDir();
-  const said = { stdout: '', stderr: '', log: '' };
-  const events = new EventEmitter();
-  const logged = () =>
-    said.log
-      .split('\n')
-      .filter((line) => line.startsWith('{'))
-      .map((line) => JSON.parse(line) as Record<string, unknown>);
-  const io: CommandIo = {
-    environment: { ENTREPOT_LISTEN: '127.0.0.1:0', ENTREPOT_ADMIN_LISTEN: '127.0.0.1:0', ...environment },
-    workingDir,
-    version: '1.2.3',
-    nodeVersion: 'v20.0.0',
-    stdout: { write: (text) => void (said.stdout += text) },
-    stderr: { write: (text) => void (said.stderr += text) },
-    isTerminal,
-    logOutput: {
-      write: (line) => {
-        said.log += line;
-        events.emit('logged');
-      },
-      flushSync: () => undefined,
-    },
-    events: {
-      on: (event, listener) => void events.on(event, listener),
-      off: (event, listener) => void events.off(event, listener),
-    },
-  };
-  const line = async (message: string): Promise<Record<string, unknown>> => {
-    for (;;) {
-      const found = logged().find(({ msg }) => msg === message);
-      if (found !== undefined) return found;
-      await new Promise((resolve) => events.once('logged', resolve));
-    }
-  };
-  return { io, events, stdout: () => said.stdout, stderr: () => said.stderr, logged, line };
-}
+import { fakeProcess } from '../support/fake-process.ts';
 
 test('help and version go to standard output and are no failure', async () => {
   const subject = await fakeProcess();
@@ -78,6 +22,10 @@ test.each([
   [['serve', '--confg', 'x'], "unknown option '--confg'"],
   [['serve', '--config'], 'argument missing'],
   [['serve', 'extra'], 'too many arguments'],
+  [['setup'], 'which client?'],
+  [['setup', 'dokerd'], 'there is no client "dokerd"'],
+  [['setup', 'podman', '--upstream', 'example.com'], '--upstream example.com: not configured'],
+  [['setup', 'podman', '--ca', 'absent.pem'], 'absent.pem: cannot be read'],
 ])('wrong usage %j ends with 2 and a sentence', async (args, sentence) => {
   const subject = await fakeProcess();
   expect(await runProgram(args, subject.io)).toBe(2);
