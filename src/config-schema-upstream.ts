@@ -1,14 +1,8 @@
 import { z } from 'zod';
 import { nearest } from './config-problem.ts';
 import { PROFILE_NAMES } from './config-profiles.ts';
+import { authSchema } from './config-schema-auth.ts';
 import { boolean, count, hosts, lifetime, mapping, prefixes, rate, text, url } from './config-values.ts';
-
-const auth = mapping({
-  username: text.describe('User name.').optional(),
-  usernameFile: text.describe('A file that holds the user name.').optional(),
-  password: text.describe('Password or access token.').optional(),
-  passwordFile: text.describe('A file that holds the password or access token.').optional(),
-}).describe('Credentials for this registry. They go to it and to its own token service only.');
 
 const tls = mapping({
   ca: text.describe("PEM file of the authorities to trust, in place of the system's.").optional(),
@@ -68,12 +62,11 @@ export const upstreamSchema = mapping({
     )
     .prefault([]),
   profile: profileSchema.optional(),
-  auth: auth.optional(),
+  auth: authSchema.optional(),
   tls: tls.optional(),
   tagTtl: lifetime().describe("Like cache.tagTtl, which is this one's default.").optional(),
   maxStale: lifetime().describe("Like cache.maxStale, which is this one's default.").optional(),
 });
 
 export type FileUpstream = z.output<typeof upstreamSchema>;
-export type FileAuth = z.output<typeof auth>;
 export type FileProfile = z.output<typeof profileSchema>;

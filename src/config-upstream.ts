@@ -1,4 +1,4 @@
-import { authFrom, type BasicAuth } from './config-auth.ts';
+import { type AuthConfig, authFrom } from './config-auth.ts';
 import { knownRegistry, profileFor, rateOf } from './config-profile.ts';
 import type { RegistryProfile } from './config-profiles.ts';
 import type { Problems } from './config-problem.ts';
@@ -20,7 +20,7 @@ export interface UpstreamConfig {
   readonly hosts: readonly string[];
   /** `host` or `host:port`, lower case. */
   readonly trustedHosts: readonly string[];
-  readonly auth?: BasicAuth | undefined;
+  readonly auth?: AuthConfig | undefined;
   readonly tls?: UpstreamTls | undefined;
   /** Absent: as `generic`. */
   readonly profile?: RegistryProfile | undefined;

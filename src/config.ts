@@ -11,7 +11,7 @@ import { type UpstreamConfig, upstreamsFrom } from './config-upstream.ts';
 export { ConfigError, type ConfigProblem, printProblem } from './config-problem.ts';
 export type { Environment } from './config-file.ts';
 export type { ListenAddress } from './config-text.ts';
-export type { BasicAuth } from './config-auth.ts';
+export type { AuthConfig, AzureAuth, EcrAuth, GoogleAuthSettings, Secret } from './config-auth.ts';
 export type { RegistryProfile } from './config-profiles.ts';
 export type { UpstreamTls } from './config-tls.ts';
 export type { UpstreamConfig } from './config-upstream.ts';

@@ -58,7 +58,7 @@ export function upstreamObserver(upstream: string, { log, metrics }: Reporting):
       metrics.upstreamRequestFinished({
         upstream,
         kind: known,
-        method,
+        method: method === 'POST' ? 'other' : method,
         code: code === 'error' ? undefined : code,
         durationMs,
       });
@@ -81,6 +81,9 @@ export function upstreamObserver(upstream: string, { log, metrics }: Reporting):
     },
     refused({ what, host }) {
       log.warn({ upstream, what, host }, 'the upstream named a forbidden place');
+    },
+    doubtfulCredentials({ key, problem }) {
+      log.warn({ upstream, key, problem }, 'the credentials for the upstream are not as they should be');
     },
   };
 }

@@ -162,7 +162,7 @@ test('the example file with its examples taken in is valid and knows every key',
       requestsPerSecond: { anonymous: 50, authenticated: 50 },
     },
     requestsPerSecond: 50,
-    auth: { username: 'a-secret', password: 'a-secret' },
+    auth: { username: { file: join(dir, 'secret') }, password: { file: join(dir, 'secret') } },
     tls: {
       ca: await readFile(certificate.cert, 'utf8'),
       cert: await readFile(certificate.cert, 'utf8'),

@@ -1,21 +1,19 @@
 import { LRUCache } from 'lru-cache';
 import type { Clock } from '../clock.ts';
-import type { BasicAuth } from '../config.ts';
 import { discard } from './bounded-body.ts';
 import { type Challenge, parseChallenges } from './challenge.ts';
+import { CredentialRefusals } from './credentials/credential-refusals.ts';
+import type { Credential, CredentialSource } from './credentials/credential-source.ts';
 import type { TransportResponse } from './exchange.ts';
 import { basicAuthorization, type TokenSource } from './token-source.ts';
 import { UpstreamError } from './upstream-error.ts';
 
-/** How long refused Basic credentials are not sent again, and after how many refusals in a row. */
-const REFUSAL_MEMORY_MS = 60_000;
-const REFUSALS_IN_A_ROW = 3;
 const SCOPE_COUNT_LIMIT = 10_000;
 
 export interface AuthorizationOptions {
   readonly clock: Clock;
   readonly tokens: TokenSource;
-  readonly auth: BasicAuth | undefined;
+  readonly credentials: CredentialSource;
   /** The upstream's own: the only one whose challenges count. */
   readonly origin: string;
   /** `GET /v2/` without Authorization, for its challenge. */
@@ -24,9 +22,18 @@ export interface AuthorizationOptions {
 
 /** What a request is about, and how it is sent with a given `Authorization` header. */
 export interface AuthorizedRequest {
+  /** Whose credentials it carries. */
+  readonly repository: string;
   /** As token endpoints take it: `repository:<name>:pull`. */
   readonly scope: string;
   readonly send: (authorization: string | undefined) => Promise<TransportResponse>;
+}
+
+/** A header that signs a request. */
+interface Signature {
+  readonly header: string;
+  /** Set when the header holds a credential itself, in place of a token that was given for one. */
+  readonly direct: Credential | undefined;
 }
 
 /** How the upstream wants us to sign in. */
@@ -42,28 +49,39 @@ export class Authorization {
   readonly #options: AuthorizationOptions;
   /** Scopes that the upstream named in place of ours (registries that map names), by ours. */
   readonly #scopes = new LRUCache<string, string>({ max: SCOPE_COUNT_LIMIT });
+  readonly #refusals: CredentialRefusals;
   #scheme: Scheme | undefined;
-  #basicRefusals = 0;
-  #basicLockedUntilMs = -Infinity;
 
   constructor(options: AuthorizationOptions) {
     this.#options = options;
+    this.#refusals = new CredentialRefusals(options.clock);
+  }
+
+  /** Whether there is nothing to sign in with for this repository. False where that cannot be found out. */
+  async isAnonymous(repository: string, signal: AbortSignal): Promise<boolean> {
+    try {
+      return (await this.#options.credentials.credential(repository, signal)) === undefined;
+    } catch {
+      signal.throwIfAborted();
+      return false;
+    }
   }
 
   /**
-   * The last response, whatever it says; a final 401 among it. At most three requests, and one for a token.
-   * @throws UpstreamError what `TokenSource.token` fails with; `denied` for Basic credentials refused a moment ago
+   * The last response, whatever it says; a final 401 among it. At most three requests, and those for one token.
+   * @throws UpstreamError what `TokenSource.token` and the source of the credentials fail with; `denied` for
+   *   credentials refused a moment ago
    */
   async send(request: AuthorizedRequest, signal: AbortSignal): Promise<TransportResponse> {
     const before = this.#scheme;
-    const header = before && (await this.#knownHeader(before, request.scope, signal));
-    const response = await request.send(header);
-    if (!this.#isChallenge(response, header)) {
-      if (before?.kind === 'basic') this.#basicRefusals = 0;
+    const sent = before && (await this.#knownSignature(before, request, signal));
+    const response = await request.send(sent?.header);
+    if (!this.#isChallenge(response, sent?.header)) {
+      if (sent?.direct !== undefined) this.#refusals.accepted(sent.direct);
       return response;
     }
-    if (header === undefined) return this.#answer(request, response, signal);
-    this.#forget(header);
+    if (sent === undefined) return this.#answer(request, response, undefined, signal);
+    this.#forget(sent);
     const challenges = challengesOf(response);
     const now = this.#schemeOf(challenges);
     if (before === undefined || now === undefined || !isSame(before, now)) {
@@ -71,16 +89,20 @@ export class Authorization {
       // challenge that counts is the one to a newcomer.
       discard(response.body);
       const fresh = await request.send(undefined);
-      return this.#isChallenge(fresh, undefined) ? this.#answer(request, fresh, signal) : fresh;
+      return this.#isChallenge(fresh, undefined) ? this.#answer(request, fresh, sent, signal) : fresh;
     }
-    if (now.kind === 'basic' || isFinal(challenges, this.#scopeFor(request.scope))) return response;
-    return this.#answer(request, response, signal);
+    if (isFinal(challenges, this.#scopeFor(request.scope))) return response;
+    return this.#answer(request, response, sent, signal);
   }
 
-  /** Answers the challenge in `refusal`, or gives `refusal` back when there is none that we can answer. */
+  /**
+   * Answers the challenge in `refusal`, or gives `refusal` back when there is none that we can answer, or only by
+   * what was `refused`.
+   */
   async #answer(
     request: AuthorizedRequest,
     refusal: TransportResponse,
+    refused: Signature | undefined,
     signal: AbortSignal,
   ): Promise<TransportResponse> {
     discard(refusal.body);
@@ -92,18 +114,28 @@ export class Authorization {
     if (scheme === undefined) return refusal;
     if (scope !== undefined && scope !== request.scope) this.#scopes.set(request.scope, scope);
     this.#scheme = scheme;
-    const response = await request.send(await this.#header(scheme, request.scope, signal));
-    if (response.status === 401 && scheme.kind === 'basic') this.#forget('Basic');
+    const signature = await this.#signature(scheme, request, signal);
+    if (signature === undefined || signature.header === refused?.header) return refusal;
+    if (signature.direct !== undefined) this.#refusals.rejectLocked(signature.direct);
+    const response = await request.send(signature.header);
+    if (signature.direct !== undefined && this.#isChallenge(response, signature.header))
+      this.#forget(signature);
     return response;
   }
 
   /**
-   * The header by what was learned before. A realm that is of no use any more is forgotten, so that the upstream is
+   * The signature by what was learned before. A realm that is of no use any more is forgotten, so that the upstream is
    * asked for a new challenge instead of failing for ever.
    */
-  async #knownHeader(scheme: Scheme, scope: string, signal: AbortSignal): Promise<string | undefined> {
+  async #knownSignature(
+    scheme: Scheme,
+    request: AuthorizedRequest,
+    signal: AbortSignal,
+  ): Promise<Signature | undefined> {
     try {
-      return await this.#header(scheme, scope, signal);
+      const signature = await this.#signature(scheme, request, signal);
+      if (signature?.direct !== undefined) this.#refusals.rejectLocked(signature.direct);
+      return signature;
     } catch (error) {
       const stale =
         error instanceof UpstreamError && (error.reason === 'refused' || error.reason === 'protocol');
@@ -112,38 +144,45 @@ export class Authorization {
     }
   }
 
-  async #header(scheme: Scheme, scope: string, signal: AbortSignal): Promise<string> {
-    const { auth, tokens, clock } = this.#options;
+  /** `undefined`: the registry wants a user name, and there is none for this repository. */
+  async #signature(
+    scheme: Scheme,
+    { repository, scope }: AuthorizedRequest,
+    signal: AbortSignal,
+  ): Promise<Signature | undefined> {
+    const { credentials, tokens } = this.#options;
     if (scheme.kind === 'bearer') {
       const { realm, service } = scheme;
       try {
-        return `Bearer ${await tokens.token({ realm, service, scope: this.#scopeFor(scope) }, signal)}`;
+        const asked = { repository, realm, service, scope: this.#scopeFor(scope) };
+        const { text, direct } = await tokens.token(asked, signal);
+        return { header: `Bearer ${text}`, direct };
       } catch (error) {
         const saidNo =
-          error instanceof UpstreamError && (error.reason === 'denied' || error.reason === 'not-found');
+          error instanceof UpstreamError &&
+          (error.reason === 'denied' || error.reason === 'not-found' || error.isFinal);
         if (!saidNo && this.#scheme === scheme) this.#scheme = undefined;
         throw error;
       }
     }
-    if (auth === undefined || clock.monotonic() < this.#basicLockedUntilMs) {
-      throw new UpstreamError(
-        'denied',
-        'the credentials were refused a moment ago and are not tried again yet',
-      );
-    }
-    return basicAuthorization(auth);
+    const credential = await credentials.credential(repository, signal);
+    if (credential === undefined) return undefined;
+    if (credential.kind === 'bearer') return { header: `Bearer ${credential.token}`, direct: credential };
+    if (credential.kind === 'basic') return { header: basicAuthorization(credential), direct: credential };
+    throw new UpstreamError(
+      'denied',
+      'the registry wants a user name and a password, and there is an identity token only',
+    );
   }
 
   /** The header was refused. */
-  #forget(header: string): void {
-    if (header.startsWith('Bearer ')) {
+  #forget({ header, direct }: Signature): void {
+    if (direct === undefined) {
       this.#options.tokens.drop(header.slice('Bearer '.length));
       return;
     }
-    this.#basicRefusals += 1;
-    if (this.#basicRefusals < REFUSALS_IN_A_ROW) return;
-    this.#basicRefusals = 0;
-    this.#basicLockedUntilMs = this.#options.clock.monotonic() + REFUSAL_MEMORY_MS;
+    this.#refusals.refused(direct);
+    this.#options.credentials.refused(direct);
   }
 
   async #ping(signal: AbortSignal): Promise<readonly Challenge[]> {
@@ -164,8 +203,7 @@ export class Authorization {
     );
     const realm = bearer?.parameters.get('realm');
     if (realm !== undefined) return { kind: 'bearer', realm, service: bearer?.parameters.get('service') };
-    const basic = challenges.some(({ scheme }) => scheme === 'basic');
-    return basic && this.#options.auth !== undefined ? { kind: 'basic' } : undefined;
+    return challenges.some(({ scheme }) => scheme === 'basic') ? { kind: 'basic' } : undefined;
   }
 
   #scopeFor(scope: string): string {

@@ -1,6 +1,8 @@
 import type { UpstreamConfig } from '../config.ts';
 import { Authorization } from './authorization.ts';
 import { discard, readBounded } from './bounded-body.ts';
+import type { CredentialSource } from './credentials/credential-source.ts';
+import { openCredentials } from './credentials/open-credentials.ts';
 import { Deadline } from './deadline.ts';
 import type { TransportResponse } from './exchange.ts';
 import { type PausedKind, Pauses } from './pauses.ts';
@@ -9,7 +11,7 @@ import { followRedirects } from './redirects.ts';
 import type { RegistryHost } from './registry-host.ts';
 import { DEFAULT_PATIENCE_MS, Effort, retrying } from './retry.ts';
 import { statusError } from './status-error.ts';
-import { type TokenReply, TokenSource } from './token-source.ts';
+import { type TokenCall, type TokenReply, TokenSource } from './token-source.ts';
 import { UpstreamError } from './upstream-error.ts';
 import type { UpstreamObserver, UpstreamRequestKind } from './upstream-observer.ts';
 
@@ -23,7 +25,11 @@ const BLOB_WATER_MARK_BYTES = 64 * 1024;
 export interface RegistryClientOptions {
   /** Shared with the registry's other accounts; whoever made it closes it. */
   readonly host: RegistryHost;
+  /** The upstream's, for messages. */
+  readonly name: string;
   readonly auth: UpstreamConfig['auth'];
+  /** Where `auth` stands in the configuration: `upstreams.quay.io.auth`. */
+  readonly authKeyPath: string;
   readonly observer: UpstreamObserver;
 }
 
@@ -45,29 +51,37 @@ export interface RegistryRequest {
  */
 export class RegistryClient {
   readonly #host: RegistryHost;
-  readonly #auth: UpstreamConfig['auth'];
+  readonly #credentials: CredentialSource;
   readonly #observer: UpstreamObserver;
   readonly #tokens: TokenSource;
   readonly #authorization: Authorization;
   readonly #pauses: Pauses;
   readonly #closing = new AbortController();
 
-  constructor({ host, auth, observer }: RegistryClientOptions) {
+  constructor({ host, name, auth, authKeyPath, observer }: RegistryClientOptions) {
     const { clock } = host;
     this.#host = host;
-    this.#auth = auth;
     this.#observer = observer;
+    this.#credentials = openCredentials(auth, {
+      upstreamName: name,
+      keyPath: authKeyPath,
+      base: host.base,
+      clock,
+      post: async (url, form, signal) => this.#token({ url, authorization: undefined, form }, signal),
+      warn: (key, problem) => observer.doubtfulCredentials({ key, problem }),
+    });
+    const credentials = this.#credentials;
     this.#tokens = new TokenSource({
       clock,
       trust: host.trust,
-      auth,
-      send: async (url, authorization, signal) => this.#token(url, authorization, signal),
+      credentials,
+      send: async (call, signal) => this.#token(call, signal),
       onRefusedRealm: (realmHost) => observer.refused({ what: 'realm', host: realmHost }),
     });
     this.#authorization = new Authorization({
       clock,
       tokens: this.#tokens,
-      auth,
+      credentials,
       origin: host.base.origin,
       ping: async (signal) =>
         this.#hop({ url: host.url('/v2/'), method: 'GET', kind: 'ping', headers: {} }, signal),
@@ -102,6 +116,7 @@ export class RegistryClient {
   close(): void {
     this.#closing.abort(new UpstreamError('unavailable', 'the upstream client is closed'));
     this.#tokens.close();
+    this.#credentials.close();
   }
 
   async #attempt(request: RegistryRequest, effort: Effort, signal: AbortSignal): Promise<TransportResponse> {
@@ -145,26 +160,35 @@ export class RegistryClient {
     const { method, kind, headers = {} } = request;
     const response = await this.#authorization.send(
       {
+        repository: request.repository,
         scope: `repository:${request.repository}:pull`,
         send: async (authorization) => this.#follow({ url, method, kind, headers, authorization }, signal),
       },
       signal,
     );
-    this.#checkStatus(response, { kind, pausedKind });
+    const { status } = response;
+    const isRefusal = status === 401 || status === 403;
+    // 401 and 403 mean something else to who has no credentials.
+    const anonymous = isRefusal && (await this.#authorization.isAnonymous(request.repository, signal));
+    this.#checkStatus(response, { kind, pausedKind, anonymous });
     return response;
   }
 
   /** Takes 2xx in plain bytes only. */
   #checkStatus(
     response: TransportResponse,
-    { kind, pausedKind }: { kind: UpstreamRequestKind; pausedKind: PausedKind },
+    {
+      kind,
+      pausedKind,
+      anonymous,
+    }: { kind: UpstreamRequestKind; pausedKind: PausedKind; anonymous: boolean },
   ): void {
     const { base, clock } = this.#host;
     const { status, headers, url } = response;
     if (status < 200 || status > 299) {
       const storage = kind === 'blob' && url.origin !== base.origin;
       const error = statusError(response, {
-        anonymous: this.#auth === undefined,
+        anonymous,
         hidesMissing: this.#host.profile.hidesMissing,
         storage,
         nowMs: clock.now(),
@@ -181,16 +205,17 @@ export class RegistryClient {
     throw new UpstreamError('protocol', `${url.host} sent an encoded body unasked`, { status });
   }
 
-  async #token(url: URL, authorization: string | undefined, signal: AbortSignal): Promise<TokenReply> {
+  async #token({ url, authorization, form }: TokenCall, signal: AbortSignal): Promise<TokenReply> {
     const leavePause = await this.#pauses.pass('token', DEFAULT_PATIENCE_MS, signal);
     try {
-      const response = await this.#follow(
-        { url, method: 'GET', kind: 'token', headers: {}, authorization },
-        signal,
-      );
+      const headers = { 'content-type': 'application/x-www-form-urlencoded' };
+      const response =
+        form === undefined
+          ? await this.#follow({ url, method: 'GET', kind: 'token', headers: {}, authorization }, signal)
+          : await this.#hop({ url, method: 'POST', kind: 'token', headers, body: form }, signal);
       const { status } = response;
       if (status === 429 || status >= 500)
-        this.#checkStatus(response, { kind: 'token', pausedKind: 'token' });
+        this.#checkStatus(response, { kind: 'token', pausedKind: 'token', anonymous: false });
       if (status === 200) return { status, body: await readBounded(response.body, TOKEN_REPLY_LIMIT_BYTES) };
       discard(response.body);
       return { status, body: Buffer.alloc(0) };
@@ -215,7 +240,7 @@ export class RegistryClient {
   }
 
   /** One request on the wire. */
-  async #hop({ url, method, kind, headers }: Hop, signal: AbortSignal): Promise<TransportResponse> {
+  async #hop({ url, method, kind, headers, body }: Hop, signal: AbortSignal): Promise<TransportResponse> {
     const observer = this.#observer;
     const { clock, transport, health, base } = this.#host;
     const atHome = url.origin === base.origin;
@@ -226,11 +251,14 @@ export class RegistryClient {
     const highWaterMarkBytes = kind === 'blob' ? BLOB_WATER_MARK_BYTES : SMALL_BODY_WATER_MARK_BYTES;
     const onBytes = (count: number): void => observer.bytesReceived(count);
     try {
-      const response = await transport.request({ url, method, headers, highWaterMarkBytes, onBytes }, signal);
+      const response = await transport.request(
+        { url, method, headers, body, highWaterMarkBytes, onBytes },
+        signal,
+      );
       finished(response.status);
       if (atHome) health.answered();
       const report = rateLimitOf(response.headers);
-      if (report) observer.rateLimit({ ...report, account: this.#auth?.username ?? 'anonymous' });
+      if (report) observer.rateLimit({ ...report, account: this.#credentials.account });
       return response;
     } catch (error) {
       finished('error');
@@ -245,9 +273,10 @@ export class RegistryClient {
 
 interface Hop {
   readonly url: URL;
-  readonly method: 'GET' | 'HEAD';
+  readonly method: 'GET' | 'HEAD' | 'POST';
   readonly kind: UpstreamRequestKind;
   readonly headers: Readonly<Record<string, string>>;
+  readonly body?: string | undefined;
 }
 
 function pausedKindOf({ kind, method }: RegistryRequest): PausedKind {

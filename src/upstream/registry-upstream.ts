@@ -51,6 +51,8 @@ export interface RegistryUpstreamOptions {
   /** Shared with the registry's other accounts; whoever made it closes it. */
   readonly host: RegistryHost;
   readonly auth: UpstreamConfig['auth'];
+  /** Where `auth` stands in the configuration. Default: `upstreams.<name>.auth`. */
+  readonly authKeyPath?: string | undefined;
   /** Default: nobody looks. */
   readonly observer?: UpstreamObserver | undefined;
 }
@@ -61,10 +63,12 @@ export class RegistryUpstream implements Upstream {
   readonly #host: RegistryHost;
   readonly #client: RegistryClient;
 
-  constructor({ name, host, auth, observer = silentObserver }: RegistryUpstreamOptions) {
+  constructor(options: RegistryUpstreamOptions) {
+    const { name, host, auth, observer = silentObserver } = options;
+    const { authKeyPath = `upstreams.${name}.auth` } = options;
     this.name = name;
     this.#host = host;
-    this.#client = new RegistryClient({ host, auth, observer });
+    this.#client = new RegistryClient({ host, name, auth, authKeyPath, observer });
   }
 
   async headManifest(

@@ -98,6 +98,7 @@ export function retryDelayMs(
 }
 
 function isRetriable(error: UpstreamError): boolean {
+  if (error.isFinal) return false;
   if (error.reason === 'rate-limited') return error.retryAfterMs !== undefined;
   if (error.reason !== 'unavailable' && error.reason !== 'timeout') return false;
   return error.status === undefined ? !isCertificateError(error) : RETRIED_STATUSES.has(error.status);

@@ -31,7 +31,9 @@ export interface TransportOptions {
 
 export interface TransportRequest {
   readonly url: URL;
-  readonly method: 'GET' | 'HEAD';
+  readonly method: 'GET' | 'HEAD' | 'POST';
+  /** Of a POST. */
+  readonly body?: string | undefined;
   /** All that is sent besides Host, User-Agent and Accept-Encoding. */
   readonly headers: Readonly<Record<string, string>>;
   /** How much of the body is taken ahead of its reader. */
@@ -72,7 +74,7 @@ export class Transport {
    */
   async request(request: TransportRequest, signal: AbortSignal): Promise<TransportResponse> {
     signal.throwIfAborted();
-    const { url, method, highWaterMarkBytes, onBytes } = request;
+    const { url, method, body, highWaterMarkBytes, onBytes } = request;
     const pace = { firstByteMs: FIRST_BYTE_MS, idleMs: IDLE_MS, minimum: MINIMUM_PACE };
     const exchange = new Exchange({ url, clock: this.#clock, pace, highWaterMarkBytes, onBytes }, signal);
     this.#agent.dispatch(
@@ -80,6 +82,7 @@ export class Transport {
         origin: url.origin,
         path: url.pathname + url.search,
         method,
+        ...(body !== undefined && { body }),
         // undici would close the connection after each HEAD, for the sake of servers that send a body with it; that
         // is a TLS handshake for every tag that is revalidated. Such a body breaks the connection it comes on.
         reset: false,

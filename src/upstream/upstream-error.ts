@@ -15,6 +15,8 @@ export interface UpstreamErrorFacts {
   /** Status of the upstream's answer; absent when there was none. */
   readonly status?: number | undefined;
   readonly retryAfterMs?: number | undefined;
+  /** True: trying again within the same request is of no use. */
+  readonly isFinal?: boolean | undefined;
   readonly cause?: unknown;
 }
 
@@ -24,11 +26,13 @@ export class UpstreamError extends Error {
   readonly reason: UpstreamErrorReason;
   readonly status: number | undefined;
   readonly retryAfterMs: number | undefined;
+  readonly isFinal: boolean;
 
   constructor(reason: UpstreamErrorReason, message: string, facts: UpstreamErrorFacts = {}) {
     super(message, facts.cause === undefined ? undefined : { cause: facts.cause });
     this.reason = reason;
     this.status = facts.status;
     this.retryAfterMs = facts.retryAfterMs;
+    this.isFinal = facts.isFinal === true;
   }
 }

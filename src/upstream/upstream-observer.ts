@@ -6,7 +6,7 @@ export type UpstreamRequestKind = 'manifest' | 'blob' | 'tags' | 'referrers' | '
 /** One request on the wire: redirect hops and token requests count one by one. */
 export interface FinishedRequest {
   readonly kind: UpstreamRequestKind;
-  readonly method: 'GET' | 'HEAD';
+  readonly method: 'GET' | 'HEAD' | 'POST';
   /** Status of the answer; `error` when there was none. */
   readonly code: number | 'error';
   /** Until the headers (or the failure), milliseconds. */
@@ -17,7 +17,7 @@ export interface FinishedRequest {
 export interface RateLimitReport {
   readonly limit: number | undefined;
   readonly remaining: number | undefined;
-  /** The configured user name, or `anonymous`. */
+  /** The configured user name or kind of credentials, or `anonymous`. */
   readonly account: string;
 }
 
@@ -27,7 +27,7 @@ export interface RateLimitReport {
  */
 export interface UpstreamObserver {
   /** A request goes on the wire; `requestFinished` follows, whatever becomes of it. */
-  requestStarted(event: { kind: UpstreamRequestKind; method: 'GET' | 'HEAD' }): void;
+  requestStarted(event: { kind: UpstreamRequestKind; method: 'GET' | 'HEAD' | 'POST' }): void;
   requestFinished(event: FinishedRequest): void;
   /** Body bytes as they come, of every kind of answer. */
   bytesReceived(count: number): void;
@@ -38,6 +38,8 @@ export interface UpstreamObserver {
   retried(event: { kind: UpstreamRequestKind; reason: UpstreamErrorReason; delayMs: number }): void;
   /** Our policy forbade a place that the upstream named. `host` is `host[:port]`. */
   refused(event: { what: 'realm' | 'redirect' | 'address'; host: string }): void;
+  /** The credentials under `key` (a key path) work, or may, but are not as they should be. */
+  doubtfulCredentials(event: { key: string; problem: string }): void;
 }
 
 /** Looks away. */
@@ -49,4 +51,5 @@ export const silentObserver: UpstreamObserver = {
   availabilityChanged() {},
   retried() {},
   refused() {},
+  doubtfulCredentials() {},
 };

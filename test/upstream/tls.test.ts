@@ -160,7 +160,8 @@ describe('https', () => {
 describe('undici', () => {
   it('is used for its dispatcher alone: no interceptors, fetch, cache or decoders', () => {
     const folder = new URL('../../src/upstream/', import.meta.url);
-    const imports = readdirSync(folder).flatMap((name) => {
+    const imports = readdirSync(folder, { recursive: true, encoding: 'utf8' }).flatMap((name) => {
+      if (!name.endsWith('.ts')) return [];
       const source = readFileSync(new URL(name, folder), 'utf8');
       return [...source.matchAll(/import (?:type )?\{([^}]*)\} from 'undici'/g)].map(([, names]) =>
         names?.trim(),

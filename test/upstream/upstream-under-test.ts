@@ -1,6 +1,6 @@
 import { onTestFinished } from 'vitest';
 import { systemClock } from '../../src/clock.ts';
-import type { BasicAuth, UpstreamConfig } from '../../src/config.ts';
+import type { UpstreamConfig } from '../../src/config.ts';
 import { MANIFEST_MEDIA_TYPES, OCI_MANIFEST } from '../../src/oci/media-type.ts';
 import {
   parseReference,
@@ -16,7 +16,7 @@ import type { UpstreamObserver } from '../../src/upstream/upstream-observer.ts';
 export const repository: RepositoryName = parseRepositoryName('team/app');
 export const latest: Reference = parseReference('latest');
 export const accept = { accept: MANIFEST_MEDIA_TYPES };
-export const credentials: BasicAuth = { username: 'robot', password: 'canary-p4ss' };
+export const credentials = { username: 'robot', password: 'canary-p4ss' };
 /** One try, so that a test of a refusal does not wait. */
 export const once = { ...accept, patienceMs: 0 };
 
@@ -62,6 +62,9 @@ export class RecordingObserver implements UpstreamObserver {
   }
   refused(facts: object): void {
     this.#note('refused', facts);
+  }
+  doubtfulCredentials(facts: object): void {
+    this.#note('doubtfulCredentials', facts);
   }
 
   named(name: string): readonly Event[] {
