@@ -1,9 +1,11 @@
 import { expect, test } from 'vitest';
 import { ContainerdProcess } from '../support/containerd-process.ts';
-import { DockerRegistryProcess } from '../support/docker-registry-process.ts';
-import { EntrepotProcess } from '../support/entrepot-process.ts';
+import type { DockerRegistryProcess } from '../support/docker-registry-process.ts';
+import type { EntrepotProcess } from '../support/entrepot-process.ts';
+import { eachBlobOnce } from '../support/image-layout.ts';
 import { buildImage, type BuiltImage } from '../support/images.ts';
 import { describeWith } from '../support/programs.ts';
+import { RegistryScene } from '../support/registry-scene.ts';
 
 const MULTI_PLATFORM = { platforms: ['linux/amd64', 'linux/arm64'], layerSizes: [2000, 2_000_000] };
 
@@ -16,18 +18,13 @@ interface Setting {
 
 /** Two upstreams that hold different images under the same name: only `ns` tells which is meant. */
 async function settle(hubImage: BuiltImage, internalImage: BuiltImage): Promise<Setting> {
-  const hub = await DockerRegistryProcess.start();
-  await hub.push('library/sample', 'v1', hubImage);
-  hub.forget();
-  const internal = await DockerRegistryProcess.start();
-  await internal.push('library/sample', 'v1', internalImage);
-  internal.forget();
-  const upstreams = {
-    'docker.io': { url: hub.url, default: true },
-    'registry.example.com': { url: internal.url },
-  };
-  const entrepot = await EntrepotProcess.start({ config: { upstreams } });
-  return { hub, internal, entrepot, containerd: await ContainerdProcess.start() };
+  const scene = await RegistryScene.start({
+    'docker.io': { 'library/sample:v1': hubImage },
+    'registry.example.com': { 'library/sample:v1': internalImage },
+  });
+  const hub = scene.upstream('docker.io');
+  const internal = scene.upstream('registry.example.com');
+  return { hub, internal, entrepot: scene.entrepot, containerd: await ContainerdProcess.start() };
 }
 
 /** `server` is the cache too, so that nothing can go past it. */
@@ -48,7 +45,7 @@ describeWith({ programs: ['containerd', 'ctr', 'docker-registry'], root: true },
     await containerd.pull(name, '--all-platforms');
     expect(await containerd.digestOf(name)).toBe(image.root.digest);
     expect(await containerd.contents()).toEqual(expect.arrayContaining([...digestsOf(image)]));
-    expect(hub.blobGets).toEqual(new Map(image.blobs.map(({ digest }) => [digest, 1])));
+    expect(hub.blobGets).toEqual(eachBlobOnce(image));
     expect(hub.manifestGets).toHaveLength(1 + image.manifests.length);
 
     await containerd.remove(name);

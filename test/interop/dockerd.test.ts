@@ -2,10 +2,12 @@ import { gunzipSync } from 'node:zlib';
 import { expect, test } from 'vitest';
 import { digestOf } from '../../src/oci/digest.ts';
 import { DockerDaemon } from '../support/docker-daemon.ts';
-import { DockerRegistryProcess } from '../support/docker-registry-process.ts';
-import { EntrepotProcess } from '../support/entrepot-process.ts';
+import type { DockerRegistryProcess } from '../support/docker-registry-process.ts';
+import type { EntrepotProcess } from '../support/entrepot-process.ts';
+import { eachBlobOnce } from '../support/image-layout.ts';
 import { buildImage, type BuiltImage } from '../support/images.ts';
 import { describeWith } from '../support/programs.ts';
+import { RegistryScene } from '../support/registry-scene.ts';
 
 const MULTI_PLATFORM = { platforms: ['linux/amd64', 'linux/arm64'], layerSizes: [2000, 3_000_000] };
 
@@ -17,13 +19,10 @@ interface Setting {
 
 /** A Docker daemon whose only mirror is entrepot, whose only upstream is a docker-registry. */
 async function settle(image: BuiltImage, config: Readonly<Record<string, unknown>> = {}): Promise<Setting> {
-  const upstream = await DockerRegistryProcess.start();
-  await upstream.push('library/sample', 'v1', image);
-  upstream.forget();
-  const upstreams = { 'docker.io': { url: upstream.url, default: true } };
-  const entrepot = await EntrepotProcess.start({ config: { upstreams, ...config } });
+  const scene = await RegistryScene.start({ 'docker.io': { 'library/sample:v1': image } }, config);
+  const { entrepot } = scene;
   const daemon = await DockerDaemon.start({ 'registry-mirrors': [entrepot.url] });
-  return { upstream, entrepot, daemon };
+  return { upstream: scene.upstream('docker.io'), entrepot, daemon };
 }
 
 function outcomes(entrepot: EntrepotProcess, kind: string): readonly unknown[] {
@@ -116,7 +115,7 @@ describeWith({ programs: ['dockerd', 'docker-registry'], root: true }, 'a Docker
       expect(pulled.Id).toBe(configDigests(image)[number]);
       expect(pulled.Architecture).toBe(platform.split('/')[1]);
     }
-    expect(upstream.blobGets).toEqual(new Map(image.blobs.map(({ digest }) => [digest, 1])));
+    expect(upstream.blobGets).toEqual(eachBlobOnce(image));
   });
 
   test('pulls by digest', async () => {

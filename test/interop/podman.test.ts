@@ -1,9 +1,11 @@
 import { expect, test } from 'vitest';
 import { type ContainerTool, ContainerTools, mirrorOfDockerHub } from '../support/container-tools.ts';
-import { DockerRegistryProcess } from '../support/docker-registry-process.ts';
-import { EntrepotProcess } from '../support/entrepot-process.ts';
+import type { DockerRegistryProcess } from '../support/docker-registry-process.ts';
+import type { EntrepotProcess } from '../support/entrepot-process.ts';
+import { eachBlobOnce } from '../support/image-layout.ts';
 import { buildImage, type BuiltImage } from '../support/images.ts';
 import { describeWith } from '../support/programs.ts';
+import { RegistryScene } from '../support/registry-scene.ts';
 
 const MULTI_PLATFORM = { platforms: ['linux/amd64', 'linux/arm64'], layerSizes: [2000, 2_000_000] };
 const IMAGE = 'docker.io/library/sample:v1';
@@ -15,13 +17,10 @@ interface Setting {
 }
 
 async function settle(image: BuiltImage, config: Readonly<Record<string, unknown>> = {}): Promise<Setting> {
-  const upstream = await DockerRegistryProcess.start();
-  await upstream.push('library/sample', 'v1', image);
-  upstream.forget();
-  const upstreams = { 'docker.io': { url: upstream.url, default: true } };
-  const entrepot = await EntrepotProcess.start({ config: { upstreams, ...config } });
+  const scene = await RegistryScene.start({ 'docker.io': { 'library/sample:v1': image } }, config);
+  const { entrepot } = scene;
   const tools = await ContainerTools.open({ registries: mirrorOfDockerHub(`${entrepot.host}/docker.io`) });
-  return { upstream, entrepot, tools };
+  return { upstream: scene.upstream('docker.io'), entrepot, tools };
 }
 
 interface PodmanImage {
@@ -90,7 +89,7 @@ describeWith({ programs: ['podman', 'docker-registry'], root: true }, 'podman', 
         Architecture: platform.split('/')[1],
       });
     }
-    expect(upstream.blobGets).toEqual(new Map(image.blobs.map(({ digest }) => [digest, 1])));
+    expect(upstream.blobGets).toEqual(eachBlobOnce(image));
   }, 60_000);
 
   test('pulls by digest straight from entrepot, without library/ in the name', async () => {

@@ -1,11 +1,12 @@
-import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
 import { ContainerTools, mirrorOfDockerHub } from '../support/container-tools.ts';
-import { DockerRegistryProcess } from '../support/docker-registry-process.ts';
-import { EntrepotProcess } from '../support/entrepot-process.ts';
+import type { DockerRegistryProcess } from '../support/docker-registry-process.ts';
+import type { EntrepotProcess } from '../support/entrepot-process.ts';
+import { eachBlobOnce, expectImageInLayout } from '../support/image-layout.ts';
 import { buildImage, type BuiltImage } from '../support/images.ts';
 import { describeWith } from '../support/programs.ts';
+import { RegistryScene } from '../support/registry-scene.ts';
 
 const MULTI_PLATFORM = {
   platforms: ['linux/amd64', 'linux/arm64', 'linux/s390x'],
@@ -22,13 +23,15 @@ interface Setting {
 }
 
 async function settle(image: BuiltImage, config: Readonly<Record<string, unknown>> = {}): Promise<Setting> {
-  const upstream = await DockerRegistryProcess.start();
-  await upstream.push('library/sample', 'v1', image);
-  upstream.forget();
-  const upstreams = { 'docker.io': { url: upstream.url, default: true } };
-  const entrepot = await EntrepotProcess.start({ config: { upstreams, ...config } });
+  const scene = await RegistryScene.start({ 'docker.io': { 'library/sample:v1': image } }, config);
+  const { entrepot } = scene;
   const tools = await ContainerTools.open({ registries: mirrorOfDockerHub(entrepot.host) });
-  return { upstream, entrepot, tools, source: `docker://${entrepot.host}/library/sample:v1` };
+  return {
+    upstream: scene.upstream('docker.io'),
+    entrepot,
+    tools,
+    source: `docker://${entrepot.host}/library/sample:v1`,
+  };
 }
 
 async function copyAll({ tools, source }: Setting, to: string): Promise<void> {
@@ -36,21 +39,8 @@ async function copyAll({ tools, source }: Setting, to: string): Promise<void> {
   await tools.skopeo.succeed('copy', ...options, source, `oci:${to}:v1`);
 }
 
-/** The digest of what the layout's only entry points to, and all that it names is there as it should be. */
 async function expectImage({ tools }: Setting, layout: string, image: BuiltImage): Promise<void> {
-  const directory = join(tools.directory, layout);
-  const index = JSON.parse(await readFile(join(directory, 'index.json'), 'utf8')) as {
-    readonly manifests: readonly { readonly digest: string }[];
-  };
-  expect(index.manifests.map(({ digest }) => digest)).toEqual([image.root.digest]);
-  for (const { digest, bytes } of [image.root, ...image.manifests, ...image.blobs]) {
-    const stored = await readFile(join(directory, 'blobs', 'sha256', digest.slice('sha256:'.length)));
-    expect(stored.equals(bytes), digest).toBe(true);
-  }
-}
-
-function eachOnce(image: BuiltImage): ReadonlyMap<string, number> {
-  return new Map(image.blobs.map(({ digest }) => [digest, 1]));
+  await expectImageInLayout(join(tools.directory, layout), image);
 }
 
 describeWith({ programs: ['skopeo', 'docker-registry'] }, 'skopeo', () => {
@@ -59,7 +49,7 @@ describeWith({ programs: ['skopeo', 'docker-registry'] }, 'skopeo', () => {
     const setting = await settle(image);
     await copyAll(setting, 'cold');
     await expectImage(setting, 'cold', image);
-    expect(setting.upstream.blobGets).toEqual(eachOnce(image));
+    expect(setting.upstream.blobGets).toEqual(eachBlobOnce(image));
     expect(setting.upstream.manifestGets).toHaveLength(1 + image.manifests.length);
 
     setting.upstream.forget();
@@ -87,7 +77,7 @@ describeWith({ programs: ['skopeo', 'docker-registry'] }, 'skopeo', () => {
     const setting = await settle(image);
     await copyAll({ ...setting, source: 'docker://docker.io/sample:v1' }, 'mapped');
     await expectImage(setting, 'mapped', image);
-    expect(setting.upstream.blobGets).toEqual(eachOnce(image));
+    expect(setting.upstream.blobGets).toEqual(eachBlobOnce(image));
   });
 
   test('copies from a path that names the upstream', async () => {
@@ -142,7 +132,7 @@ describeWith({ programs: ['skopeo', 'docker-registry'] }, 'skopeo', () => {
     const layouts = Array.from({ length: CLIENT_COUNT }, (_, number) => `client-${number}`);
     await Promise.all(layouts.map((layout) => copyAll(setting, layout)));
     for (const layout of layouts) await expectImage(setting, layout, image);
-    expect(setting.upstream.blobGets).toEqual(eachOnce(image));
+    expect(setting.upstream.blobGets).toEqual(eachBlobOnce(image));
     expect(setting.upstream.manifestGets).toHaveLength(1 + image.manifests.length);
     const failures = setting.entrepot.log.filter(({ level }) => level === 'error' || level === 'warn');
     expect(failures).toEqual([]);

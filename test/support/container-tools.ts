@@ -45,16 +45,16 @@ export class ContainerTools {
   }
 
   get skopeo(): ContainerTool {
-    return this.#tool('skopeo', []);
+    return this.tool('skopeo');
   }
 
   get buildah(): ContainerTool {
-    return this.#tool('buildah', this.#storage('buildah'));
+    return this.tool('buildah', this.#storage('buildah'));
   }
 
   /** With storage of its own for each `name`; needs root. */
   podman(name = 'podman'): ContainerTool {
-    return this.#tool('podman', [
+    return this.tool('podman', [
       ...this.#storage(name),
       `--tmpdir=${join(this.directory, name, 'tmp')}`,
       '--cgroup-manager=cgroupfs',
@@ -62,18 +62,19 @@ export class ContainerTools {
     ]);
   }
 
-  #storage(name: string): readonly string[] {
-    const place = join(this.directory, name);
-    return [`--root=${join(place, 'root')}`, `--runroot=${join(place, 'run')}`, '--storage-driver=vfs'];
-  }
-
-  #tool(program: string, options: readonly string[]): ContainerTool {
+  /** Any program that needs no more than a home of its own, with `options` before its other arguments. */
+  tool(program: string, options: readonly string[] = []): ContainerTool {
     const path = programPath(program);
     const surroundings = { environment: this.#environment, workingDir: this.directory };
     return {
       succeed: (...args) => succeed(path, [...options, ...args], surroundings),
       run: (...args) => runProgram(path, [...options, ...args], surroundings),
     };
+  }
+
+  #storage(name: string): readonly string[] {
+    const place = join(this.directory, name);
+    return [`--root=${join(place, 'root')}`, `--runroot=${join(place, 'run')}`, '--storage-driver=vfs'];
   }
 }
 

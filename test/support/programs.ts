@@ -1,6 +1,7 @@
 import { accessSync, constants } from 'node:fs';
 import { join } from 'node:path';
 import { describe } from 'vitest';
+import { goProgramPath } from './go-programs.ts';
 
 /** Where system daemons are, which a user's PATH often leaves out. */
 const SYSTEM_DIRECTORIES = ['/usr/local/sbin', '/usr/sbin', '/sbin'];
@@ -11,8 +12,11 @@ export interface Needs {
   readonly root?: boolean;
 }
 
-/** The path of an installed program; `undefined` when there is none. */
+/** The path of an installed or built program; `undefined` when there is none. */
 export function findProgram(name: string): string | undefined {
+  const built = goProgramPath(name);
+  // Of those that we build, only the version that we build.
+  if (built !== undefined) return isExecutable(built) ? built : undefined;
   const directories = [...(process.env['PATH'] ?? '').split(':'), ...SYSTEM_DIRECTORIES];
   return directories.map((directory) => join(directory, name)).find(isExecutable);
 }
@@ -20,7 +24,7 @@ export function findProgram(name: string): string | undefined {
 /** @throws when it is not installed: tests ask with `describeWith` first. */
 export function programPath(name: string): string {
   const path = findProgram(name);
-  if (path === undefined) throw new Error(`${name} is not installed`);
+  if (path === undefined) throw new Error(absence(name));
   return path;
 }
 
@@ -28,11 +32,18 @@ export function programPath(name: string): string {
 export function describeWith(needs: Needs, name: string, tests: () => void): void {
   const missing = needs.programs.filter((program) => findProgram(program) === undefined);
   const reasons = [
-    ...missing.map((program) => `${program} is not installed`),
+    ...missing.map(absence),
     ...(needs.root === true && process.getuid?.() !== 0 ? ['it needs root'] : []),
   ];
   if (reasons.length === 0) describe(name, tests);
   else describe.skip(`${name} (skipped: ${reasons.join(', ')})`, tests);
+}
+
+/** `.ci/run` knows the words of what only Go can bring. */
+function absence(name: string): string {
+  return goProgramPath(name) === undefined
+    ? `${name} is not installed`
+    : `${name} is not built: npm run tools`;
 }
 
 function isExecutable(path: string): boolean {
