@@ -9,7 +9,8 @@ import { ReadBuffers } from './content/read-buffers.ts';
 import { SlabPool } from './content/slabs.ts';
 import { Distribution } from './http/distribution.ts';
 import { Exchange } from './http/exchange.ts';
-import { Listener } from './http/listener.ts';
+import { ConnectionGate } from './http/connection-gate.ts';
+import { Certificates, Listeners } from './http/listeners.ts';
 import { operationsApp } from './http/operations.ts';
 import { reportWhenOver } from './http/request-report.ts';
 import type { Log } from './log.ts';
@@ -31,6 +32,10 @@ import type { Upstream } from './upstream/upstream.ts';
 const SLAB_COUNT = 48;
 /** 1 MiB each: what readers of files may use before they get smaller buffers. */
 const LARGE_READ_BUFFER_COUNT = 32;
+/** Of all listeners of the registry together. */
+const CONNECTION_LIMIT = 10_000;
+/** Of the admin listener, which has a count of its own: health is answered while the registry is flooded. */
+const ADMIN_CONNECTION_LIMIT = 1_000;
 
 export interface AppOptions {
   readonly log: Log;
@@ -44,11 +49,19 @@ export interface AppOptions {
 
 type Closer = () => Promise<void> | void;
 
+interface Serving {
+  readonly registry: Listeners;
+  readonly admin: Listeners;
+  readonly certificates: Certificates;
+}
+
 /** The composition root: everything that serves, built from a Config, and closed in reverse order. */
 export class App {
-  readonly addresses: { readonly registry: ListenAddress; readonly admin: ListenAddress };
-  readonly #registry: Listener;
-  readonly #admin: Listener;
+  /** Where it really listens, in the configuration's order: with the ports that the system chose, where 0 was asked. */
+  readonly addresses: { readonly registry: readonly ListenAddress[]; readonly admin: ListenAddress };
+  readonly #registry: Listeners;
+  readonly #admin: Listeners;
+  readonly #certificates: Certificates;
   readonly #closers: readonly Closer[];
   readonly #state: { isClosing: boolean };
 
@@ -68,16 +81,23 @@ export class App {
 
   /** Only for `open`. */
   constructor(
-    registry: Listener,
-    admin: Listener,
+    { registry, admin, certificates }: Serving,
     closers: readonly Closer[],
     state: { isClosing: boolean },
   ) {
     this.#registry = registry;
     this.#admin = admin;
+    this.#certificates = certificates;
     this.#closers = closers;
     this.#state = state;
-    this.addresses = { registry: registry.address, admin: admin.address };
+    const [adminAddress] = admin.addresses;
+    if (adminAddress === undefined) throw new Error('there is no admin listener');
+    this.addresses = { registry: registry.addresses, admin: adminAddress };
+  }
+
+  /** Reads the listeners' certificates again, now; never rejects. */
+  async reload(): Promise<void> {
+    await this.#certificates.reload();
   }
 
   /** Not ready, no new connections; what is in flight may go on for `graceMs`, then ends; then everything is closed. */
@@ -152,11 +172,20 @@ async function openApp(config: Config, options: AppOptions, closers: Closer[]): 
     routes: new UpstreamRoutes(config.upstreams),
     publicUrl: config.publicUrl ?? '',
   });
-  const registry = await Listener.open('The registry', config.listen, (request, response) => {
-    const exchange = new Exchange(request, response);
-    reportWhenOver(exchange, reporting);
-    void distribution.serve(exchange);
-  });
+  const certificates = new Certificates({ clock, log });
+  closers.push(() => certificates.close());
+  const limits = { total: CONNECTION_LIMIT, perClient: config.connectionsPerClient };
+  const gate = new ConnectionGate(limits, reporting);
+  const { listeners } = config;
+  const what = 'The registry';
+  const registry = await Listeners.open(
+    { what, listeners, gate, certificates, metrics },
+    (request, response) => {
+      const exchange = new Exchange(request, response);
+      reportWhenOver(exchange, reporting);
+      void distribution.serve(exchange);
+    },
+  );
   closers.push(() => registry.close(0));
   const state = { isClosing: false };
   const operations = operationsApp({
@@ -169,12 +198,18 @@ async function openApp(config: Config, options: AppOptions, closers: Closer[]): 
     },
   });
   const serveOperations = getRequestListener(operations.fetch, { overrideGlobalObjects: false });
-  const admin = await Listener.open(
-    'The admin listener',
-    config.admin.listen,
+  const adminLimits = { total: ADMIN_CONNECTION_LIMIT, perClient: ADMIN_CONNECTION_LIMIT };
+  const admin = await Listeners.open(
+    {
+      what: 'The admin listener',
+      listeners: [config.admin.listen],
+      gate: new ConnectionGate(adminLimits, reporting),
+      certificates,
+      metrics,
+    },
     (request, response) => void serveOperations(request, response),
   );
-  return new App(registry, admin, closers.slice(0, -1), state);
+  return new App({ registry, admin, certificates }, closers.slice(0, -1), state);
 }
 
 function openClient(

@@ -42,7 +42,7 @@ export function shownValue(path: readonly string[], value: unknown): string | un
     return '***';
   if (typeof value !== 'string') return String(value);
   if (value.includes('-----BEGIN')) return '***';
-  const bare = value.replace(/[^\s/]*@/g, '***@').replace(/[?#].*$/s, '?***');
+  const bare = value.replace(/((?:[a-z][a-z\d+.-]*:\/\/)?)\S*@/gi, '$1***@').replace(/[?#].*$/s, '?***');
   return JSON.stringify(bare.length > VALUE_LENGTH_LIMIT ? `${bare.slice(0, VALUE_LENGTH_LIMIT)}…` : bare);
 }
 

@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { listeners, listenerTls, tlsChoice } from './config-schema-listen.ts';
 import { profileSchema, upstreamSchema } from './config-schema-upstream.ts';
 import {
   boolean,
@@ -37,6 +38,7 @@ const admin = mapping({
   listen: listen()
     .describe('Where health, metrics, dashboard and admin API listen.')
     .prefault('127.0.0.1:5001'),
+  tls: tlsChoice.describe('Whether it speaks TLS, or with what: as in a listener.').prefault(false),
   token: token
     .describe('What admin requests must carry. Needed where the address is not a loopback one.')
     .optional(),
@@ -69,9 +71,21 @@ const log = mapping({
     .prefault('info'),
 });
 
+const countError = 'accepted is a number from 1 to 10000';
+const connectionCount = z
+  .int({ error: countError })
+  .min(1, { error: countError })
+  .max(10_000, { error: countError });
+
 /** A whole file, with all defaults but those that depend on an upstream's name or on another key. */
 export const fileSchema = mapping({
-  listen: listen().describe('Where container clients connect.').prefault('127.0.0.1:5000'),
+  listen: listeners
+    .describe('Where container clients connect: host:port, or a list of listeners.')
+    .prefault('127.0.0.1:5000'),
+  tls: listenerTls.describe('Makes the listeners speak TLS.').optional(),
+  connectionsPerClient: connectionCount
+    .describe('How many connections one client address may have open (of IPv6: one /64).')
+    .prefault(512),
   publicUrl: publicUrl.describe('How clients reach this program, where that is not `listen`.').optional(),
   admin: admin.prefault({}),
   dataDir: text.describe('Where everything is kept. One process at a time.').prefault('./data'),
@@ -91,7 +105,6 @@ export type FileConfig = z.output<typeof fileSchema>;
 
 /** Keys that later releases bring, so that who writes them is not told of a typing error. `*` is an upstream's name. */
 export const LATER_KEYS: ReadonlySet<string> = new Set([
-  'tls',
   'upstreams.*.mirrors',
   'upstreams.*.allow',
   'upstreams.*.deny',
@@ -103,11 +116,25 @@ export const LATER_KEYS: ReadonlySet<string> = new Set([
 /** The keys that are known under a key path, in which `*` is an upstream's name. Empty where nothing is. */
 export function knownKeys(path: readonly string[]): readonly string[] {
   let node: JsonNode | undefined = z.toJSONSchema(fileSchema, { io: 'input' }) as JsonNode;
-  for (const key of path) node = key === '*' ? node?.additionalProperties : node?.properties?.[key];
-  return Object.keys(node?.properties ?? {});
+  for (const key of path) {
+    node = branches(node)
+      .map((branch) =>
+        key === '*' ? branch.additionalProperties : (branch.properties?.[key] ?? branch.items),
+      )
+      .find((found) => found !== undefined);
+  }
+  return branches(node).flatMap(({ properties = {} }) => Object.keys(properties));
+}
+
+/** A key that takes values of several kinds is as many nodes. */
+function branches(node: JsonNode | undefined): readonly JsonNode[] {
+  if (node === undefined) return [];
+  return node.anyOf === undefined ? [node] : node.anyOf.flatMap(branches);
 }
 
 interface JsonNode {
+  readonly anyOf?: readonly JsonNode[];
+  readonly items?: JsonNode;
   readonly properties?: Readonly<Record<string, JsonNode>>;
   readonly additionalProperties?: JsonNode;
 }

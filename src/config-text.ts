@@ -49,6 +49,11 @@ export function parseListen(text: string): ListenAddress | undefined {
   return port <= PORT_LIMIT ? { host: host.toLowerCase(), port } : undefined;
 }
 
+/** As `parseListen` reads it. */
+export function printListen({ host, port }: ListenAddress): string {
+  return `${host.includes(':') ? `[${host}]` : host}:${port}`;
+}
+
 /** `host` or `host:port`, in lower case. */
 export function parseHost(text: string): string | undefined {
   if (!HOST.test(text)) return undefined;

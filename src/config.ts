@@ -1,17 +1,18 @@
-import { BlockList, isIP } from 'node:net';
 import { dirname, resolve } from 'node:path';
+import type { z } from 'zod';
 import { type Environment, readConfigFile } from './config-file.ts';
+import { isLoopback, type ListenerConfig, listenersFrom } from './config-listen.ts';
 import { nearest, Problems } from './config-problem.ts';
 import { type FileConfig, fileSchema, knownKeys, LATER_KEYS } from './config-schema.ts';
-import type { ListenAddress } from './config-text.ts';
 import { expandProfiles } from './config-profile.ts';
 import { secretFrom, type Surroundings } from './config-secret.ts';
 import { type UpstreamConfig, upstreamsFrom } from './config-upstream.ts';
 
 export { ConfigError, type ConfigProblem, printProblem } from './config-problem.ts';
 export type { Environment } from './config-file.ts';
-export type { ListenAddress } from './config-text.ts';
 export type { AuthConfig, AzureAuth, EcrAuth, GoogleAuthSettings, Secret } from './config-auth.ts';
+export { clientListener, type ListenerConfig, type ListenerTls, pairFault } from './config-listen.ts';
+export { type ListenAddress, printListen } from './config-text.ts';
 export type { RegistryProfile } from './config-profiles.ts';
 export type { UpstreamTls } from './config-tls.ts';
 export type { UpstreamConfig } from './config-upstream.ts';
@@ -27,10 +28,13 @@ export interface CacheConfig {
 
 /** The whole configuration, frozen to its leaves. */
 export interface Config {
-  readonly listen: ListenAddress;
-  /** `http(s)://host[:port]`; absent: nothing is known but `listen`. */
+  /** At least one, in the order they are written; the first is the one that is told to people. */
+  readonly listeners: readonly ListenerConfig[];
+  /** How many connections one client address may have open at all of them together. */
+  readonly connectionsPerClient: number;
+  /** `http(s)://host[:port]`; absent: nothing is known but `listeners`. */
   readonly publicUrl?: string | undefined;
-  readonly admin: { readonly listen: ListenAddress; readonly token?: string | undefined };
+  readonly admin: { readonly listen: ListenerConfig; readonly token?: string | undefined };
   /** Absolute. */
   readonly dataDir: string;
   readonly cache: CacheConfig;
@@ -104,11 +108,16 @@ function assembled(values: FileConfig, dataDir: string, surroundings: Surroundin
       'the token in it must be printable ASCII without spaces',
     );
   }
-  checkListeners(values, token, surroundings.problems);
+  const { listeners, admin } = listenersFrom(values, surroundings);
+  if (token === undefined && !isLoopback(admin.host)) {
+    const message = 'is missing: the admin address is not a loopback one, so token or tokenFile is needed';
+    surroundings.problems.addDerived(['admin', 'token'], message);
+  }
   return {
-    listen: values.listen,
+    listeners,
+    connectionsPerClient: values.connectionsPerClient,
     ...(values.publicUrl !== undefined && { publicUrl: values.publicUrl }),
-    admin: { listen: values.admin.listen, ...(token !== undefined && { token }) },
+    admin: { listen: admin, ...(token !== undefined && { token }) },
     dataDir,
     cache: {
       maxSize: values.cache.maxSize,
@@ -144,13 +153,18 @@ function validated(tree: Tree, problems: Problems): FileConfig {
     const result = fileSchema.safeParse(tree);
     if (result.success) return result.data;
     const wrong: string[][] = [];
-    for (const issue of result.error.issues) {
+    for (const issue of result.error.issues.flatMap(nearestIssues)) {
       const path = issue.path.map(String);
       if (issue.code === 'unrecognized_keys') {
         for (const key of issue.keys) problems.add([...path, key], unknownKey(path, key));
         wrong.push(...issue.keys.map((key) => [...path, key]));
       } else {
-        problems.addDerived(path, issue.message, at(tree, path));
+        const value = at(tree, path);
+        problems.addDerived(
+          path,
+          value === undefined ? `is missing; ${issue.message}` : issue.message,
+          value,
+        );
         wrong.push(path);
       }
     }
@@ -158,36 +172,22 @@ function validated(tree: Tree, problems: Problems): FileConfig {
   }
 }
 
+type Issue = z.core.$ZodIssue;
+
+/** Where a value may be of several kinds: what is wrong inside of the kind that it seems to be, if it seems to be one. */
+function nearestIssues(issue: Issue): readonly Issue[] {
+  if (issue.code !== 'invalid_union') return [issue];
+  const branch = issue.errors.find((issues) =>
+    issues.some(({ code, path }) => code === 'unrecognized_keys' || path.length > 0),
+  );
+  if (branch === undefined) return [issue];
+  return branch.flatMap((inner) => nearestIssues({ ...inner, path: [...issue.path, ...inner.path] }));
+}
+
 function unknownKey(parent: readonly string[], key: string): string {
   const place = parent[0] === 'upstreams' ? ['upstreams', '*', ...parent.slice(2)] : parent;
   if (LATER_KEYS.has([...place, key].join('.'))) return 'this version does not support it yet';
   return `unknown key; ${nearest(key, knownKeys(place))}`;
-}
-
-function checkListeners({ listen, admin }: FileConfig, token: string | undefined, problems: Problems): void {
-  if (token === undefined && !isLoopback(admin.listen.host)) {
-    const message = 'is missing: the admin address is not a loopback one, so token or tokenFile is needed';
-    problems.addDerived(['admin', 'token'], message);
-  }
-  const anyAddress = new Set(['0.0.0.0', '::']);
-  const overlap =
-    listen.host === admin.listen.host ||
-    [listen.host, admin.listen.host].some((host) => anyAddress.has(host));
-  if (overlap && listen.port === admin.listen.port && listen.port !== 0) {
-    problems.addDerived(
-      ['admin', 'listen'],
-      'is the same address as listen; accepted is another one',
-      `port ${listen.port}`,
-    );
-  }
-}
-
-function isLoopback(host: string): boolean {
-  const loopback = new BlockList();
-  loopback.addSubnet('127.0.0.0', 8, 'ipv4');
-  loopback.addAddress('::1', 'ipv6');
-  const family = isIP(host);
-  return family === 0 ? host === 'localhost' : loopback.check(host, family === 4 ? 'ipv4' : 'ipv6');
 }
 
 function isTree(value: unknown): value is Tree {
@@ -213,8 +213,9 @@ function put(tree: Tree, [key, ...rest]: readonly string[], value: unknown): voi
   if (isTree(child)) put(child, rest, value);
 }
 
-/** Of a list with a wrong item the whole list goes. */
+/** Of a list with a wrong item the whole list goes; where a key is missing, what misses it. */
 function takeOut(tree: Tree, path: readonly string[]): void {
+  if (path.length > 1 && at(tree, path) === undefined) return takeOut(tree, path.slice(0, -1));
   const parents = path.map((_, length) => at(tree, path.slice(0, length)));
   const depth = parents.findIndex((parent) => Array.isArray(parent));
   const keys = depth === -1 ? path : path.slice(0, depth);

@@ -1,4 +1,5 @@
 import { Counter, collectDefaultMetrics, Gauge, Registry } from 'prom-client';
+import { ListenerMetrics } from './metrics-listeners.ts';
 import { type CounterSeries, FastCounter, FastHistogram, type HistogramSeries } from './metrics-series.ts';
 
 export type RequestKind = 'base' | 'manifest' | 'blob' | 'tags' | 'referrers' | 'other';
@@ -86,6 +87,8 @@ interface UpstreamSeries {
 /** A registry of its own, never prom-client's global one. Label sets are closed: no series comes from outside data. */
 export class Metrics {
   readonly #registry = new Registry();
+  /** Our own listeners' part. */
+  readonly listeners = new ListenerMetrics(this.#registry);
   readonly #upstreams: ReadonlySet<string>;
   readonly #accounts = new Set<string>();
   readonly #requestSeries = new Map<string, RequestSeries>();

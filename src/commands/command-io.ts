@@ -1,7 +1,7 @@
 import type { Environment } from '../config.ts';
 import type { StandardOutputLog } from '../log.ts';
 
-export type ProcessEvent = 'SIGTERM' | 'SIGINT' | 'uncaughtException' | 'unhandledRejection';
+export type ProcessEvent = 'SIGTERM' | 'SIGINT' | 'SIGHUP' | 'uncaughtException' | 'unhandledRejection';
 
 /** What a command may know of and do to the process it runs in. Only main.ts touches the process itself. */
 export interface CommandIo {

@@ -1,4 +1,10 @@
-import type { Config, ListenAddress } from '../config.ts';
+import {
+  clientListener,
+  type Config,
+  type ListenAddress,
+  type ListenerConfig,
+  printListen,
+} from '../config.ts';
 
 /** What is said once the server listens: for people, and the same for machines. */
 export interface Announcement {
@@ -7,7 +13,8 @@ export interface Announcement {
 }
 
 export interface ListeningAddresses {
-  readonly registry: ListenAddress;
+  /** In the order of `config.listeners`. */
+  readonly registry: readonly ListenAddress[];
   readonly admin: ListenAddress;
 }
 
@@ -17,17 +24,19 @@ export function announcement(
   addresses: ListeningAddresses,
   { version, hostname }: { readonly version: string; readonly hostname: string },
 ): Announcement {
-  const registry = `http://${printAddress(addresses.registry)}`;
-  const admin = `http://${printAddress(addresses.admin)}`;
+  const listeners = addresses.registry.map((address, at) => originOf(config.listeners[at], address));
+  const [registry = ''] = listeners;
+  const told = listeners[config.listeners.indexOf(clientListener(config.listeners))] ?? registry;
+  const admin = originOf(config.admin.listen, addresses.admin);
   const upstreams = config.upstreams.map(({ name, default: isDefault }) =>
     isDefault ? `${name} (default)` : name,
   );
   const limit = printLimit(config.cache.maxSize);
-  const daemon = daemonConfig(config, addresses.registry, hostname);
+  const daemon = daemonConfig(config, told, hostname);
   return {
     lines: [
       `entrepot ${version}`,
-      `  registry   ${registry}${config.publicUrl === undefined ? '' : `, for clients ${config.publicUrl}`}`,
+      `  registry   ${listeners.join(', ')}${config.publicUrl === undefined ? '' : `, for clients ${config.publicUrl}`}`,
       `  admin      ${admin}`,
       `  upstreams  ${upstreams.join(', ')}${config.offline ? ' (offline: none is asked)' : ''}`,
       `  data       ${config.dataDir}, ${limit} at most`,
@@ -43,6 +52,7 @@ export function announcement(
     facts: {
       version,
       registry,
+      ...(listeners.length > 1 && { listeners }),
       admin,
       ...(config.publicUrl !== undefined && { publicUrl: config.publicUrl }),
       upstreams: config.upstreams.map(({ name }) => name),
@@ -57,12 +67,12 @@ export function announcement(
  * The daemon asks its mirrors for Docker Hub's content only, so without Docker Hub as the default upstream there is
  * nothing to say. Plain http is accepted from a loopback address or where it is listed as insecure.
  */
-function daemonConfig(config: Config, registry: ListenAddress, hostname: string): string | undefined {
+function daemonConfig(config: Config, registry: string, hostname: string): string | undefined {
   if (!config.upstreams.some((upstream) => upstream.default && upstream.name === 'docker.io'))
     return undefined;
-  const everywhere = registry.host === '0.0.0.0' || registry.host === '::';
-  const own = printAddress(everywhere ? { host: hostname, port: registry.port } : registry);
-  const mirror = new URL(config.publicUrl ?? `http://${own}`);
+  const mirror = new URL(config.publicUrl ?? registry);
+  const everywhere = mirror.hostname === '0.0.0.0' || mirror.hostname === '[::]';
+  if (everywhere) mirror.hostname = hostname;
   const loopback = /^(?:127\.|localhost$|\[::1\]$)/.test(mirror.hostname);
   const insecure = mirror.protocol === 'http:' && !loopback;
   return JSON.stringify({
@@ -71,8 +81,8 @@ function daemonConfig(config: Config, registry: ListenAddress, hostname: string)
   });
 }
 
-function printAddress({ host, port }: ListenAddress): string {
-  return `${host.includes(':') ? `[${host}]` : host}:${port}`;
+function originOf(config: ListenerConfig | undefined, address: ListenAddress): string {
+  return `${config?.tls === undefined ? 'http' : 'https'}://${printListen(address)}`;
 }
 
 function printLimit(maxSize: Config['cache']['maxSize']): string {

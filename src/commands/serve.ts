@@ -60,7 +60,10 @@ async function run(config: Config, { io, log, metrics, stops }: Running): Promis
   if (typeof opened === 'string') return KILLED[opened];
   announce(config, opened, { io, log });
 
+  const reload = (): void => void opened.reload();
+  io.events.on('SIGHUP', reload);
   const cause = await stops.first;
+  io.events.off('SIGHUP', reload);
   const graceMs =
     cause === 'fault' ? Math.min(FAULT_GRACE_MS, config.shutdownGraceMs) : config.shutdownGraceMs;
   log.info({ cause, graceMs }, 'stopping: pulls in flight may end');

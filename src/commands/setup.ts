@@ -6,7 +6,7 @@ import { cacheAddress } from '../client-setup/cache-address.ts';
 import { clientRoutes } from '../client-setup/client-routes.ts';
 import type { ClientSetup } from '../client-setup/client-setup.ts';
 import { CLIENTS, findClient } from '../client-setup/clients.ts';
-import type { Config } from '../config.ts';
+import { clientListener, type Config } from '../config.ts';
 import type { CommandIo } from './command-io.ts';
 import { type ConfigOption, readConfiguration, WRONG_CONFIGURATION } from './configuration.ts';
 import { FilesInTheWay, type WrittenFile, writeSetupFiles } from './setup-files.ts';
@@ -82,9 +82,10 @@ function madeSetup(
     );
   }
   const ca = options.ca === undefined ? undefined : authorityFrom(resolve(io.workingDir, options.ca));
+  const listen = clientListener(config.listeners);
   const cache = cacheAddress({
     publicUrl: config.publicUrl,
-    listen: { scheme: 'http', ...config.listen },
+    listen: { scheme: listen.tls === undefined ? 'http' : 'https', host: listen.host, port: listen.port },
     hostname: hostname(),
     ca,
   });

@@ -1,8 +1,14 @@
-import { createServer, type RequestListener, type Server } from 'node:http';
+import { createServer, type RequestListener, type Server, type ServerOptions } from 'node:http';
+import { createServer as createTlsServer } from 'node:https';
+import type { Socket } from 'node:net';
+import type { TLSSocket } from 'node:tls';
 import type { ListenAddress } from '../config.ts';
+import { printListen } from '../config.ts';
 import { StartError } from '../start-error.ts';
 import { errorBody } from './error-response.ts';
+import type { ConnectionGate } from './connection-gate.ts';
 import { Connections, DEFAULT_PACE, type Pace } from './connections.ts';
+import type { ServerCertificate } from './server-certificate.ts';
 
 /** Podman and stargz send a thousand ranges in one header; Node's default of 16 KiB would answer 431. */
 const HEADER_LIMIT_BYTES = 64 * 1024;
@@ -10,14 +16,38 @@ const HEADER_LIMIT_BYTES = 64 * 1024;
 const KEEP_ALIVE_MS = 130_000;
 const HEADERS_TIMEOUT_MS = 10_000;
 const REQUEST_TIMEOUT_MS = 30_000;
-const CONNECTION_LIMIT = 10_000;
+/** From the connection to the end of the handshake: several round trips, and half a second on a weak machine. */
+const HANDSHAKE_TIMEOUT_MS = 10_000;
+/** The first byte of a TLS connection: the type of a handshake record (RFC 8446 §5.1). */
+const TLS_HANDSHAKE = 0x16;
 const IDLE_SWEEP_MS = 50;
 /** How many times one looks, in the time that a client has for what was written to it. */
 const LOOKS_PER_SLOW_WRITE = 10;
 
-/** One listening HTTP/1.1 server. */
+const HTTP_OPTIONS: ServerOptions = {
+  maxHeaderSize: HEADER_LIMIT_BYTES,
+  headersTimeout: HEADERS_TIMEOUT_MS,
+  requestTimeout: REQUEST_TIMEOUT_MS,
+  keepAliveTimeout: KEEP_ALIVE_MS,
+  connectionsCheckingInterval: 5000,
+  insecureHTTPParser: false,
+  noDelay: true,
+  keepAlive: true,
+};
+
+export interface ListenerOptions {
+  readonly pace?: Pace;
+  /** Absent: every connection is taken. */
+  readonly gate?: ConnectionGate | undefined;
+  /** Absent: plain HTTP. */
+  readonly certificate?: ServerCertificate | undefined;
+}
+
+/** One listening HTTP/1.1 server, with TLS or without. */
 export class Listener {
   readonly #server: Server;
+  /** Connections that have not come as far as HTTP, by where they come from. */
+  readonly #shaking: Map<string, Socket>;
 
   /**
    * `serve` gets the requests of one connection one after the other.
@@ -27,24 +57,16 @@ export class Listener {
     what: string,
     address: ListenAddress,
     serve: RequestListener,
-    pace: Pace = DEFAULT_PACE,
+    { pace = DEFAULT_PACE, gate, certificate }: ListenerOptions = {},
   ): Promise<Listener> {
     const connections = new Connections(serve, pace);
     const onRequest: RequestListener = (request, response) => connections.take(request, response);
-    const server = createServer(
-      {
-        maxHeaderSize: HEADER_LIMIT_BYTES,
-        headersTimeout: HEADERS_TIMEOUT_MS,
-        requestTimeout: REQUEST_TIMEOUT_MS,
-        keepAliveTimeout: KEEP_ALIVE_MS,
-        connectionsCheckingInterval: 5000,
-        insecureHTTPParser: false,
-        noDelay: true,
-        keepAlive: true,
-      },
-      onRequest,
-    );
-    server.maxConnections = CONNECTION_LIMIT;
+    const shaking = new Map<string, Socket>();
+    const server =
+      certificate === undefined
+        ? createServer(HTTP_OPTIONS, onRequest)
+        : tlsServer(certificate, shaking, onRequest);
+    if (gate !== undefined) admitOnly(server, (socket) => gate.admit(socket));
     // Node would leave out what comes behind the 2000th: a second Host, or the length of a body. Their size is bounded.
     server.maxHeadersCount = 0;
     // Set once per request, and again by Node itself whenever bytes move.
@@ -70,11 +92,12 @@ export class Listener {
     const looking = setInterval(() => connections.endTrickles(), pace.slowWriteMs / LOOKS_PER_SLOW_WRITE);
     looking.unref();
     server.on('close', () => clearInterval(looking));
-    return new Listener(server);
+    return new Listener(server, shaking);
   }
 
-  private constructor(server: Server) {
+  private constructor(server: Server, shaking: Map<string, Socket>) {
     this.#server = server;
+    this.#shaking = shaking;
   }
 
   /** Where it really listens: with the port that the system chose, where 0 was asked. */
@@ -87,7 +110,8 @@ export class Listener {
   /** Takes no more connections, closes idle ones, and waits up to `graceMs` for the others; then ends them. */
   async close(graceMs: number): Promise<void> {
     const server = this.#server;
-    const giveUp = setTimeout(() => server.closeAllConnections(), graceMs);
+    for (const socket of this.#shaking.values()) socket.destroy();
+    const giveUp = setTimeout(() => this.abort(), graceMs);
     // A connection that falls idle later is nobody's business but ours.
     const sweep = setInterval(() => server.closeIdleConnections(), IDLE_SWEEP_MS);
     try {
@@ -103,28 +127,107 @@ export class Listener {
 
   /** Ends all connections now. */
   abort(): void {
+    for (const socket of this.#shaking.values()) socket.destroy();
     this.#server.closeAllConnections();
   }
+}
+
+/** Speaks TLS 1.2 and up and HTTP/1.1 in it, with whatever certificate there is at the moment. */
+function tlsServer(
+  certificate: ServerCertificate,
+  shaking: Map<string, Socket>,
+  onRequest: RequestListener,
+): Server {
+  const server = createTlsServer(
+    {
+      ...HTTP_OPTIONS,
+      ...certificate.pair,
+      handshakeTimeout: HANDSHAKE_TIMEOUT_MS,
+      ALPNProtocols: ['http/1.1'],
+    },
+    onRequest,
+  );
+  // Connections that are open keep what they have.
+  certificate.onChange(() => server.setSecureContext(certificate.pair));
+  // Failed handshakes are the clients' business: Node has closed the connection.
+  server.on('tlsClientError', () => undefined);
+  server.on('secureConnection', (socket: TLSSocket) => shaking.delete(placeOf(socket)));
+  const shake = server.listeners('connection');
+  server.removeAllListeners('connection');
+  server.on('connection', (socket: Socket) => {
+    const place = placeOf(socket);
+    shaking.set(place, socket);
+    socket.once('close', () => {
+      if (shaking.get(place) === socket) shaking.delete(place);
+    });
+    firstByte(socket, (byte) => {
+      if (byte === TLS_HANDSHAKE) for (const listener of shake) listener.call(server, socket);
+      else socket.end(plainHttpAnswer(), () => socket.destroy());
+    });
+  });
+  return server;
+}
+
+/** Looks at what comes first and leaves it there. A connection that sends nothing in time is ended. */
+function firstByte(socket: Socket, then: (byte: number | undefined) => void): void {
+  const ended = (): void => void socket.destroy();
+  socket.on('error', ended);
+  socket.setTimeout(HANDSHAKE_TIMEOUT_MS, ended);
+  socket.once('readable', () => {
+    const bytes: unknown = socket.read();
+    if (!Buffer.isBuffer(bytes)) {
+      socket.destroy();
+      return;
+    }
+    socket.off('error', ended);
+    socket.off('timeout', ended);
+    socket.setTimeout(0);
+    socket.unshift(bytes);
+    then(bytes[0]);
+  });
+}
+
+/** Puts a doorkeeper before what the server does with a new connection. */
+function admitOnly(server: Server, admit: (socket: Socket) => boolean): void {
+  const take = server.listeners('connection');
+  server.removeAllListeners('connection');
+  server.on('connection', (socket: Socket) => {
+    if (admit(socket)) for (const listener of take) listener.call(server, socket);
+  });
+}
+
+function placeOf({ remoteAddress, remotePort }: Socket): string {
+  return `${remoteAddress} ${remotePort}`;
+}
+
+function plainHttpAnswer(): string {
+  return answer('400 Bad Request', 'this port speaks https: the URL must begin with https://');
 }
 
 /** What can be said to a request that Node could not read: to a container client in its own words. */
 function unreadableAnswer(code: string | undefined): string {
   const isTooLarge = code === 'HPE_HEADER_OVERFLOW';
-  const body = errorBody({
-    code: 'UNKNOWN',
-    message: isTooLarge ? 'the request has more than 64 KiB of headers' : 'the request is not HTTP/1.1',
-  });
-  const status = isTooLarge ? '431 Request Header Fields Too Large' : '400 Bad Request';
+  return answer(
+    isTooLarge ? '431 Request Header Fields Too Large' : '400 Bad Request',
+    isTooLarge ? 'the request has more than 64 KiB of headers' : 'the request is not HTTP/1.1',
+  );
+}
+
+function answer(status: string, message: string): string {
+  const body = errorBody({ code: 'UNKNOWN', message });
   return (
     `HTTP/1.1 ${status}\r\nConnection: close\r\nContent-Type: application/json\r\n` +
     `Content-Length: ${body.length}\r\n\r\n${body.toString()}`
   );
 }
 
-async function listen(server: Server, what: string, { host, port }: ListenAddress): Promise<void> {
+async function listen(server: Server, what: string, address: ListenAddress): Promise<void> {
+  const { host, port } = address;
   await new Promise<void>((resolve, reject) => {
     server.once('error', (cause: NodeJS.ErrnoException) => {
-      reject(new StartError(`${what} cannot listen on ${host}:${port}: ${sentence(cause)}`, { cause }));
+      reject(
+        new StartError(`${what} cannot listen on ${printListen(address)}: ${sentence(cause)}`, { cause }),
+      );
     });
     server.listen({ host, port }, () => resolve());
   });

@@ -6,7 +6,7 @@ const ADMIN = { host: '127.0.0.1', port: 5001 };
 
 function announced(environment: Record<string, string>, host = '127.0.0.1') {
   const config = loadConfig({ environment, workingDir: '/srv' });
-  const addresses = { registry: { host, port: 5000 }, admin: ADMIN };
+  const addresses = { registry: [{ host, port: 5000 }], admin: ADMIN };
   return announcement(config, addresses, { version: '1.0.0', hostname: 'cache-host' });
 }
 

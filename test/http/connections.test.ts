@@ -172,7 +172,7 @@ describe('a client that does not take its answer', () => {
         );
         serve(response, request);
       },
-      limits,
+      { pace: limits },
     );
     onTestFinished(async () => listener.close(0));
     const socket = connect(listener.address.port, '127.0.0.1');

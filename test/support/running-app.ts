@@ -4,7 +4,7 @@ import { onTestFinished } from 'vitest';
 import { App } from '../../src/app.ts';
 import { type Clock, systemClock } from '../../src/clock.ts';
 import { profileFor } from '../../src/config-profile.ts';
-import type { CacheConfig, Config, UpstreamConfig } from '../../src/config.ts';
+import type { CacheConfig, Config, ListenerConfig, UpstreamConfig } from '../../src/config.ts';
 import { createLog } from '../../src/log.ts';
 import { createMetrics } from '../../src/metrics.ts';
 import { tempDir } from './temp-dir.ts';
@@ -20,6 +20,9 @@ export interface RunningAppOptions {
   readonly adminToken?: string;
   /** In place of `dns.lookup` for upstreams. */
   readonly lookup?: LookupFunction;
+  /** Default: one on a free port, without TLS. */
+  readonly listeners?: readonly ListenerConfig[];
+  readonly connectionsPerClient?: number;
 }
 
 export interface LogLine {
@@ -31,8 +34,10 @@ export interface LogLine {
 /** The whole product in this process, on free ports. */
 export interface RunningApp {
   readonly app: App;
-  /** Of the registry, without a slash at the end. */
+  /** Of the registry's first listener, without a slash at the end. */
   readonly url: string;
+  /** Of all listeners of the registry. */
+  readonly urls: readonly string[];
   readonly adminUrl: string;
   readonly dataDir: string;
   readonly logLines: readonly LogLine[];
@@ -62,9 +67,14 @@ export async function startApp(options: RunningAppOptions): Promise<RunningApp> 
   const close = () => (closing ??= app.close({ graceMs: 0 }));
   onTestFinished(close);
   const { registry, admin } = app.addresses;
+  const urls = registry.map(({ port }, at) => {
+    const isTls = config.listeners[at]?.tls !== undefined;
+    return `${isTls ? 'https' : 'http'}://127.0.0.1:${port}`;
+  });
   return {
     app,
-    url: `http://127.0.0.1:${registry.port}`,
+    url: urls[0] ?? '',
+    urls,
     adminUrl: `http://127.0.0.1:${admin.port}`,
     dataDir,
     logLines: lines,
@@ -74,7 +84,8 @@ export async function startApp(options: RunningAppOptions): Promise<RunningApp> 
 
 function configOf(options: RunningAppOptions, dataDir: string): Config {
   return {
-    listen: { host: '127.0.0.1', port: 0 },
+    listeners: options.listeners ?? [{ host: '127.0.0.1', port: 0 }],
+    connectionsPerClient: options.connectionsPerClient ?? 512,
     publicUrl: options.publicUrl,
     admin: { listen: { host: '127.0.0.1', port: 0 }, token: options.adminToken },
     dataDir,
