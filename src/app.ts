@@ -22,6 +22,7 @@ import type { Metrics } from './metrics.ts';
 import { pullThroughObserver, upstreamObserver } from './observers.ts';
 import { BlobCache } from './pull-through/blob-cache.ts';
 import { PullThrough } from './pull-through/pull-through.ts';
+import { RepositoryPolicies } from './pull-through/repository-policies.ts';
 import { UpstreamRoutes } from './pull-through/upstream-routes.ts';
 import { StartError } from './start-error.ts';
 import { offlineUpstream } from './upstream/offline-upstream.ts';
@@ -143,8 +144,10 @@ async function openApp(config: Config, options: AppOptions, closers: Closer[]): 
       (upstream) => [upstream.name, openClient(config, upstream, options, closers)] as const,
     ),
   );
+  const policies = new RepositoryPolicies(config.upstreams, config.offline);
   const pullThrough = new PullThrough({
     upstreams,
+    policies,
     cache,
     metadata,
     slabs,
@@ -217,15 +220,14 @@ function openClient(
   upstream: UpstreamConfig,
   { clock, log, metrics, version, lookup }: AppOptions,
   closers: Closer[],
-): { client: Upstream; policy: { ttlMs: number; maxStaleMs: number; isOffline: boolean } } {
+): Upstream {
   const observer = upstreamObserver(upstream.name, { log, metrics });
   const client = config.offline
     ? offlineUpstream(upstream.name)
     : openUpstream(upstream, { clock, observer, version, lookup });
   closers.push(() => client.close());
   metrics.upstreamUp(upstream.name, true);
-  const policy = { ttlMs: upstream.tagTtlMs, maxStaleMs: upstream.maxStaleMs, isOffline: config.offline };
-  return { client, policy };
+  return client;
 }
 
 async function makeDataDirectory(dataDir: string): Promise<void> {

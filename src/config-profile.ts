@@ -22,18 +22,18 @@ export function profileFor(
       : KNOWN_REGISTRIES.find((known) => known.name === base);
   const profile: RegistryProfile = { ...GENERIC, ...entry?.facts, name: entry?.name ?? GENERIC.name };
   const hubNames = profile.hubNames || knownRegistry(name)?.facts.hubNames === true;
-  const { requestsPerSecond: rate, ...changed } = given(changes);
+  const { pullsPerSecond: rate, ...changed } = given(changes);
   return {
     ...profile,
     hubNames,
     ...changed,
-    ...(rate !== undefined && { requestsPerSecond: { anonymous: rate, authenticated: rate } }),
+    ...(rate !== undefined && { pullsPerSecond: { anonymous: rate, authenticated: rate } }),
   };
 }
 
 /** Requests per second that a registry allows, by whether we sign in. `undefined`: no limit is known. */
-export function rateOf({ requestsPerSecond }: RegistryProfile, signsIn: boolean): number | undefined {
-  return signsIn ? requestsPerSecond?.authenticated : requestsPerSecond?.anonymous;
+export function rateOf({ pullsPerSecond }: RegistryProfile, signsIn: boolean): number | undefined {
+  return signsIn ? pullsPerSecond?.authenticated : pullsPerSecond?.anonymous;
 }
 
 /** `profile: harbor` is short for `profile: { base: harbor }`. Changes `upstreams` in place; takes anything. */

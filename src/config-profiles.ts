@@ -21,7 +21,7 @@ export interface RegistryProfile {
   /** Hosts elsewhere that are this registry's token service, and may see the credentials. Lower case. */
   readonly tokenHosts: readonly string[];
   /** What the registry lets one account do. Absent: it names no such limit. */
-  readonly requestsPerSecond?: { readonly anonymous: number; readonly authenticated: number } | undefined;
+  readonly pullsPerSecond?: { readonly anonymous: number; readonly authenticated: number } | undefined;
   /** The user name that goes with its usual kind of password: what errors and instructions say, never sent unasked. */
   readonly username?: string | undefined;
 }
@@ -96,7 +96,7 @@ export const KNOWN_REGISTRIES: readonly KnownRegistry[] = [
     name: 'ecr-public',
     source: 'aws-docs, soci, issues',
     hosts: /^(?:ecr-)?public\.ecr\.aws$/,
-    facts: { headBlobs: false, username: 'AWS', requestsPerSecond: { anonymous: 1, authenticated: 10 } },
+    facts: { headBlobs: false, username: 'AWS', pullsPerSecond: { anonymous: 1, authenticated: 10 } },
   },
   {
     name: 'acr',

@@ -2,6 +2,7 @@ import { z } from 'zod';
 import { nearest } from './config-problem.ts';
 import { PROFILE_NAMES } from './config-profiles.ts';
 import { authSchema } from './config-schema-auth.ts';
+import { immutableTags, limits, patterns, stale } from './config-schema-rules.ts';
 import { boolean, count, hosts, lifetime, mapping, prefixes, rate, text, url } from './config-values.ts';
 
 const tls = mapping({
@@ -39,14 +40,56 @@ export const profileSchema = mapping({
   tokenHosts: hosts
     .describe('Hosts of its token service on another domain, which may see the credentials.')
     .optional(),
-  requestsPerSecond: rate.describe('How many requests per second it allows.').optional(),
+  pullsPerSecond: rate.describe('How many manifests per second it lets us fetch.').optional(),
 }).describe('What is special about this registry: the name of a profile, or changes to one.');
+const trustedHosts = hosts
+  .describe(
+    'Private addresses that its redirects may lead to, and foreign hosts that may be its token realm.',
+  )
+  .prefault([]);
+
+/** What can be said of an upstream and, in other words, of some of its repositories. */
+const rules = {
+  auth: authSchema.optional(),
+  tagTtl: lifetime().describe("Like cache.tagTtl, which is this one's default.").optional(),
+  maxStale: lifetime().describe("Like cache.maxStale, which is this one's default.").optional(),
+  immutableTags: immutableTags
+    .describe('Tags that never move: once they are here, the upstream is not asked about them again.')
+    .optional(),
+  stale: stale.optional(),
+};
+
+const mirrorError = 'accepted is http(s)://host[:port][/path], or a mapping with url';
+const mirror = z.union(
+  [
+    url.transform((written) => ({
+      url: written,
+      trustedHosts: [] as string[],
+      auth: undefined,
+      tls: undefined,
+      limits: undefined,
+    })),
+    mapping({
+      url: url.describe('Where the mirror is.'),
+      trustedHosts,
+      auth: authSchema.optional(),
+      tls: tls.optional(),
+      limits: limits.optional(),
+    }),
+  ],
+  { error: mirrorError },
+);
 
 /** What stands under the name of an upstream. */
 export const upstreamSchema = mapping({
   url: url
     .describe('Where the registry is. Default: https://<name>; docker.io: https://registry-1.docker.io.')
     .optional(),
+  mirrors: z
+    .array(mirror, { error: 'accepted is a list of mirrors' })
+    .max(10, { error: 'accepted are 10 mirrors at most' })
+    .describe('Registries that have the same repositories, tried in this order before url.')
+    .prefault([]),
   default: boolean
     .describe(
       'Answers requests that name no upstream. Default: true for docker.io where no other upstream is it.',
@@ -56,17 +99,21 @@ export const upstreamSchema = mapping({
     .describe('First path segments that name this upstream. Default: its name, where that can be one.')
     .optional(),
   hosts: hosts.describe('Host headers that name this upstream.').prefault([]),
-  trustedHosts: hosts
-    .describe(
-      'Private addresses that its redirects may lead to, and foreign hosts that may be its token realm.',
-    )
-    .prefault([]),
+  trustedHosts,
   profile: profileSchema.optional(),
-  auth: authSchema.optional(),
   tls: tls.optional(),
-  tagTtl: lifetime().describe("Like cache.tagTtl, which is this one's default.").optional(),
-  maxStale: lifetime().describe("Like cache.maxStale, which is this one's default.").optional(),
+  limits: limits.optional(),
+  allow: patterns.describe('Only these repositories are served. Default: all.').optional(),
+  deny: patterns.describe('These repositories are not served, whatever allow says.').prefault([]),
+  ...rules,
+  repositories: z
+    .record(z.string(), mapping(rules), { error: 'accepted is a mapping from patterns to rules' })
+    .describe('Other rules for some repositories, by pattern; the most specific one counts.')
+    .prefault({}),
 });
 
 export type FileUpstream = z.output<typeof upstreamSchema>;
+export type FileRules = FileUpstream['repositories'][string];
+export type FileMirror = FileUpstream['mirrors'][number];
 export type FileProfile = z.output<typeof profileSchema>;
+export type FileTls = z.output<typeof tls>;

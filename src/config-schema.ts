@@ -104,39 +104,25 @@ export const fileSchema = mapping({
 export type FileConfig = z.output<typeof fileSchema>;
 
 /** Keys that later releases bring, so that who writes them is not told of a typing error. `*` is an upstream's name. */
-export const LATER_KEYS: ReadonlySet<string> = new Set([
-  'upstreams.*.mirrors',
-  'upstreams.*.allow',
-  'upstreams.*.deny',
-  'upstreams.*.maxSize',
-  'upstreams.*.proxy',
-  'upstreams.*.repositories',
-]);
+export const LATER_KEYS: ReadonlySet<string> = new Set(['upstreams.*.maxSize', 'upstreams.*.proxy']);
 
-/** The keys that are known under a key path, in which `*` is an upstream's name. Empty where nothing is. */
+/** The keys that are known under a key path. Empty where nothing is. */
 export function knownKeys(path: readonly string[]): readonly string[] {
-  let node: JsonNode | undefined = z.toJSONSchema(fileSchema, { io: 'input' }) as JsonNode;
-  for (const key of path) {
-    node = branches(node)
-      .map((branch) =>
-        key === '*' ? branch.additionalProperties : (branch.properties?.[key] ?? branch.items),
-      )
-      .find((found) => found !== undefined);
-  }
-  return branches(node).flatMap(({ properties = {} }) => Object.keys(properties));
-}
-
-/** A key that takes values of several kinds is as many nodes. */
-function branches(node: JsonNode | undefined): readonly JsonNode[] {
-  if (node === undefined) return [];
-  return node.anyOf === undefined ? [node] : node.anyOf.flatMap(branches);
+  let nodes = [z.toJSONSchema(fileSchema, { io: 'input' }) as JsonNode];
+  for (const key of path) nodes = nodes.flatMap((node) => childrenOf(node, key));
+  return nodes.flatMap((node) => Object.keys(node.properties ?? {}));
 }
 
 interface JsonNode {
-  readonly anyOf?: readonly JsonNode[];
-  readonly items?: JsonNode;
   readonly properties?: Readonly<Record<string, JsonNode>>;
   readonly additionalProperties?: JsonNode;
+  readonly items?: JsonNode;
+  readonly anyOf?: readonly JsonNode[];
+}
+
+function childrenOf(node: JsonNode, key: string): readonly JsonNode[] {
+  const child = node.properties?.[key] ?? node.additionalProperties ?? node.items;
+  return child === undefined ? [] : [child, ...(child.anyOf ?? [])];
 }
 
 /** JSON Schema (draft 7, what editors know) of the file. A value may always be `${VAR}` instead. */

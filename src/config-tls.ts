@@ -1,7 +1,7 @@
 import { resolve } from 'node:path';
 import { createSecureContext } from 'node:tls';
 import { readText } from './config-file.ts';
-import type { FileUpstream } from './config-schema-upstream.ts';
+import type { FileTls } from './config-schema-upstream.ts';
 import type { Surroundings } from './config-secret.ts';
 
 export interface UpstreamTls {
@@ -15,12 +15,15 @@ export interface UpstreamTls {
 
 /** @param path the key path of `tls` */
 export function tlsFrom(
-  { tls }: FileUpstream,
+  { tls, url }: { readonly tls: FileTls | undefined; readonly url: string },
   path: readonly string[],
   surroundings: Surroundings,
 ): UpstreamTls | undefined {
   if (tls === undefined) return undefined;
   const { problems } = surroundings;
+  if (url.startsWith('http:')) {
+    problems.addDerived(path, 'has no meaning for an http:// url; accepted with https:// only');
+  }
   const [ca, cert, key] = (['ca', 'cert', 'key'] as const).map((name) => {
     const file = tls[name];
     return file === undefined ? undefined : pemFrom(file, [...path, name], surroundings);

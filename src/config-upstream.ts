@@ -1,14 +1,23 @@
-import { type AuthConfig, authFrom } from './config-auth.ts';
 import { knownRegistry, profileFor, rateOf } from './config-profile.ts';
 import type { RegistryProfile } from './config-profiles.ts';
+import type { RepositoryPattern } from './oci/repository-pattern.ts';
+import { mirrorsFrom, type MirrorConfig, type UpstreamLimits } from './config-mirrors.ts';
 import type { Problems } from './config-problem.ts';
+import {
+  longPattern,
+  repositoriesFrom,
+  type RepositoryConfig,
+  type RepositoryRules,
+  rulesFrom,
+} from './config-repositories.ts';
 import type { FileConfig } from './config-schema.ts';
 import type { FileUpstream } from './config-schema-upstream.ts';
 import type { Surroundings } from './config-secret.ts';
 import { HOST, isPrefix } from './config-text.ts';
 import { tlsFrom, type UpstreamTls } from './config-tls.ts';
 
-export interface UpstreamConfig {
+/** An upstream, and the rules for its repositories but for those that `repositories` names. */
+export interface UpstreamConfig extends RepositoryRules {
   readonly name: string;
   /** `http(s)://host[:port][/path]`, without a slash at the end. */
   readonly url: string;
@@ -20,12 +29,17 @@ export interface UpstreamConfig {
   readonly hosts: readonly string[];
   /** `host` or `host:port`, lower case. */
   readonly trustedHosts: readonly string[];
-  readonly auth?: AuthConfig | undefined;
   readonly tls?: UpstreamTls | undefined;
   /** Absent: as `generic`. */
   readonly profile?: RegistryProfile | undefined;
-  /** What the registry is known to allow us. Absent: no limit is known. */
-  readonly requestsPerSecond?: number | undefined;
+  readonly limits?: UpstreamLimits | undefined;
+  /** In the order to be tried before `url`. */
+  readonly mirrors?: readonly MirrorConfig[] | undefined;
+  /** Absent: all repositories. */
+  readonly allow?: readonly RepositoryPattern[] | undefined;
+  /** Outranks `allow`. */
+  readonly deny?: readonly RepositoryPattern[] | undefined;
+  readonly repositories?: readonly RepositoryConfig[] | undefined;
   readonly tagTtlMs: number;
   readonly maxStaleMs: number;
 }
@@ -67,16 +81,18 @@ function upstreamFrom(
 ): UpstreamConfig {
   const path = ['upstreams', name];
   const url = written.url ?? knownRegistry(name)?.url ?? `https://${name}`;
-  const auth = authFrom(written.auth, [...path, 'auth'], surroundings);
-  const tls = tlsFrom(written, [...path, 'tls'], surroundings);
-  if (tls !== undefined && url.startsWith('http:')) {
-    surroundings.problems.addDerived(
-      [...path, 'tls'],
-      'has no meaning for an http:// url; accepted with https:// only',
-    );
-  }
   const profile = profileFor({ name, url }, written.profile);
-  const requestsPerSecond = rateOf(profile, written.auth !== undefined);
+  const pullsPerSecond = rateOf(profile, written.auth !== undefined);
+  const tls = tlsFrom({ tls: written.tls, url }, [...path, 'tls'], surroundings);
+  const hasShortNames = profile.hubNames;
+  const mirrors = mirrorsFrom(written.mirrors, [...path, 'mirrors'], surroundings);
+  const repositories = repositoriesFrom(written.repositories, [...path, 'repositories'], {
+    hasShortNames,
+    surroundings,
+  });
+  const { allow, deny } = written;
+  const limits = { ...(pullsPerSecond !== undefined && { pullsPerSecond }), ...written.limits };
+  const long = (pattern: RepositoryPattern): RepositoryPattern => longPattern(pattern, hasShortNames);
   return {
     name,
     url,
@@ -84,12 +100,16 @@ function upstreamFrom(
     prefixes: written.prefixes ?? defaultPrefixes(name),
     hosts: written.hosts,
     trustedHosts: written.trustedHosts,
-    ...(auth && { auth }),
     ...(tls && { tls }),
     profile,
-    ...(requestsPerSecond !== undefined && { requestsPerSecond }),
+    ...(Object.keys(limits).length > 0 && { limits }),
+    ...(mirrors.length > 0 && { mirrors }),
+    ...(allow && { allow: allow.map(long) }),
+    ...(deny.length > 0 && { deny: deny.map(long) }),
+    ...rulesFrom(written, path, surroundings),
     tagTtlMs: written.tagTtl ?? file.cache.tagTtl,
     maxStaleMs: written.maxStale ?? file.cache.maxStale,
+    ...(repositories.length > 0 && { repositories }),
   };
 }
 

@@ -17,7 +17,8 @@ import {
 /** The kinds of values that keys of the configuration take. The error texts say what is accepted. */
 
 const HOUR_MS = 3_600_000;
-const TEN_YEARS_MS = 3650 * 24 * HOUR_MS;
+/** The longest lifetime there is. */
+export const TEN_YEARS_MS = 3650 * 24 * HOUR_MS;
 
 export const text = z
   .string({ error: 'accepted is text; what YAML would take for something else goes in quotes' })

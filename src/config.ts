@@ -15,6 +15,8 @@ export { clientListener, type ListenerConfig, type ListenerTls, pairFault } from
 export { type ListenAddress, printListen } from './config-text.ts';
 export type { RegistryProfile } from './config-profiles.ts';
 export type { UpstreamTls } from './config-tls.ts';
+export type { MirrorConfig, UpstreamLimits } from './config-mirrors.ts';
+export type { RepositoryRules, StaleReaction, StaleReason } from './config-repositories.ts';
 export type { UpstreamConfig } from './config-upstream.ts';
 
 export interface CacheConfig {
@@ -187,7 +189,7 @@ function nearestIssues(issue: Issue): readonly Issue[] {
 function unknownKey(parent: readonly string[], key: string): string {
   const place = parent[0] === 'upstreams' ? ['upstreams', '*', ...parent.slice(2)] : parent;
   if (LATER_KEYS.has([...place, key].join('.'))) return 'this version does not support it yet';
-  return `unknown key; ${nearest(key, knownKeys(place))}`;
+  return `unknown key; ${nearest(key, knownKeys(parent))}`;
 }
 
 function isTree(value: unknown): value is Tree {

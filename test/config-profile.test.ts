@@ -91,12 +91,12 @@ describe('the profile of an upstream', () => {
   it('is what the configuration chooses, with the changes that it makes', async () => {
     const [short, long, changed] = await upstreams(`
   a.example: { profile: harbor }
-  b.example: { profile: { base: kubernetes, referrers: true, requestsPerSecond: '\${RATE}' } }
+  b.example: { profile: { base: kubernetes, referrers: true, pullsPerSecond: '\${RATE}' } }
   ghcr.io: { profile: { referrers: true, tokenHosts: [Auth.Example.com] } }
 `);
     expect(short?.profile).toEqual({ ...GENERIC, name: 'harbor', headBlobs: false });
     expect(long?.profile).toMatchObject({ name: 'kubernetes', referrers: true, tagsPerPage: 0 });
-    expect(long?.requestsPerSecond).toBe(7);
+    expect(long?.limits?.pullsPerSecond).toBe(7);
     expect(changed?.profile).toMatchObject({
       name: 'ghcr',
       referrers: true,
@@ -107,16 +107,16 @@ describe('the profile of an upstream', () => {
 
   it('limits the pace by what the registry allows with and without credentials', async () => {
     const [anonymous, other] = await upstreams('  public.ecr.aws:\n  quay.io:\n');
-    expect([anonymous?.requestsPerSecond, other?.requestsPerSecond]).toEqual([1, undefined]);
+    expect([anonymous?.limits?.pullsPerSecond, other?.limits]).toEqual([1, undefined]);
     const [known] = await upstreams('  public.ecr.aws: { auth: { username: AWS, password: p } }\n');
-    expect(known?.requestsPerSecond).toBe(10);
+    expect(known?.limits?.pullsPerSecond).toBe(10);
   });
 
   it('that is not known, and a fact that is not one, are each one error with the nearest known', async () => {
     const found = await problems(`
   a.example: { profile: harbro }
   b.example: { profile: { bsae: harbor, headBlob: false } }
-  c.example: { profile: { referrers: perhaps, tagsPerPage: -1, requestsPerSecond: 0 } }
+  c.example: { profile: { referrers: perhaps, tagsPerPage: -1, pullsPerSecond: 0 } }
   d.example: { profile: [harbor] }
   e.example: { profile: { base: 3 } }
 `);
@@ -128,7 +128,7 @@ describe('the profile of an upstream', () => {
       'upstreams.b.example.profile.headBlob': 'unknown key; did you mean headBlobs?',
       'upstreams.c.example.profile.referrers': 'accepted is true or false',
       'upstreams.c.example.profile.tagsPerPage': 'accepted is a whole number from 0 to 10000',
-      'upstreams.c.example.profile.requestsPerSecond': expect.stringMatching(/more than 0/),
+      'upstreams.c.example.profile.pullsPerSecond': expect.stringMatching(/more than 0/),
       'upstreams.d.example.profile': expect.stringMatching(/mapping/),
       'upstreams.e.example.profile.base': expect.stringMatching(/^accepted is one of generic, docker-hub/),
     });

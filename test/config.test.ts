@@ -8,6 +8,7 @@ import { profileFor } from '../src/config-profile.ts';
 import { jsonSchema } from '../src/config-schema.ts';
 import { parseDuration, parseHost, parseListen, parseSize, substitute } from '../src/config-text.ts';
 import { type Config, ConfigError, type ConfigProblem, loadConfig } from '../src/config.ts';
+import { parseRepositoryPattern } from '../src/oci/repository-pattern.ts';
 import { tempDir } from './support/temp-dir.ts';
 
 const ROOT = join(import.meta.dirname, '..');
@@ -160,9 +161,8 @@ test('the example file with its examples taken in is valid and knows every key',
       hidesMissing: true,
       textManifests: false,
       tokenHosts: ['auth.example.com'],
-      requestsPerSecond: { anonymous: 50, authenticated: 50 },
+      pullsPerSecond: { anonymous: 50, authenticated: 50 },
     },
-    requestsPerSecond: 50,
     auth: { username: { file: join(dir, 'secret') }, password: { file: join(dir, 'secret') } },
     tls: {
       ca: await readFile(certificate.cert, 'utf8'),
@@ -170,11 +170,34 @@ test('the example file with its examples taken in is valid and knows every key',
       key: await readFile(certificate.key, 'utf8'),
       insecure: false,
     },
+    limits: { connections: 96, requestsPerSecond: 50, pullsPerSecond: 10 },
+    mirrors: [
+      {
+        url: 'https://mirror.internal',
+        trustedHosts: ['storage.internal'],
+        auth: { username: 'reader', password: { file: join(dir, 'secret') } },
+        limits: { connections: 20 },
+      },
+    ],
+    allow: ['team/**', 'tools/*'].map(parseRepositoryPattern),
+    deny: [parseRepositoryPattern('team/secret/**')],
+    immutableTags: [/^(?:v\d+\.\d+\.\d+)$/u],
+    stale: { timeout: 'stale', '5xx': 'stale', '429': 'stale', '401': 'fail', '403': 'fail', '404': 'fail' },
     tagTtlMs: 10_000,
     maxStaleMs: 7 * 86_400_000,
+    repositories: [
+      {
+        pattern: parseRepositoryPattern('team/app/**'),
+        auth: { username: 'app', password: { file: join(dir, 'secret') } },
+        tagTtlMs: 300_000,
+        maxStaleMs: 86_400_000,
+        immutableTags: [/^(?:.*)$/u],
+        stale: { '404': 7_200_000 },
+      },
+    ],
   });
   const written = new Set(
-    Array.from(text.matchAll(/([A-Za-z]+)File?:|([A-Za-z]+):/g), ([key]) => key.slice(0, -1)),
+    Array.from(text.matchAll(/([A-Za-z]+)File?:|([A-Za-z0-9]+)'?:/g), ([key]) => key.replace(/'?:$/, '')),
   );
   written.add('tokenFile');
   expect(schemaKeys(jsonSchema()).filter((key) => !written.has(key))).toEqual([]);
@@ -589,9 +612,14 @@ test('no text whatever makes loading fail with anything but a ConfigError', asyn
 /** Every property name of a JSON Schema. */
 function schemaKeys(node: unknown): readonly string[] {
   if (typeof node !== 'object' || node === null) return [];
-  const { properties = {}, additionalProperties } = node as Record<string, object | undefined>;
-  const children = Object.values(properties ?? {}).flatMap((child) => schemaKeys(child));
-  return [...Object.keys(properties ?? {}), ...children, ...schemaKeys(additionalProperties)];
+  const { properties, additionalProperties, items, anyOf } = node as Record<string, object | undefined>;
+  const within = [
+    ...Object.values(properties ?? {}),
+    ...Object.values(anyOf ?? {}),
+    additionalProperties,
+    items,
+  ];
+  return [...Object.keys(properties ?? {}), ...within.flatMap((child) => schemaKeys(child))];
 }
 
 /** A self-signed certificate with its key, in `dir`. */

@@ -67,6 +67,8 @@ function pullThroughAnswer({ reason, message }: PullThroughError): ErrorAnswer {
   switch (reason) {
     case 'unknown-upstream':
       return { status: 404, code: 'NAME_UNKNOWN', message, isUnexpected: false };
+    case 'not-allowed':
+      return { status: 403, code: 'DENIED', message, isUnexpected: false };
     case 'corrupt':
       return { status: 502, code: 'UNAVAILABLE', message, isUnexpected: false };
     case 'closing':

@@ -80,6 +80,7 @@ export interface MetadataStore {
 
   tagList(key: RepositoryKey): Promise<Listing<string> | undefined>;
   putTagList(key: RepositoryKey, listing: Listing<string>): Promise<void>;
+  deleteTagList(key: RepositoryKey): Promise<void>;
   referrers(key: RepositoryKey, subject: Digest): Promise<Listing<Record<string, unknown>> | undefined>;
   /** An empty list takes away the one that was there, and is not kept: clients ask for subjects as they like. */
   putReferrers(key: RepositoryKey, subject: Digest, listing: Listing<Record<string, unknown>>): Promise<void>;

@@ -133,6 +133,13 @@ export class SqliteMetadataStore implements MetadataStore {
     );
   }
 
+  deleteTagList(key: RepositoryKey): Promise<void> {
+    return run(() => {
+      const id = this.#repositoryId(key);
+      if (id !== undefined) this.#statements.deleteTagList.run(id);
+    });
+  }
+
   referrers(key: RepositoryKey, subject: Digest): Promise<Listing<Record<string, unknown>> | undefined> {
     return run(() => {
       const id = this.#repositoryId(key);

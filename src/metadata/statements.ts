@@ -56,6 +56,7 @@ export function prepareStatements(database: Database.Database) {
     putTagList: prepare<[number, string, number]>(
       'INSERT OR REPLACE INTO tag_lists (repository, items, checked_at) VALUES (?, ?, ?)',
     ),
+    deleteTagList: prepare<[number]>('DELETE FROM tag_lists WHERE repository = ?'),
     referrers: prepare<[number, string], ListingColumns>(
       'SELECT items, checked_at FROM referrers WHERE repository = ? AND subject = ?',
     ),

@@ -1,4 +1,4 @@
-import { UpstreamError } from '../upstream/upstream-error.ts';
+import { type StaleLimits, staleReasonOf } from './stale-policy.ts';
 
 /** What is known of a mutable answer (a tag, a list) that is held here. */
 export interface Held {
@@ -7,10 +7,10 @@ export interface Held {
 }
 
 export interface FreshnessPolicy {
-  /** How long the upstream's word is taken without asking again. */
+  /** How long the upstream's word is taken without asking again. Infinity: what it said once it will always say. */
   readonly ttlMs: number;
-  /** How old it may be when the upstream cannot be asked. */
-  readonly maxStaleMs: number;
+  /** How old it may be when asking the upstream fails. */
+  readonly staleMs: StaleLimits;
   /** The upstream is never asked: whatever is held is served, however old. */
   readonly isOffline: boolean;
 }
@@ -21,18 +21,21 @@ export type Freshness = 'fresh' | 'ask' | 'offline';
 export function freshnessOf(held: Held | undefined, policy: FreshnessPolicy, nowMs: number): Freshness {
   if (held === undefined) return 'ask';
   if (policy.isOffline) return 'offline';
+  if (policy.ttlMs === Infinity) return 'fresh';
   const age = nowMs - held.checkedAt;
   return age >= 0 && age < policy.ttlMs ? 'fresh' : 'ask';
 }
 
-/**
- * May what is held be served after asking failed with `error`? Yes when the upstream could not say (unreachable, slow,
- * 5xx, 429, an answer that makes no sense) and the copy is not too old. Its 401, 403 and 404 are its word, and stand.
- */
+/** May what is held be served after asking failed with `error`? Says the policy, for each way to fail. */
 export function mayServeStale(held: Held, error: unknown, policy: FreshnessPolicy, nowMs: number): boolean {
-  if (!(error instanceof UpstreamError)) return false;
-  if (error.reason === 'not-found' || error.reason === 'denied' || error.reason === 'refused') return false;
-  return nowMs - held.checkedAt <= policy.maxStaleMs;
+  const reason = staleReasonOf(error);
+  const limitMs = reason && policy.staleMs[reason];
+  return limitMs !== undefined && nowMs - held.checkedAt <= limitMs;
+}
+
+/** True when what is held will do whenever the upstream cannot say: then its trouble need not be waited out. */
+export function needsNoPatience({ staleMs }: FreshnessPolicy): boolean {
+  return staleMs.timeout !== undefined && staleMs['5xx'] !== undefined && staleMs['429'] !== undefined;
 }
 
 /** Never negative: a clock that was set back makes no answer younger than new. */

@@ -3,8 +3,10 @@ import type { Listing, MetadataStore, RepositoryKey } from '../metadata/metadata
 import { type Descriptor, descriptorFrom } from '../oci/descriptor.ts';
 import type { Digest } from '../oci/digest.ts';
 import type { Upstream } from '../upstream/upstream.ts';
-import { ageOf, type FreshnessPolicy, freshnessOf, mayServeStale } from './freshness.ts';
+import { ageOf, freshnessOf, mayServeStale, needsNoPatience } from './freshness.ts';
+import { staleReasonOf } from './stale-policy.ts';
 import { PATIENCE_WITH_COPY_MS } from './manifests.ts';
+import type { RepositoryPolicies } from './repository-policies.ts';
 import type { RepositoryContents } from './repository-contents.ts';
 import type { Served } from './served.ts';
 import type { SingleFlight } from './single-flight.ts';
@@ -15,7 +17,7 @@ export interface ListsParts {
   readonly flights: SingleFlight;
   readonly clock: Clock;
   readonly upstream: (name: string) => Upstream;
-  readonly policy: (upstream: string) => FreshnessPolicy;
+  readonly policies: RepositoryPolicies;
 }
 
 interface HeldList<T> extends Listing<T> {
@@ -29,6 +31,7 @@ interface ListSource<T> {
   held(): Promise<HeldList<T> | undefined>;
   ask(options: { readonly patienceMs?: number }, signal: AbortSignal): Promise<readonly T[]>;
   keep(listing: Listing<T>): Promise<void>;
+  forget(): Promise<void>;
 }
 
 /** The mutable lists of a repository: asked whole, answered again within the tag's time, stale when need be. */
@@ -53,6 +56,7 @@ export class Lists {
         return [...new Set(tags)].toSorted();
       },
       keep: (listing) => metadata.putTagList(key, listing),
+      forget: () => metadata.deleteTagList(key),
     };
     return this.#serve(key, source, signal);
   }
@@ -77,6 +81,7 @@ export class Lists {
         return items;
       },
       keep: (listing) => metadata.putReferrers(key, subject, listing),
+      forget: () => metadata.putReferrers(key, subject, { items: [], checkedAt: 0 }),
     };
     return this.#serve(key, source, signal);
   }
@@ -84,9 +89,9 @@ export class Lists {
   /** A list of last resort: never fresh, so the upstream is always asked first. */
   async #tagsSeen(key: RepositoryKey): Promise<HeldList<string> | undefined> {
     const items = await this.#parts.metadata.knownTags(key);
-    const { clock, policy } = this.#parts;
+    const { clock, policies } = this.#parts;
     if (items.length === 0) return undefined;
-    return { items, checkedAt: clock.now() - policy(key.upstream).ttlMs, isPieced: true };
+    return { items, checkedAt: clock.now() - policies.of(key).freshness.ttlMs, isPieced: true };
   }
 
   async #serve<T>(
@@ -94,8 +99,8 @@ export class Lists {
     source: ListSource<T>,
     signal: AbortSignal,
   ): Promise<Served<readonly T[]>> {
-    const { clock, contents, policy: policyOf, flights } = this.#parts;
-    const policy = policyOf(key.upstream);
+    const { clock, contents, policies, flights } = this.#parts;
+    const policy = policies.of(key).freshness;
     const held = await contents.guard(() => source.held());
     const freshness = freshnessOf(held, policy, clock.now());
     if (held !== undefined && freshness !== 'ask') {
@@ -108,14 +113,17 @@ export class Lists {
         const checkedAt = clock.now();
         try {
           const items = await source.ask(
-            held === undefined ? {} : { patienceMs: PATIENCE_WITH_COPY_MS },
+            held === undefined || !needsNoPatience(policy) ? {} : { patienceMs: PATIENCE_WITH_COPY_MS },
             shared,
           );
           await contents.guard(() => source.keep({ items, checkedAt }));
           return { value: items, outcome: 'miss', ageMs: 0 };
         } catch (error) {
-          if (held === undefined || !mayServeStale(held, error, policy, clock.now())) throw error;
-          return fromHere(held, 'stale', clock.now());
+          if (held !== undefined && mayServeStale(held, error, policy, clock.now())) {
+            return fromHere(held, 'stale', clock.now());
+          }
+          if (staleReasonOf(error) === '404') await contents.guard(() => source.forget());
+          throw error;
         }
       },
       signal,

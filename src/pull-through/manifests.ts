@@ -5,8 +5,9 @@ import { MANIFEST_MEDIA_TYPES } from '../oci/media-type.ts';
 import type { Reference, Tag } from '../oci/reference.ts';
 import type { ManifestHead, ManifestOptions, Patience } from '../upstream/upstream.ts';
 import { UpstreamError } from '../upstream/upstream-error.ts';
-import { ageOf, type FreshnessPolicy, freshnessOf, mayServeStale } from './freshness.ts';
+import { ageOf, type FreshnessPolicy, freshnessOf, mayServeStale, needsNoPatience } from './freshness.ts';
 import { type Manifest, ManifestDocuments, type ManifestDocumentsParts } from './manifest-documents.ts';
+import type { RepositoryPolicies } from './repository-policies.ts';
 import { asShared, type Outcome, type Served } from './served.ts';
 
 export type { Manifest } from './manifest-documents.ts';
@@ -21,7 +22,7 @@ export interface ManifestDescription {
 export interface ManifestsParts extends ManifestDocumentsParts {
   readonly metadata: MetadataStore;
   readonly clock: Clock;
-  readonly policy: (upstream: string) => FreshnessPolicy;
+  readonly policies: RepositoryPolicies;
 }
 
 /** What a tag meant when the upstream was last asked, and the document is here. */
@@ -65,7 +66,7 @@ export class Manifests {
           const known = copy === undefined ? await this.#freshlyNamed(key, tag, accepted, shared) : undefined;
           return known ?? (await this.#revalidate(key, tag, accepted, copy, shared));
         } catch (error) {
-          return this.#stale(key, copy, error);
+          return this.#stale(copy, error, this.#policy(key, tag));
         }
       },
       signal,
@@ -90,7 +91,7 @@ export class Manifests {
         try {
           return await this.#describeTag(key, reference.tag, accepted, copy, shared);
         } catch (error) {
-          return described(this.#stale(key, copy, error));
+          return described(this.#stale(copy, error, this.#policy(key, reference.tag)));
         }
       },
       signal,
@@ -129,9 +130,9 @@ export class Manifests {
     tag: Tag,
     accepted: readonly string[],
   ): Promise<Served<Manifest> | undefined> {
-    const { clock, policy } = this.#parts;
+    const { clock } = this.#parts;
     const copy = await this.#copyOf(key, tag, accepted);
-    const freshness = freshnessOf(copy, policy(key.upstream), clock.now());
+    const freshness = freshnessOf(copy, this.#policy(key, tag), clock.now());
     if (copy === undefined || freshness === 'ask') return undefined;
     const outcome: Outcome = freshness === 'fresh' ? 'hit' : 'stale';
     return { value: copy.manifest, outcome, ageMs: ageOf(copy, clock.now()) };
@@ -152,9 +153,9 @@ export class Manifests {
     return best;
   }
 
-  #stale(key: RepositoryKey, copy: Copy | undefined, error: unknown): Served<Manifest> {
-    const { clock, policy } = this.#parts;
-    if (copy === undefined || !mayServeStale(copy, error, policy(key.upstream), clock.now())) throw error;
+  #stale(copy: Copy | undefined, error: unknown, policy: FreshnessPolicy): Served<Manifest> {
+    const { clock } = this.#parts;
+    if (copy === undefined || !mayServeStale(copy, error, policy, clock.now())) throw error;
     return { value: copy.manifest, outcome: 'stale', ageMs: ageOf(copy, clock.now()) };
   }
 
@@ -167,9 +168,9 @@ export class Manifests {
     accepted: readonly string[],
     signal: AbortSignal,
   ): Promise<Served<Manifest> | undefined> {
-    const { clock, policy } = this.#parts;
+    const { clock } = this.#parts;
     const row = await this.#row(key, tag, acceptKey(accepted));
-    if (row === undefined || freshnessOf(row, policy(key.upstream), clock.now()) !== 'fresh')
+    if (row === undefined || freshnessOf(row, this.#policy(key, tag), clock.now()) !== 'fresh')
       return undefined;
     try {
       const served = await this.#documents.get(key, row.digest, {}, signal);
@@ -192,7 +193,7 @@ export class Manifests {
     signal: AbortSignal,
   ): Promise<Served<Manifest>> {
     const { clock, observer } = this.#parts;
-    const patience = patienceWith(copy);
+    const patience = patienceWith(copy, this.#policy(key, tag));
     const checkedAt = clock.now();
     const askAs = async (accept: readonly string[], head: ManifestHead): Promise<Served<Manifest>> => {
       const served = await this.#byHead(key, tag, head, { accept, ...patience }, signal);
@@ -258,7 +259,7 @@ export class Manifests {
     signal: AbortSignal,
   ): Promise<Served<ManifestDescription>> {
     const checkedAt = this.#parts.clock.now();
-    const options = { accept, ...patienceWith(copy) };
+    const options = { accept, ...patienceWith(copy, this.#policy(key, tag)) };
     const told = await this.#told(key, await this.#head(key, tag, options, signal));
     if (told === undefined) {
       const fetched = await this.#fetchTag(key, tag, options, signal);
@@ -320,13 +321,19 @@ export class Manifests {
     try {
       return await ask();
     } catch (error) {
-      if (error instanceof UpstreamError && error.status === 404) {
+      const isGone = error instanceof UpstreamError && error.status === 404;
+      // Where a 404 is not the last word, what is held must outlive it.
+      if (isGone && this.#policy(key, tag).staleMs['404'] === undefined) {
         const { contents, metadata } = this.#parts;
         const which = acceptKey(accept);
         await contents.guard(() => metadata.deleteTag(key, tag, which === EVERY_KIND ? undefined : which));
       }
       throw error;
     }
+  }
+
+  #policy(key: RepositoryKey, tag: Tag): FreshnessPolicy {
+    return this.#parts.policies.of(key).freshnessOfTag(tag);
   }
 
   #row(key: RepositoryKey, tag: Tag, accept: string): Promise<TagRow | undefined> {
@@ -347,8 +354,8 @@ function acceptKey(accepted: readonly string[]): string {
   return accepted.length === MANIFEST_MEDIA_TYPES.length ? EVERY_KIND : accepted.join();
 }
 
-function patienceWith(copy: Copy | undefined): Patience {
-  return copy === undefined ? {} : { patienceMs: PATIENCE_WITH_COPY_MS };
+function patienceWith(copy: Copy | undefined, policy: FreshnessPolicy): Patience {
+  return copy === undefined || !needsNoPatience(policy) ? {} : { patienceMs: PATIENCE_WITH_COPY_MS };
 }
 
 function isNotFound(error: unknown): boolean {

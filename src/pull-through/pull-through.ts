@@ -7,12 +7,12 @@ import type { Upstream } from '../upstream/upstream.ts';
 import type { BlobCache } from './blob-cache.ts';
 import { BlobFetches } from './blob-fetches.ts';
 import { type Blob, Blobs, type Selection } from './blobs.ts';
-import type { FreshnessPolicy } from './freshness.ts';
 import { Lists } from './lists.ts';
 import { ManifestMemory } from './manifest-memory.ts';
 import { type Manifest, type ManifestDescription, Manifests } from './manifests.ts';
 import type { PullThroughObserver } from './pull-through-observer.ts';
 import { PullThroughError } from './pull-through-error.ts';
+import { RepositoryPolicies } from './repository-policies.ts';
 import { RepositoryContents } from './repository-contents.ts';
 import type { Served } from './served.ts';
 import { SingleFlight } from './single-flight.ts';
@@ -21,7 +21,8 @@ import { SingleFlight } from './single-flight.ts';
 const MANIFEST_MEMORY_BYTES = 64 * 1024 * 1024;
 
 export interface PullThroughParts {
-  readonly upstreams: ReadonlyMap<string, { readonly client: Upstream; readonly policy: FreshnessPolicy }>;
+  readonly upstreams: ReadonlyMap<string, Upstream>;
+  readonly policies: RepositoryPolicies;
   readonly cache: BlobCache;
   readonly metadata: MetadataStore;
   readonly slabs: SlabPool;
@@ -32,25 +33,25 @@ export interface PullThroughParts {
 }
 
 /**
- * The decision: from the cache, from a transfer in flight, or from the upstream. Every call fails with what the layer
- * that could not do its part threw (UpstreamError, PullThroughError), or with the signal's reason.
+ * The decision: from the cache, from a transfer in flight, or from the upstream; nothing at all for repositories that
+ * the configuration does not allow. Every call fails with what the layer that could not do its part threw
+ * (UpstreamError, PullThroughError), or with the signal's reason.
  */
 export class PullThrough {
   readonly #fetches: BlobFetches;
   readonly #blobs: Blobs;
   readonly #manifests: Manifests;
   readonly #lists: Lists;
+  readonly #policies: RepositoryPolicies;
 
   constructor(parts: PullThroughParts) {
-    const { upstreams, cache, metadata, clock, observer, slabs } = parts;
-    const find = (name: string) => {
+    const { upstreams, policies, cache, metadata, clock, observer, slabs } = parts;
+    const upstream = (name: string) => {
       const found = upstreams.get(name);
       if (found === undefined)
         throw new PullThroughError('unknown-upstream', `no upstream is configured as ${name}`);
       return found;
     };
-    const upstream = (name: string) => find(name).client;
-    const policy = (name: string) => find(name).policy;
     const contents = new RepositoryContents(metadata, observer);
     const flights = new SingleFlight();
     const { finishFillBytes, fillLingerMs: lingerMs } = parts;
@@ -66,9 +67,10 @@ export class PullThrough {
       clock,
       observer,
       upstream,
-      policy,
+      policies,
     });
-    this.#lists = new Lists({ metadata, contents, flights, clock, upstream, policy });
+    this.#policies = policies;
+    this.#lists = new Lists({ metadata, contents, flights, clock, upstream, policies });
   }
 
   /** For gauges. */
@@ -81,51 +83,57 @@ export class PullThrough {
   }
 
   /** @param accepted manifest types that the client takes */
-  manifest(
+  async manifest(
     key: RepositoryKey,
     reference: Reference,
     accepted: readonly string[],
     signal: AbortSignal,
   ): Promise<Served<Manifest>> {
+    this.#policies.of(key);
     return this.#manifests.get(key, reference, accepted, signal);
   }
 
   /** As `manifest`, without the document: what is not cached is asked upstream by HEAD. */
-  manifestDescription(
+  async manifestDescription(
     key: RepositoryKey,
     reference: Reference,
     accepted: readonly string[],
     signal: AbortSignal,
   ): Promise<Served<ManifestDescription>> {
+    this.#policies.of(key);
     return this.#manifests.describe(key, reference, accepted, signal);
   }
 
   /** @param select what of the blob to read, once its size is known; absent = all of it */
-  blob(
+  async blob(
     key: RepositoryKey,
     digest: Digest,
     select: Selection | undefined,
     signal: AbortSignal,
   ): Promise<Served<Blob>> {
+    this.#policies.of(key);
     return this.#blobs.open(key, digest, select, signal);
   }
 
   /** The blob's size. Opens nothing and downloads nothing. */
-  blobSize(key: RepositoryKey, digest: Digest, signal: AbortSignal): Promise<Served<number>> {
+  async blobSize(key: RepositoryKey, digest: Digest, signal: AbortSignal): Promise<Served<number>> {
+    this.#policies.of(key);
     return this.#blobs.describe(key, digest, signal);
   }
 
   /** All tags, in lexical order. */
-  tags(key: RepositoryKey, signal: AbortSignal): Promise<Served<readonly string[]>> {
+  async tags(key: RepositoryKey, signal: AbortSignal): Promise<Served<readonly string[]>> {
+    this.#policies.of(key);
     return this.#lists.tags(key, signal);
   }
 
   /** Descriptors of what refers to `subject`, unfiltered, as the upstream sent them. */
-  referrers(
+  async referrers(
     key: RepositoryKey,
     subject: Digest,
     signal: AbortSignal,
   ): Promise<Served<readonly Record<string, unknown>[]>> {
+    this.#policies.of(key);
     return this.#lists.referrers(key, subject, signal);
   }
 

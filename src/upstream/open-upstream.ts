@@ -1,6 +1,8 @@
 import type { LookupFunction } from 'node:net';
 import type { Clock } from '../clock.ts';
 import type { UpstreamConfig } from '../config.ts';
+import { mostSpecific } from '../oci/repository-pattern.ts';
+import type { RepositoryName } from '../oci/reference.ts';
 import { AccountUpstreams } from './account-upstreams.ts';
 import { RegistryHost } from './registry-host.ts';
 import { RegistryUpstream } from './registry-upstream.ts';
@@ -26,6 +28,20 @@ export function openUpstream(config: UpstreamConfig, options: OpenUpstreamOption
   const { clock, observer = silentObserver, version, lookup } = options;
   const onAvailability = (up: boolean): void => observer.availabilityChanged(up);
   const host = new RegistryHost({ config, clock, onAvailability, version, lookup });
-  const account = new RegistryUpstream({ name: config.name, host, auth: config.auth, observer });
-  return new AccountUpstreams({ name: config.name, host, accounts: [account], accountOf: () => account });
+  const { name, repositories = [] } = config;
+  const account = (auth: UpstreamConfig['auth'], place: string) =>
+    new RegistryUpstream({ name, host, auth, authKeyPath: `upstreams.${name}.${place}auth`, observer });
+  const general = account(config.auth, '');
+  const special = repositories.flatMap((rules) =>
+    rules.auth === undefined
+      ? []
+      : [{ pattern: rules.pattern, upstream: account(rules.auth, `repositories.${rules.pattern.text}.`) }],
+  );
+  // The most specific rule counts, also when it says nothing of credentials.
+  const accountOf = (repository: RepositoryName): Upstream => {
+    const rules = mostSpecific(repositories, repository);
+    return special.find(({ pattern }) => pattern === rules?.pattern)?.upstream ?? general;
+  };
+  const accounts = [general, ...special.map(({ upstream }) => upstream)];
+  return new AccountUpstreams({ name, host, accounts, accountOf });
 }

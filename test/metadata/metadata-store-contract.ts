@@ -207,6 +207,10 @@ function listContract(name: string, start: () => Promise<MetadataStore>): void {
       await store.putTagList(APP, { items, checkedAt: 6 });
       expect(await store.tagList(APP)).toEqual({ items, checkedAt: 6 });
       for (const other of OTHERS) expect(await store.tagList(other)).toBeUndefined();
+      for (const other of OTHERS) await store.deleteTagList(other);
+      expect(await store.tagList(APP)).toBeDefined();
+      await store.deleteTagList(APP);
+      expect(await store.tagList(APP)).toBeUndefined();
     });
 
     it('of referrers come back field for field, by subject; an empty one is not kept', async () => {

@@ -1,4 +1,4 @@
-import fc from 'fast-check';
+import { array, assert, property, stringMatching } from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import {
   matchesPattern,
@@ -37,11 +37,9 @@ describe('a repository pattern', () => {
   );
 
   it('without a star matches exactly itself', () => {
-    const component = fc.stringMatching(/^[a-z0-9]{1,5}(?:[._-][a-z0-9]{1,5})?$/);
-    const name = fc.array(component, { minLength: 1, maxLength: 4 }).map((parts) => parts.join('/'));
-    fc.assert(
-      fc.property(name, name, (one, other) => matchesPattern(pattern(one), other) === (one === other)),
-    );
+    const component = stringMatching(/^[a-z0-9]{1,5}(?:[._-][a-z0-9]{1,5})?$/);
+    const name = array(component, { minLength: 1, maxLength: 4 }).map((parts) => parts.join('/'));
+    assert(property(name, name, (one, other) => matchesPattern(pattern(one), other) === (one === other)));
   });
 
   it.each(['*a*b*', '**/a/**/b/**'])(
@@ -52,8 +50,8 @@ describe('a repository pattern', () => {
   );
 
   it('of the worst kind is decided in no time', () => {
-    const worst = pattern(`**/${'*a*'}/**/x`);
-    expect(matchesPattern(worst, 'a/'.repeat(126) + 'b')).toBe(false);
+    const worst = pattern('**/*a*/**/x');
+    expect(matchesPattern(worst, `${'a/'.repeat(126)}b`)).toBe(false);
     expect(matchesPattern(pattern('*a*'), 'b'.repeat(255))).toBe(false);
   });
 });

@@ -1,10 +1,11 @@
 import { describe, expect, it } from 'vitest';
 import { ageOf, freshnessOf, mayServeStale } from '../../src/pull-through/freshness.ts';
 import { PullThroughError } from '../../src/pull-through/pull-through-error.ts';
+import { staleLimitsOf } from '../../src/pull-through/stale-policy.ts';
 import { UpstreamError, type UpstreamErrorReason } from '../../src/upstream/upstream-error.ts';
 
 const NOW = 1_000_000;
-const online = { ttlMs: 1000, maxStaleMs: 5000, isOffline: false };
+const online = { ttlMs: 1000, staleMs: staleLimitsOf(undefined, 5000), isOffline: false };
 
 function heldFor(ageMs: number) {
   return { checkedAt: NOW - ageMs };
@@ -23,6 +24,10 @@ describe('an answer that is held', () => {
 
   it.each([0, 999, 1000, 1e9, -1])('for %i ms is served without asking when offline', (ageMs) => {
     expect(freshnessOf(heldFor(ageMs), { ...online, isOffline: true }, NOW)).toBe('offline');
+  });
+
+  it.each([0, 1e12, -1e12])('for %i ms is fresh for ever when it never moves', (ageMs) => {
+    expect(freshnessOf(heldFor(ageMs), { ...online, ttlMs: Infinity }, NOW)).toBe('fresh');
   });
 
   it('is never fresh when nothing is kept for any time', () => {

@@ -14,6 +14,7 @@ import { parseRepositoryName } from '../../src/oci/reference.ts';
 import { BlobCache } from '../../src/pull-through/blob-cache.ts';
 import type { Served } from '../../src/pull-through/served.ts';
 import type { Blob } from '../../src/pull-through/blobs.ts';
+import { RepositoryPolicies } from '../../src/pull-through/repository-policies.ts';
 import { PullThrough } from '../../src/pull-through/pull-through.ts';
 import { openUpstream } from '../../src/upstream/open-upstream.ts';
 import { closeAfterTest } from './close-after-test.ts';
@@ -65,15 +66,22 @@ export async function startPulling(limitBytes = 1024 * 1024 * 1024): Promise<Pul
   };
   const clock = systemClock;
   const cache = closeAfterTest(await BlobCache.open({ content, metadata, clock, observer, limitBytes }));
-  const policy = { ttlMs: 0, maxStaleMs: 0, isOffline: false };
-  const config = { name: 'docker.io', url: registry.url, default: true, prefixes: [], hosts: [] };
-  const client = closeAfterTest(
-    openUpstream({ ...config, trustedHosts: [], tagTtlMs: 0, maxStaleMs: 0 }, { clock }),
-  );
-  const upstreams = new Map([['docker.io', { client, policy }]]);
+  const config = {
+    name: 'docker.io',
+    url: registry.url,
+    default: true,
+    prefixes: [],
+    hosts: [],
+    trustedHosts: [],
+    tagTtlMs: 0,
+    maxStaleMs: 0,
+  };
+  const client = closeAfterTest(openUpstream(config, { clock }));
+  const upstreams = new Map([['docker.io', client]]);
+  const policies = new RepositoryPolicies([config], false);
   const filling = { finishFillBytes: 0, fillLingerMs: 1 };
   const pullThrough = closeAfterTest(
-    new PullThrough({ upstreams, cache, metadata, slabs, clock, observer, ...filling }),
+    new PullThrough({ upstreams, policies, cache, metadata, slabs, clock, observer, ...filling }),
   );
   const root = join(dataDir, 'content', 'v1');
   const pulling: Pulling = {

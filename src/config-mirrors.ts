@@ -1,0 +1,43 @@
+import { type AuthConfig, authFrom } from './config-auth.ts';
+import type { FileMirror } from './config-schema-upstream.ts';
+import type { Surroundings } from './config-secret.ts';
+import { tlsFrom, type UpstreamTls } from './config-tls.ts';
+
+/** How hard a registry may be asked. */
+export interface UpstreamLimits {
+  /** Requests on their way at once. Absent: the built-in limit. */
+  readonly connections?: number | undefined;
+  /** Absent: no limit. */
+  readonly requestsPerSecond?: number | undefined;
+  /** GETs of manifests, which registries count as pulls. Absent: no limit. */
+  readonly pullsPerSecond?: number | undefined;
+}
+
+/** A registry that has the same repositories as an upstream. */
+export interface MirrorConfig {
+  /** `http(s)://host[:port][/path]`, without a slash at the end. */
+  readonly url: string;
+  /** `host` or `host:port`, lower case. */
+  readonly trustedHosts: readonly string[];
+  readonly auth?: AuthConfig | undefined;
+  readonly tls?: UpstreamTls | undefined;
+  readonly limits?: UpstreamLimits | undefined;
+}
+
+/** @param path the key path of `mirrors` */
+export function mirrorsFrom(
+  written: readonly FileMirror[],
+  path: readonly string[],
+  surroundings: Surroundings,
+): readonly MirrorConfig[] {
+  const { problems } = surroundings;
+  const urls = new Set<string>();
+  return written.map(({ url, trustedHosts, auth: writtenAuth, tls: writtenTls, limits }, at) => {
+    const place = [...path, String(at)];
+    if (urls.has(url)) problems.add(place, 'is listed twice', url);
+    urls.add(url);
+    const auth = authFrom(writtenAuth, [...place, 'auth'], surroundings);
+    const tls = tlsFrom({ tls: writtenTls, url }, [...place, 'tls'], surroundings);
+    return { url, trustedHosts, ...(auth && { auth }), ...(tls && { tls }), ...(limits && { limits }) };
+  });
+}

@@ -1,0 +1,90 @@
+import type { RepositoryRules, UpstreamConfig } from '../config.ts';
+import type { RepositoryKey } from '../metadata/metadata-store.ts';
+import { matchesPattern, mostSpecific } from '../oci/repository-pattern.ts';
+import type { Tag } from '../oci/reference.ts';
+import type { FreshnessPolicy } from './freshness.ts';
+import { PullThroughError } from './pull-through-error.ts';
+import { staleLimitsOf } from './stale-policy.ts';
+
+/** What the configuration says of one repository. */
+export interface RepositoryPolicy {
+  /** For lists, and for tags that may move. */
+  readonly freshness: FreshnessPolicy;
+  /** For one tag: one that never moves is always fresh. */
+  readonly freshnessOfTag: (tag: Tag) => FreshnessPolicy;
+}
+
+type PolicyConfig = Pick<
+  UpstreamConfig,
+  'name' | 'allow' | 'deny' | 'repositories' | 'tagTtlMs' | 'maxStaleMs' | 'immutableTags' | 'stale'
+>;
+
+interface UpstreamPolicies {
+  readonly config: PolicyConfig;
+  readonly general: RepositoryPolicy;
+  /** For each entry of `config.repositories`. */
+  readonly special: ReadonlyMap<object, RepositoryPolicy>;
+}
+
+/** The rules of all upstreams, by repository. */
+export class RepositoryPolicies {
+  readonly #upstreams: ReadonlyMap<string, UpstreamPolicies>;
+
+  /** @param isOffline no upstream is ever asked */
+  constructor(upstreams: readonly PolicyConfig[], isOffline: boolean) {
+    this.#upstreams = new Map(
+      upstreams.map((config) => {
+        const special = (config.repositories ?? []).map(
+          (rules) => [rules, policyOf(specialized(config, rules), isOffline)] as const,
+        );
+        return [
+          config.name,
+          { config, general: policyOf(config, isOffline), special: new Map(special) },
+        ] as const;
+      }),
+    );
+  }
+
+  /** @throws PullThroughError `not-allowed`, `unknown-upstream` */
+  of({ upstream, repository }: RepositoryKey): RepositoryPolicy {
+    const found = this.#upstreams.get(upstream);
+    if (found === undefined) {
+      throw new PullThroughError('unknown-upstream', `no upstream is configured as ${upstream}`);
+    }
+    const { config, general, special } = found;
+    const matches = (pattern: Parameters<typeof matchesPattern>[0]) => matchesPattern(pattern, repository);
+    if (config.deny?.some(matches) === true || config.allow?.some(matches) === false) {
+      throw new PullThroughError(
+        'not-allowed',
+        `the configuration does not allow the repository ${repository} of ${upstream}`,
+      );
+    }
+    const rules = config.repositories && mostSpecific(config.repositories, repository);
+    return (rules && special.get(rules)) ?? general;
+  }
+}
+
+/** What `rules` leave open, the upstream says; of the stale table each line counts for itself. */
+function specialized(config: PolicyConfig, rules: RepositoryRules): PolicyConfig {
+  return {
+    ...config,
+    tagTtlMs: rules.tagTtlMs ?? config.tagTtlMs,
+    maxStaleMs: rules.maxStaleMs ?? config.maxStaleMs,
+    immutableTags: rules.immutableTags ?? config.immutableTags,
+    stale: { ...config.stale, ...rules.stale },
+  };
+}
+
+function policyOf(
+  { tagTtlMs, maxStaleMs, immutableTags, stale }: PolicyConfig,
+  isOffline: boolean,
+): RepositoryPolicy {
+  const staleMs = staleLimitsOf(stale, maxStaleMs);
+  const freshness = { ttlMs: tagTtlMs, staleMs, isOffline };
+  const forever = { ttlMs: Infinity, staleMs, isOffline };
+  return {
+    freshness,
+    freshnessOfTag: (tag) =>
+      immutableTags?.some((expression) => expression.test(tag)) === true ? forever : freshness,
+  };
+}
