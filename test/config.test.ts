@@ -245,9 +245,6 @@ upstreams:
 });
 
 test.each([
-  ['upstreams: { quay.io: { mirrors: [] } }', 'upstreams.quay.io.mirrors'],
-  ['upstreams: { quay.io: { allow: [] } }', 'upstreams.quay.io.allow'],
-  ['upstreams: { quay.io: { deny: } }', 'upstreams.quay.io.deny'],
   ['upstreams: { quay.io: { maxSize: 1GiB } }', 'upstreams.quay.io.maxSize'],
   ['upstreams: { quay.io: { proxy: http://x } }', 'upstreams.quay.io.proxy'],
 ])('a setting of a later release is said to be not supported yet: %s', async (text, path) => {
