@@ -1,4 +1,5 @@
 import { Command, CommanderError } from 'commander';
+import type { CheckOptions } from './check.ts';
 import type { CommandIo } from './command-io.ts';
 import type { SetupOptions } from './setup.ts';
 
@@ -54,6 +55,21 @@ export async function runProgram(args: readonly string[], io: CommandIo): Promis
       code = await setup(client, options, io);
     });
 
+  program
+    .command('check')
+    .description('Check the configuration, say what it amounts to, and with --online ask every upstream.')
+    .option('--config <file>', 'configuration file (YAML); without it the built-in defaults hold')
+    .option('--online', 'name resolution, TLS, /v2/, token, a HEAD, quota and clock of every upstream')
+    .option('--upstream <name...>', 'with --online: only these upstreams')
+    .option('--image <reference...>', 'with --online: ask for this, in place of an image that is well known')
+    .option('--timeout <duration>', 'with --online: how long one upstream may take (default 20s)')
+    .option('--json', 'print {upstreams, warnings, online} as JSON')
+    .addHelpText('after', CHECK_HELP)
+    .action(async (options: CheckOptions) => {
+      const { check } = await import('./check.ts');
+      code = await check(options, io);
+    });
+
   try {
     await program.parseAsync([...args], { from: 'user' });
   } catch (error) {
@@ -88,4 +104,16 @@ Examples:
   entrepot setup dockerd
   entrepot setup containerd --config /etc/entrepot/config.yaml --ca ca.pem --write /
   entrepot setup podman --upstream docker.io quay.io --json
+`;
+
+const CHECK_HELP = `
+It serves nothing and touches no data: it may be used beside a running server. Every HEAD is of something small and
+public, or of what --image names; Docker Hub does not count HEADs as pulls. Warnings do not change the exit code.
+
+Exit code 1: an upstream does not answer as it must; 2: wrong usage or configuration, all of its problems at once.
+
+Examples:
+  entrepot check --config /etc/entrepot/config.yaml
+  entrepot check --online
+  entrepot check --online --upstream registry.internal:5000 --image registry.internal:5000/team/app:v1 --json
 `;

@@ -1,0 +1,102 @@
+import type { Config, UpstreamConfig } from '../config.ts';
+import { PROBE_STEPS, type ProbeReport } from '../upstream/upstream-probe.ts';
+import { textTable } from './text-table.ts';
+
+/** What is shown of an upstream; nothing of it is secret. */
+export interface UpstreamFacts {
+  readonly name: string;
+  readonly url: string;
+  readonly default: boolean;
+  readonly prefixes: readonly string[];
+  readonly hosts: readonly string[];
+  readonly auth: { readonly kind: string; readonly account?: string | undefined };
+  readonly tagTtl: string;
+  readonly maxStale: string;
+}
+
+export interface Probed {
+  readonly upstream: string;
+  readonly steps: ProbeReport;
+}
+
+export function upstreamFacts(upstream: UpstreamConfig): UpstreamFacts {
+  const { name, url, default: isDefault, prefixes, hosts, auth, tagTtlMs, maxStaleMs } = upstream;
+  return {
+    name,
+    url,
+    default: isDefault,
+    prefixes,
+    hosts,
+    auth: authFacts(auth),
+    tagTtl: printDuration(tagTtlMs),
+    maxStale: printDuration(maxStaleMs),
+  };
+}
+
+/** Who signs in, or where the credentials come from. */
+function authFacts(auth: UpstreamConfig['auth']): UpstreamFacts['auth'] {
+  if (auth === undefined) return { kind: 'none' };
+  if ('username' in auth) {
+    const { username } = auth;
+    return { kind: 'password', account: typeof username === 'string' ? username : `in ${username.file}` };
+  }
+  if ('dockerConfig' in auth) return { kind: 'dockerConfig', account: auth.dockerConfig };
+  if ('helper' in auth) return { kind: 'helper', account: auth.helper };
+  if ('ecr' in auth) return { kind: 'ecr', account: auth.ecr.registryId ?? auth.ecr.profile };
+  if ('google' in auth) return { kind: 'google', account: auth.google.keyFile };
+  if ('azure' in auth) return { kind: 'azure', account: auth.azure.clientId };
+  return { kind: 'token' in auth ? 'token' : 'identityToken' };
+}
+
+export function printUpstreams(upstreams: readonly UpstreamFacts[]): string {
+  const head = ['upstream', 'url', 'prefixes', 'hosts', 'auth', 'tagTtl', 'maxStale'];
+  const rows = upstreams.map((facts) => [
+    facts.default ? `${facts.name} (default)` : facts.name,
+    facts.url,
+    list(facts.prefixes),
+    list(facts.hosts),
+    facts.auth.account === undefined ? facts.auth.kind : `${facts.auth.kind} (${facts.auth.account})`,
+    facts.tagTtl,
+    facts.maxStale,
+  ]);
+  return textTable(head, rows);
+}
+
+/** A line for everything that was tried; after a failure, nothing of what was not. */
+export function printProbes(probes: readonly Probed[]): string {
+  const rows = probes.flatMap(({ upstream, steps }) => {
+    const hasFailed = PROBE_STEPS.some((step) => steps[step].outcome === 'failed');
+    return PROBE_STEPS.map((step) => [upstream, step, steps[step].outcome, steps[step].detail]).filter(
+      ([, , outcome]) => !hasFailed || outcome !== 'skipped',
+    );
+  });
+  return textTable(['upstream', 'step', 'outcome', 'what was found'], rows);
+}
+
+export function printSettings({ listen, publicUrl, admin, dataDir }: Config): string {
+  return textTable(
+    ['setting', 'value'],
+    [
+      ['listen', `${listen.host}:${listen.port}`],
+      ['publicUrl', publicUrl ?? '-'],
+      ['admin.listen', `${admin.listen.host}:${admin.listen.port}`],
+      ['dataDir', dataDir],
+    ],
+  );
+}
+
+function list(values: readonly string[]): string {
+  return values.length === 0 ? '-' : values.join(' ');
+}
+
+/** As the configuration writes it, in the largest unit that leaves nothing over. */
+export function printDuration(ms: number): string {
+  const units = [
+    ['d', 86_400_000],
+    ['h', 3_600_000],
+    ['m', 60_000],
+    ['s', 1000],
+  ] as const;
+  const [unit, size] = units.find(([, unitMs]) => ms >= unitMs && ms % unitMs === 0) ?? ['ms', 1];
+  return ms === 0 ? '0s' : `${ms / size}${unit}`;
+}

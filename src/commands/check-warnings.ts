@@ -1,0 +1,78 @@
+import { BlockList, isIP } from 'node:net';
+import type { Config, UpstreamConfig } from '../config.ts';
+
+/** What may be meant, and is likely to be a mistake all the same. `diskBytes`: of the file system that holds the data. */
+export function configWarnings(config: Config, diskBytes: number | undefined): readonly string[] {
+  return [
+    ...listenerWarnings(config),
+    ...(config.upstreams.some((upstream) => upstream.default)
+      ? []
+      : [
+          'no upstream is the default: requests that name none, as those of registry-mirrors do, are answered 404',
+        ]),
+    ...diskWarnings(config, diskBytes),
+    ...(config.offline ? ['offline is true: no upstream is ever asked'] : []),
+    ...config.upstreams.flatMap((upstream) =>
+      upstreamWarnings(upstream).map((warning) => `upstreams.${upstream.name}: ${warning}`),
+    ),
+  ];
+}
+
+function listenerWarnings({ listen, admin, publicUrl }: Config): readonly string[] {
+  const isOpen = !isLoopback(listen.host);
+  const isPlainOpen = isOpen && publicUrl?.startsWith('https:') !== true;
+  return [
+    ...(isOpen && publicUrl === undefined
+      ? [
+          'publicUrl is missing while it listens beyond loopback: `entrepot setup` can only guess what clients reach it by',
+        ]
+      : []),
+    ...(isOpen && publicUrl !== undefined && isLoopback(new URL(publicUrl).hostname)
+      ? ['publicUrl is a loopback address while it listens beyond loopback: other machines cannot use it']
+      : []),
+    ...(!isOpen && publicUrl === undefined
+      ? ['it listens on loopback only: no other machine and no container reaches it']
+      : []),
+    ...(isPlainOpen
+      ? ['it listens beyond loopback over plain http: clients must be told that they may']
+      : []),
+    ...(isLoopback(admin.listen.host)
+      ? []
+      : ['admin listens beyond loopback over plain http: its token can be read on the way']),
+  ];
+}
+
+function diskWarnings({ cache }: Config, diskBytes: number | undefined): readonly string[] {
+  if (diskBytes === undefined || 'share' in cache.maxSize || cache.maxSize.bytes <= diskBytes) return [];
+  return [
+    `cache.maxSize is larger than the disk that holds dataDir (${Math.floor(diskBytes / 2 ** 30)} GiB): it will run full before anything is evicted`,
+  ];
+}
+
+function upstreamWarnings({
+  url,
+  auth,
+  tls,
+  prefixes,
+  hosts,
+  default: isDefault,
+}: UpstreamConfig): readonly string[] {
+  return [
+    ...(url.startsWith('http:') && auth !== undefined && !isLoopback(new URL(url).hostname)
+      ? ['credentials are sent over plain http']
+      : []),
+    ...(tls?.insecure === true ? ['tls.insecure: whoever is in between can read and answer for it'] : []),
+    ...(prefixes.length === 0 && hosts.length === 0 && !isDefault
+      ? ['it has no prefix and no host of its own: only clients that send ns can ask for it']
+      : []),
+  ];
+}
+
+function isLoopback(hostname: string): boolean {
+  const host = hostname.replace(/^\[(.*)\]$/, '$1');
+  const loopback = new BlockList();
+  loopback.addSubnet('127.0.0.0', 8, 'ipv4');
+  loopback.addAddress('::1', 'ipv6');
+  const family = isIP(host);
+  return family === 0 ? host === 'localhost' : loopback.check(host, family === 4 ? 'ipv4' : 'ipv6');
+}

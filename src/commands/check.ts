@@ -1,0 +1,142 @@
+import { statfs } from 'node:fs/promises';
+import { dirname } from 'node:path';
+import pLimit from 'p-limit';
+import { sampleImage } from '../client-setup/sample-image.ts';
+import { systemClock } from '../clock.ts';
+import { type Config, printProblem, type UpstreamConfig } from '../config.ts';
+import { parseDuration } from '../config-text.ts';
+import { OciError } from '../oci/error.ts';
+import { PROBE_STEPS, probeUpstream } from '../upstream/upstream-probe.ts';
+import { printProbes, printSettings, printUpstreams, type Probed, upstreamFacts } from './check-report.ts';
+import { configWarnings } from './check-warnings.ts';
+import type { CommandIo } from './command-io.ts';
+import { type ConfigOption, configurationOf, printProblems, WRONG_CONFIGURATION } from './configuration.ts';
+import { type ImageReference, parseImageReference } from './image-reference.ts';
+
+export interface CheckOptions extends ConfigOption {
+  /** Ask the upstreams, too. */
+  readonly online?: boolean;
+  /** Names of upstreams to be asked; absent: all. */
+  readonly upstream?: readonly string[];
+  /** References whose host is an upstream's name, to be asked for in place of well-known ones. */
+  readonly image?: readonly string[];
+  /** A duration: how long one upstream may take. */
+  readonly timeout?: string;
+  readonly json?: boolean;
+}
+
+const DONE = 0;
+const FOUND_WRONG = 1;
+const WRONG_USAGE = 2;
+const DEFAULT_TIMEOUT = '20s';
+const TIMEOUT_LIMIT_MS = 600_000;
+/** Each is one host that is asked five things, one after the other. */
+const CONCURRENT_PROBES = 16;
+
+/** What was asked for cannot be; the message is for the user. */
+class UsageError extends Error {}
+
+/**
+ * Reads the configuration, says what it amounts to, and with `online` asks every upstream. It serves nothing and touches
+ * no data, so a server may run on the same configuration.
+ * @returns the exit code: 0 all is well, 1 an upstream does not answer as it must, 2 wrong usage or configuration
+ */
+export async function check(options: CheckOptions, io: CommandIo): Promise<number> {
+  const read = configurationOf(options, io);
+  if ('problems' in read) {
+    io.stderr.write(printProblems(read.problems, 'it cannot be served'));
+    if (options.json === true) print({ problems: read.problems.map(printProblem) }, io);
+    return WRONG_CONFIGURATION;
+  }
+  const { config } = read;
+  try {
+    const plan = options.online === true ? planOf(config, options) : undefined;
+    const warnings = configWarnings(config, await diskBytes(config.dataDir));
+    const upstreams = config.upstreams.map(upstreamFacts);
+    if (options.json !== true) io.stdout.write(`${printSettings(config)}\n${printUpstreams(upstreams)}`);
+    for (const warning of warnings) io.stderr.write(`warning: ${warning}\n`);
+    const probes = plan && (await probeAll(plan, io));
+    if (options.json === true) print({ upstreams, warnings, ...(probes && { online: probes }) }, io);
+    else if (probes !== undefined) io.stdout.write(`\n${printProbes(probes)}`);
+    return probes?.some(isWrong) === true ? FOUND_WRONG : DONE;
+  } catch (error) {
+    if (!(error instanceof UsageError)) throw error;
+    io.stderr.write(`entrepot: ${error.message}\n`);
+    return WRONG_USAGE;
+  }
+}
+
+interface Plan {
+  readonly upstreams: readonly UpstreamConfig[];
+  readonly images: ReadonlyMap<string, ImageReference>;
+  readonly limitMs: number;
+}
+
+function planOf(
+  config: Config,
+  { upstream: names, image = [], timeout = DEFAULT_TIMEOUT }: CheckOptions,
+): Plan {
+  if (config.offline) throw new UsageError('offline is true: no upstream may be asked.');
+  const limitMs = parseDuration(timeout);
+  if (limitMs === undefined || limitMs === 0 || limitMs > TIMEOUT_LIMIT_MS)
+    throw new UsageError(`--timeout ${timeout}: accepted is a duration such as 20s, 10m at most.`);
+  const known = config.upstreams.map(({ name }) => name);
+  const unknown = names?.find((name) => !known.includes(name));
+  if (unknown !== undefined)
+    throw new UsageError(`--upstream ${unknown}: not configured; there are ${known.join(', ')}.`);
+  const upstreams = config.upstreams.filter(({ name }) => names?.includes(name) ?? true);
+  const images = new Map<string, ImageReference>();
+  for (const { name } of upstreams) {
+    const sample = sampleImage(name);
+    if (sample !== undefined) images.set(name, imageOf(`${name}/${sample}`, config));
+  }
+  for (const text of image) {
+    const asked = imageOf(text, config);
+    images.set(asked.upstream, asked);
+  }
+  return { upstreams, images, limitMs };
+}
+
+function imageOf(text: string, { upstreams }: Config): ImageReference {
+  try {
+    const image = parseImageReference(text, upstreams);
+    if ('problem' in image) throw new UsageError(`--image ${text}: ${image.problem}.`);
+    return image;
+  } catch (error) {
+    if (error instanceof OciError) throw new UsageError(`--image ${text}: ${error.message}.`);
+    throw error;
+  }
+}
+
+async function probeAll({ upstreams, images, limitMs }: Plan, io: CommandIo): Promise<readonly Probed[]> {
+  const limit = pLimit(CONCURRENT_PROBES);
+  const { signal } = new AbortController();
+  return Promise.all(
+    upstreams.map((config) =>
+      limit(async () => {
+        const image = images.get(config.name);
+        const options = { config, clock: systemClock, version: io.version, image, limitMs };
+        return { upstream: config.name, steps: await probeUpstream(options, signal) };
+      }),
+    ),
+  );
+}
+
+function isWrong({ steps }: Probed): boolean {
+  return PROBE_STEPS.some((step) => steps[step].outcome === 'failed');
+}
+
+/** Size of the file system that holds the data directory, or would; `undefined` when it does not tell. */
+async function diskBytes(directory: string): Promise<number | undefined> {
+  try {
+    const { blocks, bsize } = await statfs(directory);
+    return blocks * bsize;
+  } catch {
+    const parent = dirname(directory);
+    return parent === directory ? undefined : diskBytes(parent);
+  }
+}
+
+function print(document: object, io: CommandIo): void {
+  io.stdout.write(`${JSON.stringify(document, null, 2)}\n`);
+}

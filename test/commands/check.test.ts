@@ -1,0 +1,223 @@
+import { mkdir, readdir, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { expect, test } from 'vitest';
+import { runProgram } from '../../src/commands/program.ts';
+import { OCI_MANIFEST } from '../../src/oci/media-type.ts';
+import { closeAfterTest } from '../support/close-after-test.ts';
+import { fakeProcess } from '../support/fake-process.ts';
+import { FakeRegistry } from '../support/fake-registry.ts';
+import { manifestText } from '../upstream/upstream-under-test.ts';
+
+interface Checked {
+  readonly code: number;
+  readonly stdout: string;
+  readonly stderr: string;
+  readonly workingDir: string;
+}
+
+async function checked(config: object, ...args: readonly string[]): Promise<Checked> {
+  const subject = await fakeProcess();
+  const { workingDir } = subject.io;
+  await writeFile(join(workingDir, 'config.yaml'), JSON.stringify(config));
+  await writeFile(join(workingDir, 'name'), 'me', { mode: 0o600 });
+  const io = { ...subject.io, environment: {} };
+  const code = await runProgram(['check', '--config', 'config.yaml', ...args], io);
+  expect(`${subject.stdout()}${subject.stderr()}`).not.toContain('canary');
+  return { code, stdout: subject.stdout(), stderr: subject.stderr(), workingDir };
+}
+
+async function registry(): Promise<FakeRegistry> {
+  const fake = closeAfterTest(await FakeRegistry.start());
+  fake.addManifest('team/app', manifestText(), OCI_MANIFEST, ['v1']);
+  fake.addManifest('library/alpine', manifestText('two'), OCI_MANIFEST, ['latest']);
+  return fake;
+}
+
+const LOCAL = { publicUrl: 'https://cache.example.com' };
+
+test('a table says what each upstream amounts to, without its secrets', async () => {
+  const auth = { username: 'me', password: 'canary-password' };
+  const upstreams = {
+    'docker.io': { auth },
+    internal: { url: 'https://10.0.0.1:5000', hosts: ['internal.mirror'], tagTtl: '90s', maxStale: '0s' },
+  };
+  const { code, stdout, stderr } = await checked({ ...LOCAL, upstreams });
+  expect(code).toBe(0);
+  expect(stderr).toBe('');
+  const rows = stdout.split('\n').map((line) => line.split(/ {2,}/));
+  expect(rows).toContainEqual([
+    'docker.io (default)',
+    'https://registry-1.docker.io',
+    'docker.io index.docker.io registry-1.docker.io',
+    '-',
+    'password (me)',
+    '1m',
+    '30d',
+  ]);
+  expect(rows).toContainEqual([
+    'internal',
+    'https://10.0.0.1:5000',
+    'internal',
+    'internal.mirror',
+    'none',
+    '90s',
+    '0s',
+  ]);
+});
+
+test.each([
+  [{ usernameFile: 'name' }, /^password \(in .*name\)$/],
+  [{ token: 'canary-token' }, /^token$/],
+  [{ identityToken: 'canary-token' }, /^identityToken$/],
+  [{ helper: 'pass' }, /^helper \(pass\)$/],
+  [{ ecr: { registryId: '123456789012' } }, /^ecr \(123456789012\)$/],
+  [{ google: {} }, /^google$/],
+  [{ azure: { clientId: 'some-id' } }, /^azure \(some-id\)$/],
+])('credentials %j are shown by their kind and account', async (auth, shown) => {
+  const all = 'usernameFile' in auth ? { ...auth, password: 'canary' } : auth;
+  const upstreams = { '123456789012.dkr.ecr.eu-west-1.amazonaws.com': { auth: all, default: true } };
+  const { code, stdout } = await checked({ ...LOCAL, upstreams }, '--json');
+  expect(code).toBe(0);
+  const [facts] = (JSON.parse(stdout) as { upstreams: readonly { auth: Record<string, string> }[] })
+    .upstreams;
+  const { kind = '', account } = facts?.auth ?? {};
+  expect(account === undefined ? kind : `${kind} (${account})`).toMatch(shown);
+});
+
+test('it works beside a running server: no data directory is made or locked', async () => {
+  const { code, workingDir } = await checked({ ...LOCAL, dataDir: 'somewhere/data' });
+  expect(code).toBe(0);
+  expect(await readdir(workingDir)).toEqual(['config.yaml', 'name']);
+});
+
+test('a wrong configuration ends with 2 and all of its problems, as JSON too', async () => {
+  const wrong = await checked({ lisen: 'x', upstreams: { 'quay.io': { tagTtl: 'soon' } } }, '--json');
+  expect(wrong.code).toBe(2);
+  expect(wrong.stderr).toContain('the configuration has 2 problems; it cannot be served.');
+  expect(JSON.parse(wrong.stdout)).toEqual({
+    problems: [
+      expect.stringMatching(/^upstreams\.quay\.io\.tagTtl: "soon": accepted is a duration/),
+      'lisen: unknown key; did you mean listen?',
+    ],
+  });
+});
+
+test.each([
+  [{ listen: '0.0.0.0:5000' }, /publicUrl is missing while it listens beyond loopback/],
+  [{ listen: '0.0.0.0:5000' }, /over plain http: clients must be told/],
+  [{ listen: '0.0.0.0:5000', publicUrl: 'http://localhost:5000' }, /publicUrl is a loopback address/],
+  [{ listen: '127.0.0.1:5000' }, /listens on loopback only/],
+  [{ admin: { listen: '0.0.0.0:5001', token: 'canary' } }, /its token can be read on the way/],
+  [{ cache: { maxSize: '8000TiB' } }, /larger than the disk/],
+  [{ offline: true }, /no upstream is ever asked/],
+  [{ upstreams: { 'quay.io': {} } }, /no upstream is the default/],
+  [
+    { upstreams: { 'docker.io': { url: 'http://10.0.0.1', auth: { username: 'u', password: 'canary' } } } },
+    /upstreams\.docker\.io: credentials are sent over plain http/,
+  ],
+  [{ upstreams: { 'docker.io': { tls: { insecure: true } } } }, /upstreams\.docker\.io: tls\.insecure/],
+  [{ upstreams: { 'docker.io': {}, 'a.example:5000': {} } }, /only clients that send ns can ask for it/],
+])('%j is warned of, and is no failure', async (config, warning) => {
+  const { code, stderr, stdout } = await checked(config, '--json');
+  expect(code).toBe(0);
+  expect(stderr).toMatch(warning);
+  expect((JSON.parse(stdout) as { warnings: readonly string[] }).warnings.join('\n')).toMatch(warning);
+});
+
+test('a configuration without anything odd is not warned of', async () => {
+  const { stderr } = await checked({ listen: '0.0.0.0:5000', publicUrl: 'https://cache.example.com' });
+  expect(stderr).toBe('');
+});
+
+test('--online asks every upstream, and ends with 0 when all is well', async () => {
+  const [hub, internal] = [await registry(), await registry()];
+  const upstreams = { 'docker.io': { url: hub.url }, internal: { url: internal.url } };
+  const { code, stdout } = await checked(
+    { ...LOCAL, upstreams },
+    '--online',
+    '--image',
+    'internal/team/app:v1',
+  );
+  expect(code).toBe(0);
+  expect(stdout).toMatch(/^docker\.io {2,}manifest {2,}ok {2,}sha256:/m);
+  expect(stdout).toMatch(/^internal {2,}manifest {2,}ok {2,}sha256:/m);
+  // What is well known at Docker Hub, and what was named.
+  expect(hub.count({ method: 'HEAD', path: /^\/v2\/library\/alpine\/manifests\/latest$/ })).toBe(1);
+  expect(internal.count({ method: 'HEAD', path: /^\/v2\/team\/app\/manifests\/v1$/ })).toBe(1);
+});
+
+test('--online ends with 1 when an upstream is not well, and tells of the others too', async () => {
+  const [hub, gone] = [await registry(), await registry()];
+  await gone.stop();
+  const upstreams = {
+    'docker.io': { url: hub.url },
+    gone: { url: gone.url },
+    nameless: { url: 'https://registry.invalid' },
+  };
+  const { code, stdout } = await checked({ ...LOCAL, upstreams }, '--online', '--json');
+  expect(code).toBe(1);
+  const { online } = JSON.parse(stdout) as {
+    online: readonly { upstream: string; steps: Record<string, { outcome: string }> }[];
+  };
+  expect(
+    online.map(({ upstream, steps }) => [upstream, steps['name']?.outcome, steps['connection']?.outcome]),
+  ).toEqual([
+    ['docker.io', 'ok', 'ok'],
+    ['gone', 'ok', 'failed'],
+    ['nameless', 'failed', 'skipped'],
+  ]);
+});
+
+test('--online asks all at once, so that slow ones do not add up', async () => {
+  const registries = await Promise.all(Array.from({ length: 8 }, registry));
+  for (const { faults } of registries) faults.add({ match: { path: /^\/v2\/$/ }, action: { hang: true } });
+  const upstreams = Object.fromEntries(registries.map(({ url }, at) => [`slow${at}.example`, { url }]));
+  const begun = performance.now();
+  const { code } = await checked({ ...LOCAL, upstreams }, '--online', '--timeout', '500ms');
+  expect(code).toBe(1);
+  expect(performance.now() - begun).toBeLessThan(8 * 500);
+});
+
+test('--online --upstream asks only these', async () => {
+  const [hub, other] = [await registry(), await registry()];
+  const upstreams = { 'docker.io': { url: hub.url }, other: { url: other.url } };
+  expect((await checked({ ...LOCAL, upstreams }, '--online', '--upstream', 'other')).code).toBe(0);
+  expect(hub.requests).toEqual([]);
+  expect(other.requests.length).toBeGreaterThan(0);
+});
+
+test.each([
+  [
+    ['--online', '--upstream', 'nobody.example'],
+    /--upstream nobody\.example: not configured; there are docker\.io/,
+  ],
+  [
+    ['--online', '--image', 'nobody.example/app'],
+    /--image nobody\.example\/app: nobody\.example is not an upstream/,
+  ],
+  [['--online', '--image', 'App'], /--image App: accepted is/],
+  [['--online', '--image', 'app@sha256:12'], /--image app@sha256:12: /],
+  [['--online', '--timeout', 'soon'], /--timeout soon: accepted is a duration/],
+])('%j is wrong usage', async (args, message) => {
+  const { code, stdout, stderr } = await checked({ ...LOCAL, upstreams: { 'docker.io': {} } }, ...args);
+  expect({ code, stdout }).toEqual({ code: 2, stdout: '' });
+  expect(stderr).toMatch(message);
+});
+
+test('offline: true and --online contradict each other', async () => {
+  expect(await checked({ ...LOCAL, offline: true }, '--online')).toMatchObject({
+    code: 2,
+    stderr: 'entrepot: offline is true: no upstream may be asked.\n',
+  });
+});
+
+test('the disk of a data directory that is not there yet is that of the nearest one that is', async () => {
+  const subject = await fakeProcess();
+  await mkdir(join(subject.io.workingDir, 'there'));
+  const { stderr } = await checked({
+    ...LOCAL,
+    dataDir: join(subject.io.workingDir, 'there', 'not', 'yet'),
+    cache: { maxSize: '8000TiB' },
+  });
+  expect(stderr).toMatch(/larger than the disk/);
+});
