@@ -1,10 +1,16 @@
 import type { Clock } from '../clock.ts';
+import { abortable } from '../abortable.ts';
+import { Deadline } from './deadline.ts';
+import { deferred } from '../deferred.ts';
 import { SMALL_PATIENCE_MS } from './retry.ts';
 import { UpstreamError } from './upstream-error.ts';
 
 const FAILURES_UNTIL_DOWN = 3;
 const FIRST_WINDOW_MS = 2_000;
-const LONGEST_WINDOW_MS = 30_000;
+/** So long at most does an upstream that is back go unnoticed. */
+const LONGEST_WINDOW_MS = 15_000;
+/** An upstream that is back answers the probe within this; who waits for more waits for nothing. */
+const PROBE_WAIT_MS = 1_000;
 
 /** How a call may go about it. `left` must be called when it is over. */
 export interface Admission {
@@ -13,10 +19,14 @@ export interface Admission {
   readonly left: () => void;
 }
 
+const ADMITTED: Admission = { mayRetry: true, left: () => undefined };
+const ONE_TRY: Admission = { mayRetry: false, left: () => undefined };
+
 /**
- * Whether one upstream answers at all. After three connection failures or timeouts in a row it is taken for down, for
- * a window of 2 s that doubles up to 30 s; any answer, even a 500, ends that. While it is down a call with small
- * patience fails at once, but for one probe at a time after each window; other calls get one try.
+ * Whether one upstream answers at all: a circuit breaker. After three connection failures or timeouts in a row it is
+ * taken for down, for a window of 2 s; any answer, even a 500, ends that. A failure after the window makes it dead, for
+ * windows that double up to 15 s: then all calls fail at once, but for one probe at a time after each window, whose
+ * result the others wait for a moment. While it is only down, a call with large patience still gets one try.
  */
 export class Health {
   readonly #clock: Clock;
@@ -24,7 +34,7 @@ export class Health {
   #failures = 0;
   #windowMs = 0;
   #windowEndMs = 0;
-  #probing = false;
+  #probe: Promise<void> | undefined;
 
   constructor(clock: Clock, changed: (up: boolean) => void) {
     this.#clock = clock;
@@ -35,20 +45,16 @@ export class Health {
     return this.#windowMs === 0;
   }
 
-  /** @throws UpstreamError `unavailable` for a call with small patience while the upstream is down */
-  admit(patienceMs: number): Admission {
-    if (this.isUp) return { mayRetry: true, left: () => undefined };
-    if (patienceMs >= SMALL_PATIENCE_MS) return { mayRetry: false, left: () => undefined };
-    if (this.#probing || this.#clock.monotonic() < this.#windowEndMs) {
-      throw new UpstreamError('unavailable', 'the upstream has not answered lately');
-    }
-    this.#probing = true;
-    return {
-      mayRetry: false,
-      left: () => {
-        this.#probing = false;
-      },
-    };
+  /** @throws UpstreamError `unavailable` for a call that may not even try; the signal's reason */
+  async admit(patienceMs: number, signal: AbortSignal): Promise<Admission> {
+    if (this.isUp) return ADMITTED;
+    const isDead = this.#windowMs > FIRST_WINDOW_MS;
+    if (!isDead && patienceMs >= SMALL_PATIENCE_MS) return ONE_TRY;
+    const restMs = this.#windowEndMs - this.#clock.monotonic();
+    if (restMs > 0) throw down(restMs);
+    if (this.#probe === undefined) return this.#beginProbe();
+    await this.#follow(this.#probe, signal);
+    return ADMITTED;
   }
 
   /** It answered, whatever it said. */
@@ -71,4 +77,35 @@ export class Health {
     this.#windowEndMs = now + this.#windowMs;
     if (wasUp) this.#changed(false);
   }
+
+  #beginProbe(): Admission {
+    const probe = deferred<void>();
+    this.#probe = probe.promise;
+    return {
+      mayRetry: false,
+      left: () => {
+        this.#probe = undefined;
+        probe.resolve();
+      },
+    };
+  }
+
+  async #follow(probe: Promise<void>, signal: AbortSignal): Promise<void> {
+    const deadline = new Deadline({ clock: this.#clock, ms: PROBE_WAIT_MS, message: '' }, signal);
+    try {
+      await abortable(probe, deadline.signal);
+    } catch {
+      signal.throwIfAborted();
+    } finally {
+      deadline.close();
+    }
+    if (!this.isUp) throw down(this.#windowEndMs - this.#clock.monotonic());
+  }
+}
+
+function down(restMs: number): UpstreamError {
+  return new UpstreamError('unavailable', 'the upstream has not answered lately', {
+    retryAfterMs: Math.max(0, restMs),
+    isFinal: true,
+  });
 }

@@ -1,31 +1,46 @@
 import pLimit, { type LimitFunction } from 'p-limit';
 import type { Clock } from '../clock.ts';
+import type { UpstreamLimits } from '../config.ts';
 import { abortable } from '../abortable.ts';
 import { Deadline } from './deadline.ts';
 import { deferred } from '../deferred.ts';
+import { Pace } from './pace.ts';
 import { UpstreamError } from './upstream-error.ts';
 
-const BLOB_SLOTS = 64;
-const OTHER_SLOTS = 32;
+const DEFAULT_CONNECTIONS = 96;
+/** So that blobs, which take long, never keep tags and manifests waiting. */
+const SHARE_OF_OTHERS = 1 / 3;
 /** Requests that wait for a slot; each is somebody's memory. */
 const QUEUE_LIMIT = 4_096;
 const SLOT_WAIT_MS = 60_000;
 
-/** Bounds how many requests of one upstream are on their way at once: blobs, and everything else. */
+/** What is about to be sent. `pull`: a GET of a manifest, which registries count. */
+export type LimitedKind = 'blob' | 'pull' | 'other';
+
+/** Bounds how many requests of one upstream are on their way at once (blobs, and everything else), and how many a second. */
 export class Limiter {
   readonly #clock: Clock;
-  readonly #blobs = pLimit(BLOB_SLOTS);
-  readonly #others = pLimit(OTHER_SLOTS);
+  readonly #blobs: LimitFunction;
+  readonly #others: LimitFunction;
+  readonly #requests: Pace | undefined;
+  readonly #pulls: Pace | undefined;
 
-  constructor(clock: Clock) {
+  constructor(clock: Clock, limits: UpstreamLimits = {}) {
+    const { connections = DEFAULT_CONNECTIONS, requestsPerSecond, pullsPerSecond } = limits;
+    const others = Math.max(1, Math.floor(connections * SHARE_OF_OTHERS));
     this.#clock = clock;
+    this.#blobs = pLimit(connections - others);
+    this.#others = pLimit(others);
+    this.#requests = requestsPerSecond === undefined ? undefined : new Pace(clock, requestsPerSecond);
+    this.#pulls = pullsPerSecond === undefined ? undefined : new Pace(clock, pullsPerSecond);
   }
 
   /**
    * Resolves with the function that gives the slot back (idempotent), to be called when the body is closed.
-   * @throws UpstreamError `timeout` after 60 s of waiting, `unavailable` when too many wait; the signal's reason
+   * @throws UpstreamError `timeout` after 60 s of waiting, `unavailable` or `rate-limited` when too many wait; the
+   * signal's reason
    */
-  async slot(kind: 'blob' | 'other', signal: AbortSignal): Promise<() => void> {
+  async slot(kind: LimitedKind, signal: AbortSignal): Promise<() => void> {
     const limit = kind === 'blob' ? this.#blobs : this.#others;
     if (limit.pendingCount >= QUEUE_LIMIT) {
       throw new UpstreamError('unavailable', 'too many requests wait for this upstream');
@@ -34,7 +49,10 @@ export class Limiter {
     const deadline = new Deadline({ clock: this.#clock, ms: SLOT_WAIT_MS, message }, signal);
     const waiting = enter(limit);
     try {
-      return await abortable(waiting.entered, deadline.signal);
+      const leave = await abortable(waiting.entered, deadline.signal);
+      if (kind === 'pull') await this.#pulls?.turn(deadline.signal);
+      await this.#requests?.turn(deadline.signal);
+      return leave;
     } catch (error) {
       waiting.leave();
       throw error;

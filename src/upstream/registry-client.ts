@@ -5,6 +5,7 @@ import type { CredentialSource } from './credentials/credential-source.ts';
 import { openCredentials } from './credentials/open-credentials.ts';
 import { Deadline } from './deadline.ts';
 import type { TransportResponse } from './exchange.ts';
+import type { LimitedKind } from './limiter.ts';
 import { type PausedKind, Pauses } from './pauses.ts';
 import { rateLimitOf } from './rate-limit.ts';
 import { followRedirects } from './redirects.ts';
@@ -98,7 +99,7 @@ export class RegistryClient {
     const { clock, health, retries } = this.#host;
     const { kind } = request;
     const effort = new Effort(clock, request.patienceMs ?? DEFAULT_PATIENCE_MS);
-    const admission = health.admit(effort.patienceMs);
+    const admission = await health.admit(effort.patienceMs, signal);
     const attempt = async (): Promise<TransportResponse> => this.#attempt(request, effort, signal);
     const onRetry = ({ reason }: UpstreamError, delayMs: number): void => {
       this.#closing.signal.throwIfAborted();
@@ -126,8 +127,7 @@ export class RegistryClient {
     const leavePause = await this.#pauses.pass(pausedKind, effort.remainingMs(), signal);
     try {
       const queuedAtMs = clock.monotonic();
-      const transfer = request.kind === 'blob' && request.method === 'GET';
-      const leaveSlot = await limiter.slot(transfer ? 'blob' : 'other', signal);
+      const leaveSlot = await limiter.slot(limitedKindOf(request), signal);
       effort.exclude(clock.monotonic() - queuedAtMs);
       const message = `${base.host} did not answer in time`;
       const deadline = new Deadline({ clock, ms: effort.headersMs(), message }, signal);
@@ -277,6 +277,12 @@ interface Hop {
   readonly kind: UpstreamRequestKind;
   readonly headers: Readonly<Record<string, string>>;
   readonly body?: string | undefined;
+}
+
+function limitedKindOf({ kind, method }: RegistryRequest): LimitedKind {
+  if (method === 'HEAD') return 'other';
+  if (kind === 'blob') return 'blob';
+  return kind === 'manifest' ? 'pull' : 'other';
 }
 
 function pausedKindOf({ kind, method }: RegistryRequest): PausedKind {

@@ -1,6 +1,7 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { describe, expect, it } from 'vitest';
 import type { Upstream } from '../../src/upstream/upstream.ts';
+import { digestOf } from '../../src/oci/digest.ts';
 import { OCI_MANIFEST } from '../../src/oci/media-type.ts';
 import { parseRepositoryName } from '../../src/oci/reference.ts';
 import { DEFAULT_PATIENCE_MS } from '../../src/upstream/retry.ts';
@@ -22,6 +23,7 @@ import {
 
 const small = { ...accept, patienceMs: 2_000 };
 const manifests = /\/manifests\//;
+const DIGEST = digestOf(Buffer.from('x'), 'sha256');
 
 interface Scene {
   readonly clock: FakeClock;
@@ -273,7 +275,7 @@ describe('an upstream that is down', () => {
       expect(registry.requests.length - before).toBeLessThanOrEqual(1);
       await clock.advance(1_000);
     }
-    expect(asked).toEqual([2, 6, 14, 30, 60, 90, 120]);
+    expect(asked).toEqual([2, 6, 14, 29, 44, 59, 74, 89, 104, 119]);
   });
 
   it('gets one try from who has nothing else', async () => {
@@ -282,6 +284,55 @@ describe('an upstream that is down', () => {
     await failure(upstream.getManifest(repository, latest, accept, never()));
     expect(registry.requests.length).toBe(before + 1);
     expect(clock.monotonic()).toBe(0);
+  });
+
+  it('is dead once it failed again: then everybody fails at once, whatever their patience', async () => {
+    const { clock, registry, upstream } = await startDown();
+    const get = async () => failure(upstream.getManifest(repository, latest, accept, never()));
+    await clock.advance(2_000);
+    await get();
+    const before = registry.connections;
+    const startedAtMs = clock.monotonic();
+    const errors = await Promise.all([get(), get(), failure(upstream.headBlob(repository, DIGEST, never()))]);
+    expect(errors.map(({ reason }) => reason)).toEqual(['unavailable', 'unavailable', 'unavailable']);
+    expect(errors[0]?.retryAfterMs).toBe(4_000);
+    expect([registry.connections, clock.monotonic()]).toEqual([before, startedAtMs]);
+  });
+
+  it('is tried by one when it may be back, whom the others wait for', async () => {
+    const { clock, registry, upstream } = await startDown();
+    const get = async () => upstream.getManifest(repository, latest, accept, never());
+    await clock.advance(2_000);
+    await failure(get());
+    await clock.advance(4_000);
+    registry.faults.clear();
+    const gate = new Gate();
+    registry.faults.add({ action: { gate } });
+    registry.forget();
+    const asking = [get(), get(), get()];
+    await registry.received();
+    expect(registry.requests).toHaveLength(1);
+    gate.open();
+    await Promise.all(asking);
+    expect(registry.requests).toHaveLength(3);
+  });
+
+  it('is not waited for longer than a moment by those who do not try it themselves', async () => {
+    const { clock, registry, upstream } = await startDown();
+    const get = async () => upstream.getManifest(repository, latest, accept, never());
+    await clock.advance(2_000);
+    await failure(get());
+    await clock.advance(4_000);
+    registry.faults.clear();
+    registry.faults.add({ action: { hang: true } });
+    registry.forget();
+    const [probe, other] = [failure(get()), failure(get())];
+    await registry.received();
+    await clock.advance(1_000);
+    expect((await other).reason).toBe('unavailable');
+    await clock.advance(30_000);
+    expect((await probe).reason).toBe('timeout');
+    expect(registry.requests).toHaveLength(1);
   });
 
   it('is up again with the first answer, whatever it says', async () => {
