@@ -1,4 +1,4 @@
-import { BlockList, isIP } from 'node:net';
+import { isLoopback } from '../config-listen.ts';
 
 /** Where clients reach entrepot. */
 export interface CacheAddress {
@@ -30,14 +30,14 @@ export function cacheAddress({ publicUrl, listen, hostname, ca }: CacheAddressSo
   const everywhere = listen.host === '0.0.0.0' || listen.host === '::';
   const own = everywhere ? hostname : listen.host.includes(':') ? `[${listen.host}]` : listen.host;
   const url = new URL(publicUrl ?? `${listen.scheme}://${own}:${listen.port}`);
-  const isLoopback = isLoopbackHost(url.hostname.replace(/^\[(.*)\]$/, '$1'));
+  const isLocal = isLoopback(url.hostname.replace(/^\[(.*)\]$/, '$1'));
   const warnings: string[] = [];
   if (publicUrl === undefined && everywhere) {
     warnings.push(
       `publicUrl is not set: ${url.origin} is this machine's name and the port it listens on; set publicUrl to what clients reach it by.`,
     );
   }
-  if (isLoopback) {
+  if (isLocal) {
     warnings.push(
       `${url.origin} is reached from this machine only: for clients on another machine (or in a container, virtual machine or cluster node) let it listen beyond loopback and set publicUrl.`,
     );
@@ -46,7 +46,7 @@ export function cacheAddress({ publicUrl, listen, hostname, ca }: CacheAddressSo
     url: url.origin,
     host: referenceHost(url),
     isPlain: url.protocol === 'http:',
-    isLoopback,
+    isLoopback: isLocal,
     ...(ca !== undefined && { ca }),
     warnings,
   };
@@ -56,12 +56,4 @@ export function cacheAddress({ publicUrl, listen, hostname, ca }: CacheAddressSo
 export function referenceHost(url: URL): string {
   if (url.port !== '' || /[.:]/.test(url.hostname) || url.hostname === 'localhost') return url.host;
   return `${url.hostname}:${url.protocol === 'http:' ? 80 : 443}`;
-}
-
-function isLoopbackHost(host: string): boolean {
-  const loopback = new BlockList();
-  loopback.addSubnet('127.0.0.0', 8, 'ipv4');
-  loopback.addAddress('::1', 'ipv6');
-  const family = isIP(host);
-  return family === 0 ? host === 'localhost' : loopback.check(host, family === 4 ? 'ipv4' : 'ipv6');
 }

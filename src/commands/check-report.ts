@@ -1,4 +1,4 @@
-import type { Config, UpstreamConfig } from '../config.ts';
+import { type Config, type ListenerConfig, printListen, type UpstreamConfig } from '../config.ts';
 import { PROBE_STEPS, type ProbeReport } from '../upstream/upstream-probe.ts';
 import { textTable } from './text-table.ts';
 
@@ -73,16 +73,20 @@ export function printProbes(probes: readonly Probed[]): string {
   return textTable(['upstream', 'step', 'outcome', 'what was found'], rows);
 }
 
-export function printSettings({ listen, publicUrl, admin, dataDir }: Config): string {
+export function printSettings({ listeners, publicUrl, admin, dataDir }: Config): string {
   return textTable(
     ['setting', 'value'],
     [
-      ['listen', `${listen.host}:${listen.port}`],
+      ...listeners.map((listener) => ['listen', listenText(listener)]),
       ['publicUrl', publicUrl ?? '-'],
-      ['admin.listen', `${admin.listen.host}:${admin.listen.port}`],
+      ['admin.listen', listenText(admin.listen)],
       ['dataDir', dataDir],
     ],
   );
+}
+
+function listenText(listener: ListenerConfig): string {
+  return `${listener.tls === undefined ? 'http' : 'https'}://${printListen(listener)}`;
 }
 
 function list(values: readonly string[]): string {

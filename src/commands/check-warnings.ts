@@ -1,5 +1,5 @@
-import { BlockList, isIP } from 'node:net';
 import type { Config, UpstreamConfig } from '../config.ts';
+import { isLoopback } from '../config-listen.ts';
 
 /** What may be meant, and is likely to be a mistake all the same. `diskBytes`: of the file system that holds the data. */
 export function configWarnings(config: Config, diskBytes: number | undefined): readonly string[] {
@@ -18,25 +18,25 @@ export function configWarnings(config: Config, diskBytes: number | undefined): r
   ];
 }
 
-function listenerWarnings({ listen, admin, publicUrl }: Config): readonly string[] {
-  const isOpen = !isLoopback(listen.host);
-  const isPlainOpen = isOpen && publicUrl?.startsWith('https:') !== true;
+function listenerWarnings({ listeners, admin, publicUrl }: Config): readonly string[] {
+  const open = listeners.filter(({ host }) => !isLoopback(host));
+  const isOpen = open.length > 0;
+  // Whatever gives https to clients may stand in front of it.
+  const isPlain = open.some(({ tls }) => tls === undefined) && publicUrl?.startsWith('https:') !== true;
   return [
     ...(isOpen && publicUrl === undefined
       ? [
           'publicUrl is missing while it listens beyond loopback: `entrepot setup` can only guess what clients reach it by',
         ]
       : []),
-    ...(isOpen && publicUrl !== undefined && isLoopback(new URL(publicUrl).hostname)
+    ...(isOpen && publicUrl !== undefined && isLoopbackUrl(publicUrl)
       ? ['publicUrl is a loopback address while it listens beyond loopback: other machines cannot use it']
       : []),
     ...(!isOpen && publicUrl === undefined
       ? ['it listens on loopback only: no other machine and no container reaches it']
       : []),
-    ...(isPlainOpen
-      ? ['it listens beyond loopback over plain http: clients must be told that they may']
-      : []),
-    ...(isLoopback(admin.listen.host)
+    ...(isPlain ? ['it listens beyond loopback over plain http: clients must be told that they may'] : []),
+    ...(isLoopback(admin.listen.host) || admin.listen.tls !== undefined
       ? []
       : ['admin listens beyond loopback over plain http: its token can be read on the way']),
   ];
@@ -58,7 +58,7 @@ function upstreamWarnings({
   default: isDefault,
 }: UpstreamConfig): readonly string[] {
   return [
-    ...(url.startsWith('http:') && auth !== undefined && !isLoopback(new URL(url).hostname)
+    ...(url.startsWith('http:') && auth !== undefined && !isLoopbackUrl(url)
       ? ['credentials are sent over plain http']
       : []),
     ...(tls?.insecure === true ? ['tls.insecure: whoever is in between can read and answer for it'] : []),
@@ -68,11 +68,6 @@ function upstreamWarnings({
   ];
 }
 
-function isLoopback(hostname: string): boolean {
-  const host = hostname.replace(/^\[(.*)\]$/, '$1');
-  const loopback = new BlockList();
-  loopback.addSubnet('127.0.0.0', 8, 'ipv4');
-  loopback.addAddress('::1', 'ipv6');
-  const family = isIP(host);
-  return family === 0 ? host === 'localhost' : loopback.check(host, family === 4 ? 'ipv4' : 'ipv6');
+function isLoopbackUrl(url: string): boolean {
+  return isLoopback(new URL(url).hostname.replace(/^\[(.*)\]$/, '$1'));
 }
