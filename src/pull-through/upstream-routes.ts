@@ -14,7 +14,8 @@ export interface RouteHints {
 
 /** A request's upstream, and what of its path is left to name the repository. */
 export interface Route {
-  readonly upstream: string;
+  /** Absent for the base endpoint alone, where nothing names one and there is no default. */
+  readonly upstream: string | undefined;
   /** What the client called the upstream by `ns`: echoed as `OCI-Namespace`. */
   readonly namespace: string | undefined;
   /** `path` of the target without the upstream's prefix. Absent for the base endpoint. */
@@ -45,8 +46,8 @@ export class UpstreamRoutes {
   }
 
   /**
-   * @throws PullThroughError `unknown-upstream` when `ns` or the leading segment names none, or when nothing names one
-   *   and there is no default.
+   * @throws PullThroughError `unknown-upstream` when `ns` or the leading segment names none, or when a repository is
+   *   asked for, nothing names an upstream, and there is no default.
    */
   find(target: DistributionTarget, hints: RouteHints): Route {
     // A reference by our own name makes some clients send that as `ns`: it names no upstream, unless we are reached by
@@ -64,16 +65,20 @@ export class UpstreamRoutes {
     const first = slash < 0 ? undefined : path?.slice(0, slash);
     const prefixed = first === undefined ? undefined : this.#byPrefix.get(first);
     const upstream = named ?? prefixed ?? this.#default;
-    if (upstream === undefined) throw unknown(first ?? '');
+    if (upstream === undefined && path !== undefined) throw unknown(first ?? path);
     // No namespace of Docker Hub has a dot: this is a registry's name, and none of Docker Hub's business.
-    const isHubByDefault = named === undefined && prefixed === undefined && this.#hubNames.has(upstream);
+    const isHubByDefault = named === undefined && prefixed === undefined && this.#hasHubNames(upstream);
     if (isHubByDefault && first?.includes('.') === true) throw unknown(first);
     const rest = prefixed === upstream ? path?.slice(slash + 1) : path;
     return this.#route(upstream, ns, rest);
   }
 
-  #route(upstream: string, namespace: string | undefined, path: string | undefined): Route {
-    return { upstream, namespace, path, hubNames: this.#hubNames.has(upstream) };
+  #route(upstream: string | undefined, namespace: string | undefined, path: string | undefined): Route {
+    return { upstream, namespace, path, hubNames: this.#hasHubNames(upstream) };
+  }
+
+  #hasHubNames(upstream: string | undefined): boolean {
+    return upstream !== undefined && this.#hubNames.has(upstream);
   }
 
   #named(ns: string | undefined, host: string | undefined): string | undefined {
@@ -100,7 +105,9 @@ function unknown(name: string): PullThroughError {
  * @throws OciError `NAME_INVALID`
  */
 export function repositoryOf(route: Route): RepositoryKey {
-  if (route.path === undefined) throw new OciError('NAME_INVALID', 'the request names no repository');
+  if (route.path === undefined || route.upstream === undefined) {
+    throw new OciError('NAME_INVALID', 'the request names no repository');
+  }
   const isShort = route.hubNames && !route.path.includes('/');
   const repository = parseRepositoryName(isShort ? `library/${route.path}` : route.path);
   return { upstream: route.upstream, repository };

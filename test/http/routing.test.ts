@@ -223,4 +223,7 @@ it('without a default, only who names an upstream is served', async () => {
   const refused = await get(`${app.url}/v2/coreos/etcd/manifests/1`);
   expect([refused.status, errorCode(refused)]).toEqual([404, 'NAME_UNKNOWN']);
   expect((await get(`${app.url}/v2/coreos/etcd/manifests/1?ns=quay.io`)).status).toBe(200);
+  // Clients ask this before anything else, and leave when it is not there.
+  expect((await get(`${app.url}/v2/`)).status).toBe(200);
+  expect((await get(`${app.url}/v2/?ns=other.example`)).status).toBe(404);
 });
