@@ -1,8 +1,10 @@
+import { LRUCache } from 'lru-cache';
 import type { Clock } from '../clock.ts';
 import type { Listing, MetadataStore, RepositoryKey } from '../metadata/metadata-store.ts';
 import { type Descriptor, descriptorFrom } from '../oci/descriptor.ts';
 import type { Digest } from '../oci/digest.ts';
 import type { Upstream } from '../upstream/upstream.ts';
+import { UpstreamError } from '../upstream/upstream-error.ts';
 import { ageOf, freshnessOf, mayServeStale, needsNoPatience } from './freshness.ts';
 import { staleReasonOf } from './stale-policy.ts';
 import { PATIENCE_WITH_COPY_MS } from './manifests.ts';
@@ -20,6 +22,15 @@ export interface ListsParts {
   readonly policies: RepositoryPolicies;
 }
 
+/** Answers that are remembered in memory alone, since clients ask for subjects as they like; some 200 bytes each. */
+const EMPTY_ANSWER_LIMIT = 10_000;
+
+/** The upstream's word that there is nothing: an empty list, or `error` where it has no such API. */
+interface EmptyAnswer {
+  readonly checkedAt: number;
+  readonly error?: UpstreamError;
+}
+
 interface HeldList<T> extends Listing<T> {
   /** Put together from what is known here: the upstream never said it, so it has no age. */
   readonly isPieced?: boolean;
@@ -28,6 +39,8 @@ interface HeldList<T> extends Listing<T> {
 interface ListSource<T> {
   /** Names the list among all others. */
   readonly name: string;
+  /** What stands while the upstream cannot say and no list is held. It is always asked first. */
+  readonly empty?: EmptyAnswer | undefined;
   held(): Promise<HeldList<T> | undefined>;
   ask(options: { readonly patienceMs?: number }, signal: AbortSignal): Promise<readonly T[]>;
   keep(listing: Listing<T>): Promise<void>;
@@ -37,6 +50,8 @@ interface ListSource<T> {
 /** The mutable lists of a repository: asked whole, answered again within the tag's time, stale when need be. */
 export class Lists {
   readonly #parts: ListsParts;
+  /** By repository where it has no referrers API, else by the name of the list. */
+  readonly #empty = new LRUCache<string, EmptyAnswer>({ max: EMPTY_ANSWER_LIMIT });
 
   constructor(parts: ListsParts) {
     this.#parts = parts;
@@ -61,18 +76,26 @@ export class Lists {
     return this.#serve(key, source, signal);
   }
 
-  /** Descriptors of what refers to `subject`. @throws UpstreamError `not-found` when the upstream has no such API. */
+  /**
+   * Descriptors of what refers to `subject`.
+   * @throws UpstreamError `not-found` when the upstream has no such API, also while it is away: then clients go on to
+   * the fall-back tag, which may be held here
+   */
   async referrers(
     key: RepositoryKey,
     subject: Digest,
     signal: AbortSignal,
   ): Promise<Served<readonly Record<string, unknown>[]>> {
     const { metadata, upstream, contents } = this.#parts;
+    const repository = `referrers ${key.upstream} ${key.repository}`;
+    const name = `${repository} ${subject}`;
     const source: ListSource<Record<string, unknown>> = {
-      name: `referrers ${key.upstream} ${key.repository} ${subject}`,
+      name,
+      empty: this.#empty.get(name) ?? this.#empty.get(repository),
       held: () => metadata.referrers(key, subject),
       ask: async (options, shared) => {
-        const items = await upstream(key.upstream).listReferrers(key.repository, subject, options, shared);
+        const asking = upstream(key.upstream).listReferrers(key.repository, subject, options, shared);
+        const items = await this.#remembering(asking, { name, repository });
         const listed = items.map(descriptorFrom).filter((item): item is Descriptor => item?.held === true);
         await contents.record(
           key,
@@ -84,6 +107,27 @@ export class Lists {
       forget: () => metadata.putReferrers(key, subject, { items: [], checkedAt: 0 }),
     };
     return this.#serve(key, source, signal);
+  }
+
+  /** Remembers, or forgets, that there is nothing. */
+  async #remembering<T>(
+    asking: Promise<readonly T[]>,
+    { name, repository }: { readonly name: string; readonly repository: string },
+  ): Promise<readonly T[]> {
+    const { clock } = this.#parts;
+    try {
+      const items = await asking;
+      this.#empty.delete(repository);
+      if (items.length === 0) this.#empty.set(name, { checkedAt: clock.now() });
+      else this.#empty.delete(name);
+      return items;
+    } catch (error) {
+      if (error instanceof UpstreamError && error.reason === 'not-found') {
+        this.#empty.set(repository, { checkedAt: clock.now(), error });
+        this.#empty.delete(name);
+      }
+      throw error;
+    }
   }
 
   /** A list of last resort: never fresh, so the upstream is always asked first. */
@@ -111,16 +155,19 @@ export class Lists {
       source.name,
       async (shared): Promise<Served<readonly T[]>> => {
         const checkedAt = clock.now();
+        const known = held ?? source.empty;
         try {
           const items = await source.ask(
-            held === undefined || !needsNoPatience(policy) ? {} : { patienceMs: PATIENCE_WITH_COPY_MS },
+            known === undefined || !needsNoPatience(policy) ? {} : { patienceMs: PATIENCE_WITH_COPY_MS },
             shared,
           );
           await contents.guard(() => source.keep({ items, checkedAt }));
           return { value: items, outcome: 'miss', ageMs: 0 };
         } catch (error) {
-          if (held !== undefined && mayServeStale(held, error, policy, clock.now())) {
-            return fromHere(held, 'stale', clock.now());
+          if (known !== undefined && mayServeStale(known, error, policy, clock.now())) {
+            if (held !== undefined) return fromHere(held, 'stale', clock.now());
+            if (source.empty?.error !== undefined) throw source.empty.error;
+            return { value: [], outcome: 'stale', ageMs: ageOf(known, clock.now()) };
           }
           if (staleReasonOf(error) === '404') await contents.guard(() => source.forget());
           throw error;

@@ -16,7 +16,7 @@ interface Setup {
   readonly registry: FakeRegistry;
   readonly clock: FakeClock;
   readonly referrers: readonly Record<string, unknown>[];
-  readonly list: (query?: string, subject?: string) => Promise<GetResult>;
+  readonly list: (query?: string, subject?: string, repository?: string) => Promise<GetResult>;
 }
 
 /** A subject with a signature, two SBOMs and something else. */
@@ -38,7 +38,8 @@ async function start(behaviour: FakeRegistryBehaviour = {}): Promise<Setup> {
     registry,
     clock,
     referrers,
-    list: async (query = '', of = subject) => get(`${app.url}/v2/app/referrers/${of}${query}`),
+    list: async (query = '', of = subject, repository = 'app') =>
+      get(`${app.url}/v2/${repository}/referrers/${of}${query}`),
   };
 }
 
@@ -77,6 +78,20 @@ describe('referrers', () => {
     expect([answer.status, manifestsOf(answer)]).toEqual([200, []]);
   });
 
+  it('of a subject that had none are an empty index, as stale, while the upstream is in trouble', async () => {
+    const { list, registry, clock } = await start();
+    const [bare, unasked] = [`sha256:${'b'.repeat(64)}`, `sha256:${'c'.repeat(64)}`];
+    await list('', bare);
+    // It is never taken for fresh: a signature may come any moment.
+    expect((await list('', bare)).headers['x-cache']).toBe('MISS');
+    registry.faults.add({ action: { respond: { status: 503, headers: { 'retry-after': '3600' } } } });
+    await clock.advance(90_000);
+    const answer = await list('', bare);
+    expect([answer.status, manifestsOf(answer)]).toEqual([200, []]);
+    expect([answer.headers['x-cache'], answer.headers.age]).toEqual(['STALE', '90']);
+    expect((await list('', unasked)).status).toBe(503);
+  });
+
   it('are gathered from all pages of the upstream', async () => {
     const { list, referrers, registry } = await start({ pageSize: 1 });
     expect(manifestsOf(await list())).toEqual(referrers);
@@ -113,6 +128,27 @@ describe('an upstream without referrers', () => {
     expect(answer.status).toBe(404);
     const { errors } = JSON.parse(answer.body.toString()) as { errors: { code: string }[] };
     expect(errors.map(({ code }) => code)).toEqual(['MANIFEST_UNKNOWN']);
+  });
+
+  it('is 404 also while it is in trouble, so that the fall-back tag that is held here is found', async () => {
+    const { list, registry, clock } = await start({ referrers: false });
+    expect((await list()).status).toBe(404);
+    registry.faults.add({ action: { respond: { status: 503, headers: { 'retry-after': '3600' } } } });
+    await clock.advance(90_000);
+    const answer = await list();
+    expect(answer.status).toBe(404);
+    expect(answer.body.toString()).toContain('MANIFEST_UNKNOWN');
+    // Of another repository nothing is known, nor of this one for ever.
+    expect((await list('', undefined, 'other')).status).toBe(503);
+    await clock.advance(31 * 24 * 3_600_000);
+    expect((await list()).status).toBe(503);
+  });
+
+  it('is asked each time all the same, since it may have them by now', async () => {
+    const { list, registry, referrers } = await start({ referrers: false });
+    expect((await list()).status).toBe(404);
+    registry.configure({ referrers: true });
+    expect(manifestsOf(await list())).toEqual(referrers);
   });
 
   it('that answers with a web page is 404 too, and the page is not kept', async () => {
