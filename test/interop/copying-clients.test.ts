@@ -121,7 +121,7 @@ for (const client of CLIENTS) {
       expect((await run(client.digest(`${repository}:v1`))).trim()).toBe(moved.root.digest);
       const { code } = await tools.tool(client.program).run(...client.digest(`${repository}:absent`));
       expect(code).not.toBe(0);
-      expect(scene.entrepot.requests.at(-1)).toMatchObject({ status: 404 });
+      await expect.poll(() => scene.entrepot.requests.at(-1)).toMatchObject({ status: 404 });
     });
   });
 }
