@@ -167,7 +167,9 @@ export class TokenSource {
     const askedAtMs = this.#options.clock.monotonic();
     const reply = await this.#ask(url, request, credential, signal);
     const { status } = reply;
-    if (status === 401 || status === 403) {
+    // 400 is what OAuth2 says to a grant that is no good, and ECR Public to any credential.
+    const isRefused = status === 401 || status === 403 || (status === 400 && credential !== undefined);
+    if (isRefused) {
       const error = this.#refusal(url, status, credential);
       if (refusalKey !== undefined) this.#refused.set(refusalKey, error);
       throw error;
@@ -231,8 +233,8 @@ export class TokenSource {
     if (credential === undefined) {
       return new UpstreamError('not-found', `${url.host} gives no anonymous token for it`, { status });
     }
-    // 403 is about the repository; 401 may be about the credentials.
-    if (status === 401) {
+    // 403 is about the repository; 401 and 400 may be about the credentials.
+    if (status !== 403) {
       this.#refusals.refused(credential);
       this.#options.credentials.refused(credential);
     }

@@ -325,6 +325,21 @@ describe('refused credentials', () => {
     await upstream.getManifest(repository, latest, once, never());
   });
 
+  it('by 400 (OAuth2’s invalid_grant, ECR Public) are refused all the same, and remembered', async () => {
+    const registry = await registryWith({ credentials: [credentials] });
+    registry.faults.add({ match: { path: /^\/token$/ }, action: { respond: { status: 400 } } });
+    const upstream = upstreamAt(registry.url, { auth: credentials });
+    for (let count = 0; count < 5; count += 1) {
+      const error = await failure(upstream.getManifest(repository, latest, accept, never()));
+      expect([error.reason, error.status]).toEqual(['denied', 400]);
+    }
+    expect(registry.tokenRequests).toBe(1);
+    const anonymous = await failure(
+      upstreamAt(registry.url).getManifest(repository, latest, accept, never()),
+    );
+    expect(anonymous.reason).toBe('protocol');
+  });
+
   it('mean not-found to who asks without any', async () => {
     const registry = await registryWith({ credentials: [credentials], refusal: 'denied' });
     const error = await failure(upstreamAt(registry.url).getManifest(repository, latest, accept, never()));
