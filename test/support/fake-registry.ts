@@ -18,6 +18,9 @@ export interface FakeRegistryOptions extends FakeHostOptions, FakeRegistryBehavi
   readonly now?: () => number;
 }
 
+/** Answers a request as it stands. */
+export type Plain = (request: RecordedRequest) => Reply;
+
 /**
  * A registry's pull side over content in memory: a real HTTP server with access control, redirects and paging, that
  * records what it is asked and plays faults. Blobs are also at `/cdn/<digest>` without access control: what a
@@ -42,6 +45,11 @@ export class FakeRegistry {
     const registry = new FakeRegistry(options, host);
     host.answer = (request, action) => registry.#answer(request, action);
     return registry;
+  }
+
+  /** From now on `answer` has the word; `plain` is what the registry would have said. */
+  intercept(answer: (request: RecordedRequest, plain: Plain) => Reply): void {
+    this.#host.answer = (request, action) => answer(request, (asked) => this.#answer(asked, action));
   }
 
   get url(): string {
