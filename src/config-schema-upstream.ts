@@ -2,6 +2,7 @@ import { z } from 'zod';
 import { nearest } from './config-problem.ts';
 import { PROFILE_NAMES } from './config-profiles.ts';
 import { authSchema } from './config-schema-auth.ts';
+import { proxySchema } from './config-schema-proxy.ts';
 import { immutableTags, limits, patterns, stale } from './config-schema-rules.ts';
 import { boolean, count, hosts, lifetime, mapping, prefixes, rate, text, url } from './config-values.ts';
 
@@ -102,6 +103,9 @@ export const upstreamSchema = mapping({
   trustedHosts,
   profile: profileSchema.optional(),
   tls: tls.optional(),
+  proxy: proxySchema
+    .describe('In place of the top-level proxy; none: this registry is reached directly.')
+    .optional(),
   limits: limits.optional(),
   allow: patterns.describe('Only these repositories are served. Default: all.').optional(),
   deny: patterns.describe('These repositories are not served, whatever allow says.').prefault([]),

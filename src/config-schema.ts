@@ -1,6 +1,7 @@
 import { z } from 'zod';
 import { listeners, listenerTls, tlsChoice } from './config-schema-listen.ts';
 import { profileSchema, upstreamSchema } from './config-schema-upstream.ts';
+import { proxySchema } from './config-schema-proxy.ts';
 import {
   boolean,
   lifetime,
@@ -93,6 +94,9 @@ export const fileSchema = mapping({
   offline: boolean.describe('true: no upstream is ever asked.').prefault(false),
   shutdownGrace: timer().describe('How long pulls in flight may go on after SIGTERM.').prefault('30s'),
   log: log.prefault({}),
+  proxy: proxySchema
+    .describe('By which proxy upstreams are reached. Default: HTTP_PROXY, HTTPS_PROXY, ALL_PROXY, NO_PROXY.')
+    .optional(),
   upstreams: z
     .record(z.string(), upstreamSchema, {
       error: 'accepted is a mapping from registry hosts to their settings',
@@ -104,7 +108,7 @@ export const fileSchema = mapping({
 export type FileConfig = z.output<typeof fileSchema>;
 
 /** Keys that later releases bring, so that who writes them is not told of a typing error. `*` is an upstream's name. */
-export const LATER_KEYS: ReadonlySet<string> = new Set(['upstreams.*.maxSize', 'upstreams.*.proxy']);
+export const LATER_KEYS: ReadonlySet<string> = new Set(['upstreams.*.maxSize']);
 
 /** The keys that are known under a key path. Empty where nothing is. */
 export function knownKeys(path: readonly string[]): readonly string[] {

@@ -1,5 +1,5 @@
 import { resolve } from 'node:path';
-import { readText } from './config-file.ts';
+import { type Environment, readText } from './config-file.ts';
 import type { Problems } from './config-problem.ts';
 
 const SECRET_BYTES_LIMIT = 64 * 1024;
@@ -9,6 +9,7 @@ export interface Surroundings {
   /** What relative paths in the file are relative to. */
   readonly baseDir: string;
   readonly problems: Problems;
+  readonly environment: Environment;
 }
 
 /** A value that stands in the file as `key`, or in a file of its own that `keyFile` names; line ends are taken off. */

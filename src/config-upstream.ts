@@ -3,6 +3,7 @@ import type { RegistryProfile } from './config-profiles.ts';
 import type { RepositoryPattern } from './oci/repository-pattern.ts';
 import { mirrorsFrom, type MirrorConfig, type UpstreamLimits } from './config-mirrors.ts';
 import type { Problems } from './config-problem.ts';
+import { defaultProxy, type ProxyConfig, proxyFrom } from './config-proxy.ts';
 import {
   longPattern,
   repositoriesFrom,
@@ -30,6 +31,8 @@ export interface UpstreamConfig extends RepositoryRules {
   /** `host` or `host:port`, lower case. */
   readonly trustedHosts: readonly string[];
   readonly tls?: UpstreamTls | undefined;
+  /** Absent: everything is reached directly. */
+  readonly proxy?: ProxyConfig | undefined;
   /** Absent: as `generic`. */
   readonly profile?: RegistryProfile | undefined;
   readonly limits?: UpstreamLimits | undefined;
@@ -51,12 +54,13 @@ export function upstreamsFrom(file: FileConfig, surroundings: Surroundings): rea
   const { problems } = surroundings;
   const written = Object.entries(file.upstreams);
   const chosen = written.some(([, upstream]) => upstream.default === true);
+  const proxy = defaultProxy(file.proxy, surroundings);
   const upstreams = written.map(([name, upstream]) => {
     checkName(name, problems);
     return upstreamFrom(
       name,
       { ...upstream, default: upstream.default ?? (name === DOCKER_HUB && !chosen) },
-      file,
+      { file, proxy },
       surroundings,
     );
   });
@@ -76,11 +80,13 @@ export function upstreamsFrom(file: FileConfig, surroundings: Surroundings): rea
 function upstreamFrom(
   name: string,
   written: FileUpstream & { readonly default: boolean },
-  file: FileConfig,
+  { file, proxy: fallback }: { readonly file: FileConfig; readonly proxy: ProxyConfig | undefined },
   surroundings: Surroundings,
 ): UpstreamConfig {
   const path = ['upstreams', name];
   const url = written.url ?? knownRegistry(name)?.url ?? `https://${name}`;
+  const proxy =
+    written.proxy === undefined ? fallback : proxyFrom(written.proxy, [...path, 'proxy'], surroundings);
   const profile = profileFor({ name, url }, written.profile);
   const pullsPerSecond = rateOf(profile, written.auth !== undefined);
   const tls = tlsFrom({ tls: written.tls, url }, [...path, 'tls'], surroundings);
@@ -101,6 +107,7 @@ function upstreamFrom(
     hosts: written.hosts,
     trustedHosts: written.trustedHosts,
     ...(tls && { tls }),
+    ...(proxy && { proxy }),
     profile,
     ...(Object.keys(limits).length > 0 && { limits }),
     ...(mirrors.length > 0 && { mirrors }),

@@ -13,6 +13,7 @@ export type { Environment } from './config-file.ts';
 export type { AuthConfig, AzureAuth, EcrAuth, GoogleAuthSettings, Secret } from './config-auth.ts';
 export { clientListener, type ListenerConfig, type ListenerTls, pairFault } from './config-listen.ts';
 export { type ListenAddress, printListen } from './config-text.ts';
+export type { ProxyConfig, ProxyServer } from './config-proxy.ts';
 export type { RegistryProfile } from './config-profiles.ts';
 export type { UpstreamTls } from './config-tls.ts';
 export type { MirrorConfig, UpstreamLimits } from './config-mirrors.ts';
@@ -97,6 +98,7 @@ export function loadConfig({ file, environment, workingDir }: ConfigSource): Con
   const config = assembled(values, resolve(ownDataDir ? baseDir : workingDir, values.dataDir), {
     baseDir,
     problems,
+    environment,
   });
   problems.throwIfAny();
   return frozen(config);

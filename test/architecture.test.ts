@@ -35,6 +35,7 @@ const PACKAGE_OWNERS: Readonly<Record<string, RegExp>> = {
   'better-sqlite3': /^metadata\//,
   undici: /^upstream\//,
   tldts: /^upstream\//,
+  socks: /^upstream\//,
   yaml: /^(?:config[a-z-]*\.ts$|client-setup\/)/,
   'smol-toml': /^client-setup\//,
   zod: /^config[a-z-]*\.ts$/,

@@ -1,5 +1,6 @@
 import { lookup as systemLookup, type LookupAddress } from 'node:dns';
 import { BlockList, isIP, type LookupFunction } from 'node:net';
+import { parse } from 'tldts';
 import { UpstreamError } from './upstream-error.ts';
 
 /**
@@ -76,6 +77,15 @@ export function publicLookup(lookup: LookupFunction = systemLookup): LookupFunct
       callback(null, first.address, first.family);
     });
   };
+}
+
+/**
+ * True for a name below a suffix under which names are registered. `localhost`, single words, `.internal` and the like
+ * are not: behind a proxy, which resolves names itself, this is all that can be judged of a name.
+ */
+export function isPublicName(hostname: string): boolean {
+  const { domain, isIcann, isPrivate } = parse(hostname, { allowPrivateDomains: true });
+  return domain !== null && (isIcann === true || isPrivate === true);
 }
 
 /** The error for a host at an address that it may not have. */

@@ -1,4 +1,4 @@
-import { isIP, type LookupFunction } from 'node:net';
+import { isIP, type LookupFunction, type Socket } from 'node:net';
 import {
   createSecureContext,
   rootCertificates,
@@ -6,9 +6,12 @@ import {
   type SecureContextOptions,
 } from 'node:tls';
 import { buildConnector } from 'undici';
-import type { UpstreamConfig } from '../config.ts';
-import { isSpecialAddress, publicLookup, refusedAddress } from './address-guard.ts';
+import type { ProxyServer, UpstreamConfig } from '../config.ts';
+import { isPublicName, isSpecialAddress, publicLookup, refusedAddress } from './address-guard.ts';
+import { connectionError } from './connection-error.ts';
 import { bareHostname, type HostTrust } from './host-trust.ts';
+import type { ProxyRoute } from './proxy-route.ts';
+import { ProxyTunnel } from './proxy-tunnel.ts';
 
 const CONNECT_TIMEOUT_MS = 5_000;
 const KEEP_ALIVE_PROBE_MS = 30_000;
@@ -27,11 +30,14 @@ interface ConnectOptions {
  * - A trusted host: at any address; the upstream's authority is accepted beside the system's; never `insecure`.
  * - Any other: at public addresses only (checked in the look-up, on literals, and on the connected socket), with the
  *   system's authorities.
+ * Through a proxy the same holds, but for names that the proxy resolves: of those, only such as nobody can register are
+ * refused. The proxy itself may be anywhere.
  */
 export function createConnector(
   trust: HostTrust,
   tls: UpstreamConfig['tls'],
   lookup: LookupFunction | undefined,
+  route: ProxyRoute,
 ): buildConnector.connector {
   const { ca, cert, key } = tls ?? {};
   const insecure = tls?.insecure === true ? { rejectUnauthorized: false } : {};
@@ -40,21 +46,88 @@ export function createConnector(
   const alsoSystem = contextOf(ca === undefined ? {} : { ca: [...rootCertificates, ca] });
   const anywhere = lookup === undefined ? {} : { lookup };
   const publicOnly = { lookup: publicLookup(lookup) };
-  const connectors = {
-    upstream: connector({ ...own, ...anywhere }),
-    trusted: connector({ ...alsoSystem, ...anywhere }),
-    ownHostForeignPort: guarded(connector({ ...withoutCertificate, ...publicOnly })),
-    ownHostTrustedPort: connector({ ...withoutCertificate, ...anywhere }),
-    foreign: guarded(connector(publicOnly)),
+  const ways: Readonly<Record<Way, Means>> = {
+    upstream: { options: { ...own, ...anywhere }, guarded: false },
+    trusted: { options: { ...alsoSystem, ...anywhere }, guarded: false },
+    ownHostForeignPort: { options: { ...withoutCertificate, ...publicOnly }, guarded: true },
+    ownHostTrustedPort: { options: { ...withoutCertificate, ...anywhere }, guarded: false },
+    foreign: { options: publicOnly, guarded: true },
+  };
+  const direct = mapped(ways, ({ options, guarded: isGuarded }) =>
+    isGuarded ? guarded(connector(options)) : connector(options),
+  );
+  const tunnels = new Map<ProxyServer, Readonly<Record<Way, buildConnector.connector>>>();
+  const through = (server: ProxyServer): Readonly<Record<Way, buildConnector.connector>> => {
+    const known = tunnels.get(server);
+    if (known !== undefined) return known;
+    const tunnel = new ProxyTunnel(server);
+    const connectors = mapped(ways, (means) => tunnelled(tunnel, means));
+    tunnels.set(server, connectors);
+    return connectors;
   };
   return (options, callback) => {
     const port = options.port === '' ? (options.protocol === 'https:' ? 443 : 80) : Number(options.port);
-    const standing = trust.standing({ hostname: options.hostname, port });
+    const place = { hostname: options.hostname, port };
+    const server = route.serverFor(options.protocol, place);
+    const connectors = server === undefined ? direct : through(server);
+    const standing = trust.standing(place);
     if (standing === 'upstream' || !trust.isUpstreamHostname(options.hostname)) {
       connectors[standing](options, callback);
     } else {
       connectors[standing === 'trusted' ? 'ownHostTrustedPort' : 'ownHostForeignPort'](options, callback);
     }
+  };
+}
+
+type Way = 'upstream' | 'trusted' | 'ownHostForeignPort' | 'ownHostTrustedPort' | 'foreign';
+
+interface Means {
+  readonly options: ConnectOptions;
+  readonly guarded: boolean;
+}
+
+function mapped<To>(
+  ways: Readonly<Record<Way, Means>>,
+  make: (means: Means) => To,
+): Readonly<Record<Way, To>> {
+  return {
+    upstream: make(ways.upstream),
+    trusted: make(ways.trusted),
+    ownHostForeignPort: make(ways.ownHostForeignPort),
+    ownHostTrustedPort: make(ways.ownHostTrustedPort),
+    foreign: make(ways.foreign),
+  };
+}
+
+/** Through a proxy, then TLS to the host itself, with the same settings as without. */
+function tunnelled(
+  tunnel: ProxyTunnel,
+  { options: settings, guarded: isGuarded }: Means,
+): buildConnector.connector {
+  const secure = connector(settings);
+  return (options, callback) => {
+    const hostname = bareHostname(options.hostname);
+    const isSecure = options.protocol === 'https:';
+    if (isGuarded) {
+      const isLiteral = isIP(hostname) !== 0;
+      const refused = isLiteral
+        ? isSpecialAddress(hostname)
+        : tunnel.resolvesNames && !isPublicName(hostname);
+      if (refused) return callback(refusedAddress(hostname), null);
+    }
+    const port = options.port === '' ? (isSecure ? 443 : 80) : Number(options.port);
+    const way = { hostname, port, protocol: options.protocol };
+    void (async () => {
+      let socket: Socket;
+      try {
+        socket = await tunnel.open(way, settings.lookup);
+      } catch (error) {
+        callback(connectionError(error, hostname), null);
+        return;
+      }
+      if (isSecure) secure({ ...options, httpSocket: socket }, callback);
+      else callback(null, socket);
+    })();
   };
 }
 

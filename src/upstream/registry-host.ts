@@ -9,7 +9,7 @@ import { RetryBudget } from './retry.ts';
 import { Transport } from './transport.ts';
 
 export interface RegistryHostOptions {
-  readonly config: Pick<UpstreamConfig, 'url' | 'trustedHosts' | 'tls' | 'limits' | 'profile'>;
+  readonly config: Pick<UpstreamConfig, 'url' | 'trustedHosts' | 'tls' | 'proxy' | 'limits' | 'profile'>;
   readonly clock: Clock;
   /** Told when the host is taken for down (false), and when it answers again. */
   readonly onAvailability: (up: boolean) => void;
@@ -40,7 +40,14 @@ export class RegistryHost {
     this.clock = clock;
     this.profile = config.profile ?? GENERIC;
     this.trust = new HostTrust(this.base, config.trustedHosts, this.profile.tokenHosts);
-    this.transport = new Transport({ trust: this.trust, tls: config.tls, clock, version, lookup });
+    this.transport = new Transport({
+      trust: this.trust,
+      tls: config.tls,
+      proxy: config.proxy,
+      clock,
+      version,
+      lookup,
+    });
     this.limiter = new Limiter(clock, config.limits);
     this.retries = new RetryBudget(clock);
     this.health = new Health(clock, onAvailability);

@@ -1,10 +1,12 @@
 import type { LookupFunction } from 'node:net';
 import { Agent } from 'undici';
 import type { Clock } from '../clock.ts';
-import type { UpstreamConfig } from '../config.ts';
+import type { ProxyServer, UpstreamConfig } from '../config.ts';
 import { createConnector } from './connector.ts';
 import { Exchange, type TransportResponse } from './exchange.ts';
-import type { HostTrust } from './host-trust.ts';
+import { type HostTrust, placeOf } from './host-trust.ts';
+import { ProxyRoute } from './proxy-route.ts';
+import { proxyAuthorization, proxyRefusal } from './proxy-tunnel.ts';
 
 const RESPONSE_HEADERS_LIMIT_BYTES = 16 * 1024;
 const FIRST_BYTE_MS = 20_000;
@@ -22,6 +24,7 @@ const KEEP_ALIVE_LIMIT_MS = 60_000;
 export interface TransportOptions {
   readonly trust: HostTrust;
   readonly tls: UpstreamConfig['tls'];
+  readonly proxy?: UpstreamConfig['proxy'];
   readonly clock: Clock;
   /** Shown in `User-Agent`. */
   readonly version: string | undefined;
@@ -49,12 +52,14 @@ export class Transport {
   readonly #agent: Agent;
   readonly #clock: Clock;
   readonly #userAgent: string;
+  readonly #route: ProxyRoute;
 
   constructor(options: TransportOptions) {
     this.#clock = options.clock;
     this.#userAgent = options.version === undefined ? 'entrepot' : `entrepot/${options.version}`;
+    this.#route = new ProxyRoute(options.proxy);
     this.#agent = new Agent({
-      connect: createConnector(options.trust, options.tls, options.lookup),
+      connect: createConnector(options.trust, options.tls, options.lookup, this.#route),
       connections: CONNECTIONS_PER_ORIGIN,
       maxOrigins: ORIGINS_LIMIT,
       allowH2: false,
@@ -77,20 +82,36 @@ export class Transport {
     const { url, method, body, highWaterMarkBytes, onBytes } = request;
     const pace = { firstByteMs: FIRST_BYTE_MS, idleMs: IDLE_MS, minimum: MINIMUM_PACE };
     const exchange = new Exchange({ url, clock: this.#clock, pace, highWaterMarkBytes, onBytes }, signal);
+    const forward = this.#forwardProxy(url);
     this.#agent.dispatch(
       {
         origin: url.origin,
-        path: url.pathname + url.search,
+        path: (forward === undefined ? '' : url.origin) + url.pathname + url.search,
         method,
         ...(body !== undefined && { body }),
         // undici would close the connection after each HEAD, for the sake of servers that send a body with it; that
         // is a TLS handshake for every tag that is revalidated. Such a body breaks the connection it comes on.
         reset: false,
-        headers: { ...request.headers, 'user-agent': this.#userAgent, 'accept-encoding': 'identity' },
+        headers: {
+          ...request.headers,
+          'user-agent': this.#userAgent,
+          'accept-encoding': 'identity',
+          ...(forward !== undefined && proxyAuthorization(forward)),
+        },
       },
       exchange,
     );
-    return exchange.response;
+    const response = await exchange.response;
+    if (forward === undefined || response.status !== 407) return response;
+    response.body.destroy();
+    throw proxyRefusal(forward, url.hostname, response.status);
+  }
+
+  /** The http(s) proxy that is sent the whole URL, as it is of plain http (RFC 9112 §3.2.2); all else is tunnelled. */
+  #forwardProxy(url: URL): ProxyServer | undefined {
+    if (url.protocol !== 'http:') return undefined;
+    const server = this.#route.serverFor(url.protocol, placeOf(url));
+    return server?.protocol.startsWith('socks') === true ? undefined : server;
   }
 
   /** Cuts every connection; requests in flight fail. */
