@@ -1,4 +1,5 @@
 import { resolve } from 'node:path';
+import { knownRegistry } from './config-profile.ts';
 import type { FileAuth } from './config-schema-auth.ts';
 import { secretFrom, type Surroundings } from './config-secret.ts';
 
@@ -110,9 +111,15 @@ function basicFrom(
   const { problems } = surroundings;
   for (const key of ['username', 'password'] as const) {
     if (auth[key] === undefined && auth[`${key}File`] === undefined)
-      problems.addDerived([...path, key], `is missing; ${key} or ${key}File gives it`);
+      problems.addDerived([...path, key], `is missing; ${key} or ${key}File gives it${usual(key, path)}`);
   }
   return username === undefined || password === undefined ? undefined : { username, password };
+}
+
+/** Under `upstreams.<name>`: the user name that this registry's kind of password goes with, where there is one. */
+function usual(key: string, [, name = '']: readonly string[]): string {
+  const username = key === 'username' ? knownRegistry(name)?.facts.username : undefined;
+  return username === undefined ? '' : `; at ${name} it is usually ${username}`;
 }
 
 function azureFrom(

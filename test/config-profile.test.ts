@@ -1,4 +1,4 @@
-import { writeFile } from 'node:fs/promises';
+import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { type ConfigProblem, ConfigError, loadConfig, type UpstreamConfig } from '../src/config.ts';
@@ -134,3 +134,47 @@ describe('the profile of an upstream', () => {
     });
   });
 });
+
+it('the user name that goes with a registry’s kind of password is told to who leaves it out', async () => {
+  const found = await problems(`
+  nvcr.io: { auth: { password: canary-key } }
+  quay.io: { auth: { password: canary-key } }
+`);
+  expect(found.map(({ path, message }) => [path, message])).toEqual([
+    [
+      'upstreams.nvcr.io.auth.username',
+      'is missing; username or usernameFile gives it; at nvcr.io it is usually $oauthtoken',
+    ],
+    ['upstreams.quay.io.auth.username', 'is missing; username or usernameFile gives it'],
+  ]);
+});
+
+it('what the README says to write for each registry is a configuration', async () => {
+  const readme = await readFile(new URL('../README.md', import.meta.url), 'utf8');
+  const table = /## Your registry → what to configure\n([\s\S]*?)\n## /.exec(readme)?.[1] ?? '';
+  const rows = table.split('\n').filter((line) => line.startsWith('| '));
+  expect(rows.length).toBeGreaterThan(KNOWN_REGISTRIES.length);
+  const written = rows.flatMap((row) =>
+    [...row.matchAll(/`([a-z0-9.-]+: \{[^`]*\})`/g)].map(([, text = '']) => text),
+  );
+  expect(written.length).toBeGreaterThanOrEqual(rows.length - 4);
+  for (const text of written) {
+    const whole = text
+      .replaceAll('\\|', '|')
+      .replaceAll('auth: …', 'auth: { username: me, password: secret }')
+      .replaceAll('passwordFile: …', 'password: secret');
+    expect(await problems(`  ${whole}\n`), text).toEqual([]);
+  }
+  const named = new Set(written.flatMap(profilesIn));
+  const missing = PROFILE_NAMES.filter(
+    (name) => !named.has(name) && !['generic', 'mirror-gcr-io'].includes(name),
+  );
+  expect(missing).toEqual([]);
+});
+
+/** The profiles of what a row of the README configures. */
+function profilesIn(text: string): readonly string[] {
+  const names = [...text.matchAll(/^([a-z0-9.-]+):/g)].map(([, name = '']) => name);
+  const chosen = /profile: ([a-z-]+)/.exec(text)?.[1];
+  return chosen === undefined ? names.map((name) => knownRegistry(name)?.name ?? '') : [chosen];
+}
