@@ -1,4 +1,6 @@
 import { type AuthConfig, authFrom } from './config-auth.ts';
+import { profileFor } from './config-profile.ts';
+import type { RegistryProfile } from './config-profiles.ts';
 import type { FileMirror } from './config-schema-upstream.ts';
 import type { Surroundings } from './config-secret.ts';
 import { tlsFrom, type UpstreamTls } from './config-tls.ts';
@@ -22,13 +24,17 @@ export interface MirrorConfig {
   readonly auth?: AuthConfig | undefined;
   readonly tls?: UpstreamTls | undefined;
   readonly limits?: UpstreamLimits | undefined;
+  readonly profile: RegistryProfile;
 }
 
-/** @param path the key path of `mirrors` */
+/**
+ * @param path the key path of `mirrors`
+ * @param context.name the upstream's
+ */
 export function mirrorsFrom(
   written: readonly FileMirror[],
   path: readonly string[],
-  surroundings: Surroundings,
+  { name, surroundings }: { readonly name: string; readonly surroundings: Surroundings },
 ): readonly MirrorConfig[] {
   const { problems } = surroundings;
   const urls = new Set<string>();
@@ -38,6 +44,14 @@ export function mirrorsFrom(
     urls.add(url);
     const auth = authFrom(writtenAuth, [...place, 'auth'], surroundings);
     const tls = tlsFrom({ tls: writtenTls, url }, [...place, 'tls'], surroundings);
-    return { url, trustedHosts, ...(auth && { auth }), ...(tls && { tls }), ...(limits && { limits }) };
+    const profile = profileFor({ name, url });
+    return {
+      url,
+      trustedHosts,
+      profile,
+      ...(auth && { auth }),
+      ...(tls && { tls }),
+      ...(limits && { limits }),
+    };
   });
 }

@@ -91,7 +91,7 @@ function upstreamFrom(
   const pullsPerSecond = rateOf(profile, written.auth !== undefined);
   const tls = tlsFrom({ tls: written.tls, url }, [...path, 'tls'], surroundings);
   const hasShortNames = profile.hubNames;
-  const mirrors = mirrorsFrom(written.mirrors, [...path, 'mirrors'], surroundings);
+  const mirrors = mirrorsFrom(written.mirrors, [...path, 'mirrors'], { name, surroundings });
   const repositories = repositoriesFrom(written.repositories, [...path, 'repositories'], {
     hasShortNames,
     surroundings,

@@ -108,6 +108,7 @@ export class Metrics {
   readonly #rateLimit: Gauge<'upstream' | 'account'>;
   readonly #rateRemaining: Gauge<'upstream' | 'account'>;
   readonly #up: Gauge<'upstream'>;
+  readonly #mirrorUp: Gauge<'upstream' | 'mirror'>;
   readonly #retries: Counter<'upstream'>;
   readonly #resumed: Counter;
   readonly #evictions: Counter;
@@ -191,6 +192,9 @@ export class Metrics {
     );
     this.#up = new Gauge(
       named('upstream_up', '1: the upstream answered last time; 0: it did not.', 'upstream'),
+    );
+    this.#mirrorUp = new Gauge(
+      named('mirror_up', '1: the mirror answered last time; 0: it did not.', 'upstream', 'mirror'),
     );
     this.#retries = new Counter(
       named('upstream_retries_total', 'Requests sent to upstreams again after a failure.', 'upstream'),
@@ -280,6 +284,11 @@ export class Metrics {
 
   upstreamUp(upstream: string, up: boolean): void {
     this.#up.set({ upstream: this.#knownUpstream(upstream) }, up ? 1 : 0);
+  }
+
+  /** @param mirror one of the configured ones */
+  mirrorUp(upstream: string, mirror: string, up: boolean): void {
+    this.#mirrorUp.set({ upstream: this.#knownUpstream(upstream), mirror }, up ? 1 : 0);
   }
 
   fillResumed(): void {

@@ -75,6 +75,11 @@ export function upstreamObserver(upstream: string, { log, metrics }: Reporting):
       if (up) log.info({ upstream }, 'the upstream answers again');
       else log.warn({ upstream }, 'the upstream does not answer');
     },
+    mirrorAvailabilityChanged({ mirror, up }) {
+      metrics.mirrorUp(upstream, mirror, up);
+      if (up) log.info({ upstream, mirror }, 'the mirror answers again');
+      else log.warn({ upstream, mirror }, 'the mirror does not answer');
+    },
     retried({ kind, reason, delayMs }) {
       metrics.upstreamRetried(upstream);
       log.info({ upstream, kind, reason, delayMs: Math.round(delayMs) }, 'asking the upstream again');

@@ -1,6 +1,7 @@
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
+import { GENERIC } from '../src/config-profiles.ts';
 import { ConfigError, loadConfig, printProblem, type UpstreamConfig } from '../src/config.ts';
 import { tempDir } from './support/temp-dir.ts';
 
@@ -27,8 +28,8 @@ test('a mirror may be a URL alone, or have settings of its own', async () => {
     '{ mirrors: [https://one/, { url: "http://two:5000/x" }] }',
   );
   expect(upstream?.mirrors).toEqual([
-    { url: 'https://one', trustedHosts: [] },
-    { url: 'http://two:5000/x', trustedHosts: [] },
+    { url: 'https://one', trustedHosts: [], profile: GENERIC },
+    { url: 'http://two:5000/x', trustedHosts: [], profile: GENERIC },
   ]);
 });
 

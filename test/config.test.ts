@@ -5,6 +5,7 @@ import { assert, asyncProperty, domain, integer, json, oneof, property, string }
 import { format } from 'prettier';
 import { expect, test } from 'vitest';
 import { profileFor } from '../src/config-profile.ts';
+import { GENERIC } from '../src/config-profiles.ts';
 import { jsonSchema } from '../src/config-schema.ts';
 import { parseDuration, parseHost, parseListen, parseSize, substitute } from '../src/config-text.ts';
 import {
@@ -184,6 +185,7 @@ test('the example file with its examples taken in is valid and knows every key',
         trustedHosts: ['storage.internal'],
         auth: { username: 'reader', password: { file: join(dir, 'secret') } },
         limits: { connections: 20 },
+        profile: GENERIC,
       },
     ],
     allow: ['team/**', 'tools/*'].map(parseRepositoryPattern),

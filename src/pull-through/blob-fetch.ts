@@ -329,6 +329,7 @@ export class BlobFetch implements SegmentHost, ReadableFetch {
     const { observer } = this.#parts;
     if (error instanceof PullThroughError && error.reason === 'corrupt') {
       observer.integrityFailure('fill', this.digest, error);
+      for (const { upstream } of this.sources) upstream.blobWasWrong(this.digest);
     }
     if (this.#state !== 'verified') {
       this.#state = 'failed';

@@ -75,6 +75,10 @@ export class AccountUpstreams implements Upstream {
     return this.#of(repository).listReferrers(repository, digest, options, signal);
   }
 
+  blobWasWrong(digest: Digest): void {
+    for (const account of this.#parts.accounts) account.blobWasWrong(digest);
+  }
+
   async close(): Promise<void> {
     const { accounts, host } = this.#parts;
     await Promise.all(accounts.map((account) => account.close()));

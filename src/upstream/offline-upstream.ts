@@ -15,6 +15,7 @@ export function offlineUpstream(name: string): Upstream {
     getBlob: refuse,
     listTags: refuse,
     listReferrers: refuse,
+    blobWasWrong: () => undefined,
     close: () => Promise.resolve(),
   };
 }

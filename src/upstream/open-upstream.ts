@@ -1,9 +1,10 @@
 import type { LookupFunction } from 'node:net';
 import type { Clock } from '../clock.ts';
-import type { UpstreamConfig } from '../config.ts';
+import type { MirrorConfig, UpstreamConfig } from '../config.ts';
 import { mostSpecific } from '../oci/repository-pattern.ts';
 import type { RepositoryName } from '../oci/reference.ts';
 import { AccountUpstreams } from './account-upstreams.ts';
+import { MirroredUpstream } from './mirrored-upstream.ts';
 import { RegistryHost } from './registry-host.ts';
 import { RegistryUpstream } from './registry-upstream.ts';
 import type { Upstream } from './upstream.ts';
@@ -20,11 +21,22 @@ export interface OpenUpstreamOptions {
 }
 
 /**
- * The client of a configured upstream; closing it closes all that belongs to it. Opens no connection before the first
- * call.
+ * The client of a configured upstream, its mirrors included; closing it closes all that belongs to it. Opens no
+ * connection before the first call.
  * @throws when the TLS settings hold what is not PEM
  */
 export function openUpstream(config: UpstreamConfig, options: OpenUpstreamOptions): Upstream {
+  const origin = openOrigin(config, options);
+  const { mirrors = [] } = config;
+  if (mirrors.length === 0) return origin;
+  return new MirroredUpstream({
+    origin,
+    mirrors: mirrors.map((mirror, at) => openMirror(config.name, mirror, at, options)),
+    clock: options.clock,
+  });
+}
+
+function openOrigin(config: UpstreamConfig, options: OpenUpstreamOptions): Upstream {
   const { clock, observer = silentObserver, version, lookup } = options;
   const onAvailability = (up: boolean): void => observer.availabilityChanged(up);
   const host = new RegistryHost({ config, clock, onAvailability, version, lookup });
@@ -44,4 +56,23 @@ export function openUpstream(config: UpstreamConfig, options: OpenUpstreamOption
   };
   const accounts = [general, ...special.map(({ upstream }) => upstream)];
   return new AccountUpstreams({ name, host, accounts, accountOf });
+}
+
+/** What happens between us and a mirror counts as the upstream's, but for its health and its allowance. */
+function openMirror(name: string, config: MirrorConfig, at: number, options: OpenUpstreamOptions): Upstream {
+  const { clock, observer = silentObserver, version, lookup } = options;
+  const { host: mirror } = new URL(config.url);
+  const onAvailability = (up: boolean): void => observer.mirrorAvailabilityChanged({ mirror, up });
+  const host = new RegistryHost({ config, clock, onAvailability, mirror, version, lookup });
+  const authKeyPath = `upstreams.${name}.mirrors.${at}.auth`;
+  // One try: the next source is there at once.
+  const account = new RegistryUpstream({
+    name,
+    host,
+    auth: config.auth,
+    authKeyPath,
+    observer,
+    patienceMs: 0,
+  });
+  return new AccountUpstreams({ name, host, accounts: [account], accountOf: () => account });
 }

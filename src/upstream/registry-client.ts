@@ -32,6 +32,8 @@ export interface RegistryClientOptions {
   /** Where `auth` stands in the configuration: `upstreams.quay.io.auth`. */
   readonly authKeyPath: string;
   readonly observer: UpstreamObserver;
+  /** Of requests that have none of their own. Default: `DEFAULT_PATIENCE_MS`. */
+  readonly patienceMs?: number | undefined;
 }
 
 /** A request to the distribution API, from parsed parts only. */
@@ -57,9 +59,12 @@ export class RegistryClient {
   readonly #tokens: TokenSource;
   readonly #authorization: Authorization;
   readonly #pauses: Pauses;
+  readonly #patienceMs: number;
   readonly #closing = new AbortController();
 
-  constructor({ host, name, auth, authKeyPath, observer }: RegistryClientOptions) {
+  constructor(options: RegistryClientOptions) {
+    const { host, name, auth, authKeyPath, observer } = options;
+    this.#patienceMs = options.patienceMs ?? DEFAULT_PATIENCE_MS;
     const { clock } = host;
     this.#host = host;
     this.#observer = observer;
@@ -98,7 +103,7 @@ export class RegistryClient {
     const observer = this.#observer;
     const { clock, health, retries } = this.#host;
     const { kind } = request;
-    const effort = new Effort(clock, request.patienceMs ?? DEFAULT_PATIENCE_MS);
+    const effort = new Effort(clock, request.patienceMs ?? this.#patienceMs);
     const admission = await health.admit(effort.patienceMs, signal);
     const attempt = async (): Promise<TransportResponse> => this.#attempt(request, effort, signal);
     const onRetry = ({ reason }: UpstreamError, delayMs: number): void => {
@@ -239,6 +244,13 @@ export class RegistryClient {
     });
   }
 
+  /** For metrics. */
+  #account(): string {
+    const { account } = this.#credentials;
+    const { mirror } = this.#host;
+    return mirror === undefined ? account : `${account} at ${mirror}`;
+  }
+
   /** One request on the wire. */
   async #hop({ url, method, kind, headers, body }: Hop, signal: AbortSignal): Promise<TransportResponse> {
     const observer = this.#observer;
@@ -258,7 +270,7 @@ export class RegistryClient {
       finished(response.status);
       if (atHome) health.answered();
       const report = rateLimitOf(response.headers);
-      if (report) observer.rateLimit({ ...report, account: this.#credentials.account });
+      if (report) observer.rateLimit({ ...report, account: this.#account() });
       return response;
     } catch (error) {
       finished('error');

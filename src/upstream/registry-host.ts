@@ -13,6 +13,8 @@ export interface RegistryHostOptions {
   readonly clock: Clock;
   /** Told when the host is taken for down (false), and when it answers again. */
   readonly onAvailability: (up: boolean) => void;
+  /** What it is called beside its upstream when it is a mirror of one. */
+  readonly mirror?: string | undefined;
   /** entrepot's, for `User-Agent`. Absent: no version is told. */
   readonly version?: string | undefined;
   /** In place of `dns.lookup`, for tests of name resolution. */
@@ -27,6 +29,7 @@ export class RegistryHost {
   /** Of `url`: what is asked is below it. */
   readonly base: URL;
   readonly clock: Clock;
+  readonly mirror: string | undefined;
   readonly profile: RegistryProfile;
   readonly trust: HostTrust;
   readonly transport: Transport;
@@ -35,9 +38,10 @@ export class RegistryHost {
   readonly health: Health;
 
   /** @throws when the TLS settings hold what is not PEM */
-  constructor({ config, clock, onAvailability, version, lookup }: RegistryHostOptions) {
+  constructor({ config, clock, onAvailability, mirror, version, lookup }: RegistryHostOptions) {
     this.base = new URL(config.url);
     this.clock = clock;
+    this.mirror = mirror;
     this.profile = config.profile ?? GENERIC;
     this.trust = new HostTrust(this.base, config.trustedHosts, this.profile.tokenHosts);
     this.transport = new Transport({

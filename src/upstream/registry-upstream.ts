@@ -55,6 +55,8 @@ export interface RegistryUpstreamOptions {
   readonly authKeyPath?: string | undefined;
   /** Default: nobody looks. */
   readonly observer?: UpstreamObserver | undefined;
+  /** Of operations that are given none. Default: `DEFAULT_PATIENCE_MS`. */
+  readonly patienceMs?: number | undefined;
 }
 
 /** A registry over HTTP, as one account sees it. Opens no connection before the first call. */
@@ -64,11 +66,11 @@ export class RegistryUpstream implements Upstream {
   readonly #client: RegistryClient;
 
   constructor(options: RegistryUpstreamOptions) {
-    const { name, host, auth, observer = silentObserver } = options;
+    const { name, host, auth, observer = silentObserver, patienceMs } = options;
     const { authKeyPath = `upstreams.${name}.auth` } = options;
     this.name = name;
     this.#host = host;
-    this.#client = new RegistryClient({ host, name, auth, authKeyPath, observer });
+    this.#client = new RegistryClient({ host, name, auth, authKeyPath, observer, patienceMs });
   }
 
   async headManifest(
@@ -218,6 +220,10 @@ export class RegistryUpstream implements Upstream {
       }
       throw error;
     }
+  }
+
+  blobWasWrong(): void {
+    // There is nobody else to ask.
   }
 
   close(): Promise<void> {

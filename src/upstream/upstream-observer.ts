@@ -34,6 +34,8 @@ export interface UpstreamObserver {
   rateLimit(report: RateLimitReport): void;
   /** False once it is taken for down, true when it answers again. Not called before the first change. */
   availabilityChanged(up: boolean): void;
+  /** The same of one of its mirrors. `mirror` is `host[:port]`. */
+  mirrorAvailabilityChanged(event: { mirror: string; up: boolean }): void;
   /** A failed try is about to be repeated after `delayMs`. */
   retried(event: { kind: UpstreamRequestKind; reason: UpstreamErrorReason; delayMs: number }): void;
   /** Our policy forbade a place that the upstream named. `host` is `host[:port]`. */
@@ -49,6 +51,7 @@ export const silentObserver: UpstreamObserver = {
   bytesReceived() {},
   rateLimit() {},
   availabilityChanged() {},
+  mirrorAvailabilityChanged() {},
   retried() {},
   refused() {},
   doubtfulCredentials() {},

@@ -99,6 +99,9 @@ export interface Upstream {
     signal: AbortSignal,
   ): Promise<readonly Record<string, unknown>[]>;
 
+  /** Told when the bytes that came for this digest turned out to have another one: whoever sent them is not to be asked again soon, where there is a choice. */
+  blobWasWrong(digest: Digest): void;
+
   /** Ends all connections. Calls in flight fail. */
   close(): Promise<void>;
 }

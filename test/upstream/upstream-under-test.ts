@@ -57,6 +57,9 @@ export class RecordingObserver implements UpstreamObserver {
   availabilityChanged(up: boolean): void {
     this.#note('availabilityChanged', { up });
   }
+  mirrorAvailabilityChanged(facts: object): void {
+    this.#note('mirrorAvailabilityChanged', facts);
+  }
   retried(facts: object): void {
     this.#note('retried', facts);
   }

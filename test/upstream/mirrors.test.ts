@@ -1,0 +1,313 @@
+import { setTimeout as delay } from 'node:timers/promises';
+import { describe, expect, it } from 'vitest';
+import type { UpstreamConfig } from '../../src/config.ts';
+import { GENERIC } from '../../src/config-profiles.ts';
+import type { Digest } from '../../src/oci/digest.ts';
+import { closeAfterTest } from '../support/close-after-test.ts';
+import { FakeClock } from '../support/fake-clock.ts';
+import { FakeRegistry } from '../support/fake-registry.ts';
+import type { FaultAction } from '../support/fault.ts';
+import { get, type GetResult } from '../support/http-get.ts';
+import { type BuiltImage, buildImage, pushTo } from '../support/images.ts';
+import { type RunningApp, startApp } from '../support/running-app.ts';
+
+const TYPE = 'application/vnd.oci.image.manifest.v1+json';
+const NAME = 'library/app';
+const MIB = 1024 * 1024;
+
+interface Scene {
+  readonly app: RunningApp;
+  readonly clock: FakeClock;
+  readonly origin: FakeRegistry;
+  readonly mirrors: readonly FakeRegistry[];
+  readonly ask: (path: string, method?: string) => Promise<GetResult>;
+}
+
+async function start(mirrorCount = 1, config: Partial<UpstreamConfig> = {}): Promise<Scene> {
+  const origin = closeAfterTest(await FakeRegistry.start());
+  const mirrors: FakeRegistry[] = [];
+  for (let count = 0; count < mirrorCount; count += 1)
+    mirrors.push(closeAfterTest(await FakeRegistry.start()));
+  const clock = new FakeClock();
+  const upstream = {
+    name: 'docker.io',
+    url: origin.url,
+    mirrors: mirrors.map(({ url }) => ({ url, trustedHosts: [], profile: GENERIC })),
+    ...config,
+  };
+  const app = await startApp({ upstreams: [upstream], clock });
+  const ask = async (path: string, method = 'GET') =>
+    playedOut(clock, get(`${app.url}/v2/${NAME}/${path}`, { method, headers: { accept: TYPE } }));
+  return { app, clock, origin, mirrors, ask };
+}
+
+/** Moves time on until there is an answer. */
+async function playedOut<T>(clock: FakeClock, promise: Promise<T>): Promise<T> {
+  const state = { isSettled: false };
+  const watched = promise.finally(() => {
+    state.isSettled = true;
+  });
+  // Not much faster than the sockets: no penalty is to be over while they are at work.
+  while (!state.isSettled) {
+    await delay(1);
+    await clock.advance(5);
+  }
+  return watched;
+}
+
+function imageAt(registries: readonly FakeRegistry[], seed = 1): BuiltImage {
+  const image = buildImage({ seed });
+  for (const registry of registries) pushTo(registry, { repository: NAME, tag: 'latest', image });
+  return image;
+}
+
+/** Everything that a client pulls of an image. */
+async function pull({ ask }: Scene, image: BuiltImage): Promise<void> {
+  const answers = [await ask(`manifests/${image.root.digest}`)];
+  for (const blob of image.blobs) answers.push(await ask(`blobs/${blob.digest}`));
+  expect(answers.map(({ status }) => status)).toEqual(answers.map(() => 200));
+  expect(answers.map(({ digest }) => digest)).toEqual([
+    image.root.digest,
+    ...image.blobs.map(({ digest }) => digest),
+  ]);
+}
+
+describe('what a digest names', () => {
+  it('comes from the first mirror that has it, and the origin is not asked', async () => {
+    const scene = await start(2);
+    const [first, second] = scene.mirrors;
+    const image = imageAt([scene.origin, ...scene.mirrors]);
+    await pull(scene, image);
+    expect(scene.origin.requests).toEqual([]);
+    expect(second?.requests).toEqual([]);
+    expect(first?.requests.length).toBeGreaterThan(2);
+  });
+
+  it('comes from the next one where the first has it not, without a penalty for that', async () => {
+    const scene = await start(2);
+    const [first, second] = scene.mirrors;
+    await pull(scene, imageAt([scene.origin, second as FakeRegistry], 1));
+    expect(scene.origin.requests).toEqual([]);
+    first?.forget();
+    await pull(scene, imageAt([scene.origin, first as FakeRegistry], 2));
+    expect(first?.requests.filter(({ status }) => status === 200).length).toBeGreaterThan(2);
+  });
+
+  it('comes from the origin where no mirror has it', async () => {
+    const scene = await start(2);
+    await pull(scene, imageAt([scene.origin]));
+  });
+
+  it('is 404 when nobody has it', async () => {
+    const { ask } = await start(2);
+    const digest = `sha256:${'0'.repeat(64)}`;
+    expect((await ask(`blobs/${digest}`)).status).toBe(404);
+    expect((await ask(`manifests/${digest}`, 'HEAD')).status).toBe(404);
+  });
+
+  const failures: [string, FaultAction, number][] = [
+    ['answers 500', { respond: { status: 500 } }, 15_000],
+    ['answers 429', { respond: { status: 429 } }, 15_000],
+    ['resets', { drop: 'reset' }, 15_000],
+    ['never answers', { hang: true }, 15_000],
+    [
+      'speaks another protocol',
+      { respond: { status: 200, headers: { 'content-encoding': 'gzip' } } },
+      15_000,
+    ],
+  ];
+
+  it.each(failures)('is not asked for at a mirror that %s, for a while', async (_, action, penaltyMs) => {
+    const scene = await start();
+    const [mirror] = scene.mirrors;
+    const images = [1, 2, 3].map((seed) => imageAt([scene.origin, mirror as FakeRegistry], seed));
+    mirror?.faults.add({ action });
+    await pull(scene, images[0] as BuiltImage);
+    // The request that found out, and no more.
+    expect(mirror?.requests.length).toBe(1);
+    await pull(scene, images[1] as BuiltImage);
+    expect(mirror?.requests.length).toBe(1);
+    mirror?.faults.clear();
+    await scene.clock.advance(penaltyMs);
+    scene.origin.forget();
+    await pull(scene, images[2] as BuiltImage);
+    expect(scene.origin.requests).toEqual([]);
+  });
+
+  it('comes from a mirror in the penalty box when the origin is gone, too', async () => {
+    const scene = await start();
+    const [mirror] = scene.mirrors;
+    const image = imageAt([scene.origin, mirror as FakeRegistry]);
+    mirror?.faults.add({ match: { times: 1 }, action: { respond: { status: 503 } } });
+    expect((await scene.ask(`manifests/${image.root.digest}`)).headers['x-cache']).toBe('MISS');
+    await scene.origin.stop();
+    await pull(scene, image);
+  });
+});
+
+describe('a blob transfer', () => {
+  async function broken(action: FaultAction, at: 'mirror' | 'origin'): Promise<void> {
+    const scene = await start(2);
+    const [first, second] = scene.mirrors;
+    const recipe = { size: 4 * MIB, seed: 7 };
+    const holders = at === 'mirror' ? [first, second, scene.origin] : [first, scene.origin];
+    let digest: Digest | undefined;
+    for (const registry of holders) digest = registry?.addBlob(NAME, recipe);
+    first?.faults.add({ match: { method: 'GET', path: /blobs/ }, action });
+    const answer = await scene.ask(`blobs/${digest ?? ''}`);
+    expect([answer.status, answer.digest, answer.complete]).toEqual([200, digest, true]);
+    const next = at === 'mirror' ? second : scene.origin;
+    const resumed = next?.requests.find(({ method }) => method === 'GET');
+    expect(resumed?.headers.range).toMatch(/^bytes=\d+-/);
+    expect(resumed?.headers['if-range']).toBeUndefined();
+    const bodyBytes = holders.reduce((sum, registry) => sum + (registry?.blobBodyBytes(digest) ?? 0), 0);
+    expect(bodyBytes).toBeLessThan(recipe.size + MIB);
+    if (at === 'mirror') expect(scene.origin.count({ method: 'GET' })).toBe(0);
+  }
+
+  it('that breaks at a mirror goes on at the next one', async () => {
+    await broken({ cutAfter: 2 * MIB }, 'mirror');
+  });
+
+  it('that breaks at the last mirror goes on at the origin', async () => {
+    await broken({ cutAfter: 2 * MIB }, 'origin');
+  });
+
+  it('of wrong bytes is not asked for there again: the next pull is right', async () => {
+    const scene = await start();
+    const [mirror] = scene.mirrors;
+    let digest: Digest | undefined;
+    for (const registry of [mirror, scene.origin]) digest = registry?.addBlob(NAME, { size: MIB, seed: 7 });
+    mirror?.faults.add({ match: { path: /blobs/ }, action: { flipBitAt: 1000 } });
+    expect((await scene.ask(`blobs/${digest ?? ''}`)).complete).toBe(false);
+    const again = await scene.ask(`blobs/${digest ?? ''}`);
+    expect([again.status, again.digest]).toEqual([200, digest]);
+    // Longer than for a mirror that merely failed.
+    await scene.clock.advance(60_000);
+    mirror?.forget();
+    const other = scene.origin.addBlob(NAME, { size: MIB, seed: 8 });
+    await scene.ask(`blobs/${other}`);
+    expect(mirror?.requests).toEqual([]);
+  });
+});
+
+describe('what a tag means', () => {
+  it('the origin decides when they disagree', async () => {
+    const scene = await start(1, { tagTtlMs: 0 });
+    const [mirror] = scene.mirrors;
+    const old = imageAt([mirror as FakeRegistry], 1);
+    const now = imageAt([scene.origin], 2);
+    const answer = await scene.ask('manifests/latest');
+    expect(answer.digest).toBe(now.root.digest);
+    expect(answer.digest).not.toBe(old.root.digest);
+    expect((await scene.ask('manifests/latest', 'HEAD')).headers['docker-content-digest']).toBe(
+      now.root.digest,
+    );
+  });
+
+  it('is not what a mirror says of a tag that the origin has not', async () => {
+    const scene = await start();
+    imageAt(scene.mirrors);
+    expect((await scene.ask('manifests/latest')).status).toBe(404);
+  });
+
+  it('costs the origin a HEAD; the document comes from the mirror', async () => {
+    const scene = await start();
+    imageAt([scene.origin, ...scene.mirrors]);
+    expect((await scene.ask('manifests/latest')).status).toBe(200);
+    expect(scene.origin.requests.map(({ method }) => method)).toEqual(['HEAD']);
+    expect(scene.mirrors[0]?.count({ method: 'GET' })).toBe(1);
+  });
+
+  it.each([
+    ['is gone', undefined],
+    ['answers 503', { respond: { status: 503 } }],
+    ['limits us', { respond: { status: 429, headers: { 'retry-after': '600' } } }],
+    ['never answers', { hang: true }],
+  ] as const)('a mirror says when the origin %s, lists too', async (_, action) => {
+    const scene = await start();
+    const image = imageAt([scene.origin, ...scene.mirrors]);
+    if (action === undefined) await scene.origin.stop();
+    else scene.origin.faults.add({ action });
+    const answer = await scene.ask('manifests/latest');
+    expect([answer.status, answer.digest]).toEqual([200, image.root.digest]);
+    const tags = await scene.ask('tags/list');
+    expect(JSON.parse(tags.body.toString())).toEqual({ name: NAME, tags: ['latest'] });
+  });
+
+  it('is asked at the origin for no longer than a moment once a mirror has said it', async () => {
+    const scene = await start();
+    imageAt([scene.origin, ...scene.mirrors]);
+    scene.origin.faults.add({ action: { hang: true } });
+    const before = scene.clock.monotonic();
+    await scene.ask('manifests/latest');
+    expect(scene.clock.monotonic() - before).toBeLessThan(3_000);
+  });
+});
+
+describe('a mirror', () => {
+  it('has credentials of its own, and never sees those of the origin, nor the origin its', async () => {
+    const origin = closeAfterTest(
+      await FakeRegistry.start({
+        auth: { mode: 'basic', credentials: [{ username: 'o', password: 'canary-o' }] },
+      }),
+    );
+    const mirror = closeAfterTest(
+      await FakeRegistry.start({
+        auth: { mode: 'bearer', credentials: [{ username: 'm', password: 'canary-m' }] },
+      }),
+    );
+    const image = imageAt([mirror]);
+    pushTo(origin, { repository: NAME, tag: 'latest', image: buildImage({ seed: 2 }) });
+    const app = await startApp({
+      upstreams: [
+        {
+          name: 'docker.io',
+          url: origin.url,
+          auth: { username: 'o', password: 'canary-o' },
+          mirrors: [
+            {
+              url: mirror.url,
+              trustedHosts: [],
+              profile: GENERIC,
+              auth: { username: 'm', password: 'canary-m' },
+            },
+          ],
+        },
+      ],
+    });
+    expect((await get(`${app.url}/v2/${NAME}/blobs/${image.blobs[0]?.digest ?? ''}`)).status).toBe(200);
+    expect((await get(`${app.url}/v2/${NAME}/manifests/latest`)).status).toBe(200);
+    expect(sent(mirror)).toContain('canary-m');
+    expect(sent(mirror)).not.toContain('canary-o');
+    expect(sent(origin)).toContain('canary-o');
+    expect(sent(origin)).not.toContain('canary-m');
+    expect(JSON.stringify(app.logLines)).not.toContain('canary');
+  });
+
+  it('that is down shows in the log and the metrics, apart from the upstream', async () => {
+    const scene = await start();
+    const [mirror] = scene.mirrors;
+    const digests = Array.from({ length: 6 }, (_, seed) => scene.origin.addBlob(NAME, { size: 10, seed }));
+    const { host } = new URL(mirror?.url ?? '');
+    await mirror?.stop();
+    for (const digest of digests) {
+      expect((await scene.ask(`blobs/${digest}`)).status).toBe(200);
+      await scene.clock.advance(600_000);
+    }
+    const facts = { upstream: 'docker.io', mirror: host };
+    expect(scene.app.logLines).toContainEqual(expect.objectContaining({ ...facts, level: 'warn' }));
+    const metrics = (await get(`${scene.app.adminUrl}/metrics`)).body.toString();
+    expect(metrics).toContain(`entrepot_mirror_up{upstream="docker.io",mirror="${host}"} 0`);
+    expect(metrics).toContain('entrepot_upstream_up{upstream="docker.io"} 1');
+  });
+});
+
+/** What all requests to a registry carried to sign in with, readable. */
+function sent(registry: FakeRegistry): string {
+  return registry.requests
+    .map(({ headers }) =>
+      Buffer.from((headers.authorization ?? '').replace(/^Basic /, ''), 'base64').toString(),
+    )
+    .join();
+}
