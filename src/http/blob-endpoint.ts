@@ -37,9 +37,8 @@ export async function serveBlob(
     const { value, outcome } = await pullThrough.blobSize(key, digest, exchange.signal);
     exchange.record.outcome = outcome;
     const cache = cacheHeader({ outcome });
-    if (isUnchanged) exchange.head(304, { ...headers, ...cache });
-    else exchange.head(200, { ...headers, ...cache, 'Content-Length': value });
-    exchange.response.end();
+    if (isUnchanged) exchange.endWithoutBody(304, { ...headers, ...cache });
+    else exchange.endWithoutBody(200, { ...headers, ...cache, 'Content-Length': value });
     return;
   }
   const range = allowsPartial(exchange.header('if-range'), etag) ? exchange.header('range') : undefined;

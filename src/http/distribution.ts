@@ -107,11 +107,10 @@ export class Distribution {
       const headers = { ...manifestHeaders(served.value), ...cacheHeader(served) };
       const isUnchanged = matchesEtag(condition, `"${served.value.digest}"`);
       if (isUnchanged || exchange.isHead) {
-        exchange.head(isUnchanged ? 304 : 200, {
+        exchange.endWithoutBody(isUnchanged ? 304 : 200, {
           ...headers,
           ...(!isUnchanged && { 'Content-Length': served.value.sizeBytes }),
         });
-        exchange.response.end();
         return;
       }
     }

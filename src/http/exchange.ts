@@ -1,5 +1,6 @@
 import type { IncomingMessage, OutgoingHttpHeaders, ServerResponse } from 'node:http';
 import type { Outcome } from '../pull-through/served.ts';
+import { depart } from './departures.ts';
 import type { AskedFor } from './error-response.ts';
 
 /** A connection's send buffer has room for this much. */
@@ -67,19 +68,25 @@ export class Exchange {
 
   /** A whole answer at once. HEAD gets the headers of GET. */
   end(status: number, headers: OutgoingHttpHeaders, body: Uint8Array): void {
-    this.head(status, { 'Content-Length': body.length, ...headers });
     if (this.isHead || body.length === 0) {
-      this.response.end();
+      this.endWithoutBody(status, { 'Content-Length': body.length, ...headers });
       return;
     }
+    this.head(status, { 'Content-Length': body.length, ...headers });
     this.sentBytes += body.length;
-    if (body.length <= ALWAYS_TAKEN_BYTES) this.response.end(body);
+    if (body.length <= ALWAYS_TAKEN_BYTES) depart(this.response, body);
     // When a server closes, Node destroys every connection whose response was ended, whether its bytes have left or not.
     else {
       this.#send(body, (error) => {
         if (error === undefined) this.response.end();
       });
     }
+  }
+
+  /** An answer of headers alone: to HEAD, or 304. */
+  endWithoutBody(status: number, headers: OutgoingHttpHeaders): void {
+    this.head(status, headers);
+    depart(this.response);
   }
 
   head(status: number, headers: OutgoingHttpHeaders): void {

@@ -8,6 +8,7 @@ import { StartError } from '../start-error.ts';
 import { errorBody } from './error-response.ts';
 import type { ConnectionGate } from './connection-gate.ts';
 import { Connections, DEFAULT_PACE, type Pace } from './connections.ts';
+import { leave } from './departures.ts';
 import type { ServerCertificate } from './server-certificate.ts';
 
 /** Podman and stargz send a thousand ranges in one header; Node's default of 16 KiB would answer 431. */
@@ -76,6 +77,7 @@ export class Listener {
     server.on('checkContinue', onRequest);
     server.on('checkExpectation', onRequest);
     server.on('clientError', (error: NodeJS.ErrnoException, socket) => {
+      leave();
       const running = connections.responseOn(socket);
       if (running?.writableEnded === true) {
         // An answer that is whole may still leave; nothing comes behind it.
