@@ -12,10 +12,14 @@ import { tomlText } from './toml-text.ts';
 
 const FILE = '/etc/containers/registries.conf.d/50-entrepot.conf';
 
+const TAGS_LIMIT = [
+  'Tag lists (`skopeo list-tags`, `inspect` without --no-tags, `sync`) are asked of the registry itself, never of a mirror; name the repository at the cache for them.',
+];
+
 /** The clients built on containers/image: all read the same registries.conf. */
 export const registriesConfClients: readonly Client[] = [
   client('podman', 'Podman', (image) => `podman pull ${image}`),
-  client('skopeo', 'skopeo', (image) => `skopeo inspect docker://${image}`),
+  client('skopeo', 'skopeo', (image) => `skopeo inspect --no-tags docker://${image}`),
   client('buildah', 'Buildah', (image) => `buildah pull ${image}`),
   client(
     'crio',
@@ -39,7 +43,12 @@ function client(
       const image = request.routes.find(({ isRegistryHost }) => isRegistryHost);
       const example =
         image === undefined ? [] : [command(`${image.name}/${sampleImage(image.name) ?? 'repository:tag'}`)];
-      return { ...setupRegistries(request), steps: [reload, ...example] };
+      const { files, limits } = setupRegistries(request);
+      return {
+        files,
+        steps: [reload, ...example],
+        limits: [...limits, ...(id === 'skopeo' ? TAGS_LIMIT : [])],
+      };
     },
   };
 }

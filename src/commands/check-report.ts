@@ -1,4 +1,5 @@
 import { type Config, type ListenerConfig, printListen, type UpstreamConfig } from '../config.ts';
+import { STALE_REASONS, staleLimitsOf } from '../pull-through/stale-policy.ts';
 import { PROBE_STEPS, type ProbeReport } from '../upstream/upstream-probe.ts';
 import { textTable } from './text-table.ts';
 
@@ -12,7 +13,13 @@ export interface UpstreamFacts {
   readonly auth: { readonly kind: string; readonly account?: string | undefined };
   readonly tagTtl: string;
   readonly maxStale: string;
+  /** For each way in which asking fails, how old an answer may be that is served instead, or `fail`. */
+  readonly stale: StaleFacts;
+  /** The rules of `repositories`, as far as they differ. */
+  readonly repositories: readonly { readonly pattern: string; readonly stale: StaleFacts }[];
 }
+
+type StaleFacts = Readonly<Record<string, string>>;
 
 export interface Probed {
   readonly upstream: string;
@@ -20,7 +27,8 @@ export interface Probed {
 }
 
 export function upstreamFacts(upstream: UpstreamConfig): UpstreamFacts {
-  const { name, url, default: isDefault, prefixes, hosts, auth, tagTtlMs, maxStaleMs } = upstream;
+  const { name, url, default: isDefault, prefixes, hosts, auth, tagTtlMs, maxStaleMs, stale } = upstream;
+  const own = staleFacts(stale, maxStaleMs);
   return {
     name,
     url,
@@ -30,7 +38,37 @@ export function upstreamFacts(upstream: UpstreamConfig): UpstreamFacts {
     auth: authFacts(auth),
     tagTtl: printDuration(tagTtlMs),
     maxStale: printDuration(maxStaleMs),
+    stale: own,
+    repositories: (upstream.repositories ?? [])
+      .map((rules) => ({
+        pattern: rules.pattern.text,
+        stale: staleFacts({ ...stale, ...rules.stale }, rules.maxStaleMs ?? maxStaleMs),
+      }))
+      .filter((rules) => JSON.stringify(rules.stale) !== JSON.stringify(own)),
   };
+}
+
+function staleFacts(rules: UpstreamConfig['stale'], maxStaleMs: number): StaleFacts {
+  const limits = staleLimitsOf(rules, maxStaleMs);
+  return Object.fromEntries(
+    STALE_REASONS.map((reason) => {
+      const limitMs = limits[reason];
+      return [reason, limitMs === undefined || limitMs === 0 ? 'fail' : printDuration(limitMs)];
+    }),
+  );
+}
+
+/** What is served when asking fails, for each way in which it does. */
+export function printStalePolicy(upstreams: readonly UpstreamFacts[]): string {
+  const rows = upstreams.flatMap(({ name, stale, repositories }) => [
+    staleRow(name, stale),
+    ...repositories.map((rules) => staleRow(`${name} ${rules.pattern}`, rules.stale)),
+  ]);
+  return textTable(['stale answers up to, on', ...STALE_REASONS], rows);
+}
+
+function staleRow(name: string, stale: StaleFacts): readonly string[] {
+  return [name, ...STALE_REASONS.map((reason) => stale[reason] ?? '-')];
 }
 
 /** Who signs in, or where the credentials come from. */

@@ -7,7 +7,14 @@ import { type Config, printProblem, type UpstreamConfig } from '../config.ts';
 import { parseDuration } from '../config-text.ts';
 import { OciError } from '../oci/error.ts';
 import { PROBE_STEPS, probeUpstream } from '../upstream/upstream-probe.ts';
-import { printProbes, printSettings, printUpstreams, type Probed, upstreamFacts } from './check-report.ts';
+import {
+  printProbes,
+  printSettings,
+  printStalePolicy,
+  printUpstreams,
+  type Probed,
+  upstreamFacts,
+} from './check-report.ts';
 import { configWarnings } from './check-warnings.ts';
 import type { CommandIo } from './command-io.ts';
 import { type ConfigOption, configurationOf, printProblems, WRONG_CONFIGURATION } from './configuration.ts';
@@ -53,7 +60,10 @@ export async function check(options: CheckOptions, io: CommandIo): Promise<numbe
     const plan = options.online === true ? planOf(config, options) : undefined;
     const warnings = configWarnings(config, await diskBytes(config.dataDir));
     const upstreams = config.upstreams.map(upstreamFacts);
-    if (options.json !== true) io.stdout.write(`${printSettings(config)}\n${printUpstreams(upstreams)}`);
+    if (options.json !== true)
+      io.stdout.write(
+        `${printSettings(config)}\n${printUpstreams(upstreams)}\n${printStalePolicy(upstreams)}`,
+      );
     for (const warning of warnings) io.stderr.write(`warning: ${warning}\n`);
     const probes = plan && (await probeAll(plan, io));
     if (options.json === true) print({ upstreams, warnings, ...(probes && { online: probes }) }, io);
@@ -112,14 +122,29 @@ async function probeAll({ upstreams, images, limitMs }: Plan, io: CommandIo): Pr
   const limit = pLimit(CONCURRENT_PROBES);
   const { signal } = new AbortController();
   return Promise.all(
-    upstreams.map((config) =>
+    upstreams.flatMap(placesOf).map(({ place, config }) =>
       limit(async () => {
         const image = images.get(config.name);
         const options = { config, clock: systemClock, version: io.version, image, limitMs };
-        return { upstream: config.name, steps: await probeUpstream(options, signal) };
+        return { upstream: place, steps: await probeUpstream(options, signal) };
       }),
     ),
   );
+}
+
+/** The upstream itself, and each of its mirrors as if it were one. */
+function placesOf(
+  upstream: UpstreamConfig,
+): readonly { readonly place: string; readonly config: UpstreamConfig }[] {
+  const { mirrors = [], ...own } = upstream;
+  const { auth: _auth, tls: _tls, limits: _limits, repositories: _repositories, ...common } = own;
+  return [
+    { place: upstream.name, config: own },
+    ...mirrors.map((mirror) => ({
+      place: `${upstream.name} mirror ${new URL(mirror.url).host}`,
+      config: { ...common, ...mirror },
+    })),
+  ];
 }
 
 function isWrong({ steps }: Probed): boolean {

@@ -84,6 +84,23 @@ test.each([
   expect(account === undefined ? kind : `${kind} (${account})`).toMatch(shown);
 });
 
+test('the stale policy is shown for every upstream, and for repositories that have another', async () => {
+  const upstreams = {
+    'docker.io': {
+      maxStale: '7d',
+      stale: { '429': '2h', '401': 'stale' },
+      repositories: { 'team/**': { stale: { timeout: 'fail' } } },
+    },
+    'quay.io': { maxStale: '0s' },
+  };
+  const { stdout } = await checked({ ...LOCAL, upstreams });
+  const rows = stdout.split('\n').map((line) => line.split(/ {2,}/));
+  expect(rows).toContainEqual(['stale answers up to, on', 'timeout', '5xx', '429', '401', '403', '404']);
+  expect(rows).toContainEqual(['docker.io', '7d', '7d', '2h', '7d', 'fail', 'fail']);
+  expect(rows).toContainEqual(['docker.io team/**', 'fail', '7d', '2h', '7d', 'fail', 'fail']);
+  expect(rows).toContainEqual(['quay.io', 'fail', 'fail', 'fail', 'fail', 'fail', 'fail']);
+});
+
 test('it works beside a running server: no data directory is made or locked', async () => {
   const { code, workingDir } = await checked({ ...LOCAL, dataDir: 'somewhere/data' });
   expect(code).toBe(0);
@@ -166,6 +183,20 @@ test('--online ends with 1 when an upstream is not well, and tells of the others
     ['gone', 'ok', 'failed'],
     ['nameless', 'failed', 'skipped'],
   ]);
+});
+
+test('--online asks the mirrors too, with what is theirs', async () => {
+  const [hub, mirror] = [await registry(), await registry()];
+  const auth = { username: 'me', password: 'canary' };
+  const upstreams = { 'docker.io': { url: hub.url, auth, mirrors: [mirror.url] } };
+  const well = await checked({ ...LOCAL, upstreams }, '--online');
+  expect(well.code).toBe(0);
+  expect(mirror.count({ method: 'HEAD' })).toBe(1);
+  expect(hub.count({ method: 'HEAD' })).toBe(1);
+  await mirror.stop();
+  const { code, stdout } = await checked({ ...LOCAL, upstreams }, '--online');
+  expect(code).toBe(1);
+  expect(stdout).toMatch(new RegExp(`^docker\\.io mirror ${mirror.host} +connection +failed`, 'm'));
 });
 
 test('--online asks all at once, so that slow ones do not add up', async () => {
