@@ -1,7 +1,10 @@
 import type { Interval } from '../content/intervals.ts';
 
-/** A reader that waits `this` far ahead of a running segment is not made to wait for it: a segment begins at its position. */
-export const JUMP_DISTANCE_BYTES = 8 * 1024 * 1024;
+/**
+ * A reader that waits `this` far ahead of a running segment is not made to wait for it: a segment begins at its position.
+ * nydus gives up after 5 s: an upstream that sends 1 MB/s leaves it time for its own bytes.
+ */
+export const JUMP_DISTANCE_BYTES = 2 * 1024 * 1024;
 /** Segments at once: the front and a few jumps. */
 export const SEGMENT_LIMIT = 5;
 

@@ -4,7 +4,8 @@ import { sourceBytes } from '../support/byte-source.ts';
 import { FakeRegistry } from '../support/fake-registry.ts';
 import { Gate } from '../support/gate.ts';
 import { generatedBlob } from '../support/generated-blob.ts';
-import { get, type GetResult, openGet } from '../support/http-get.ts';
+import { get, openGet } from '../support/http-get.ts';
+import { partsOf } from '../support/multipart-parts.ts';
 import { startApp } from '../support/running-app.ts';
 
 const MIB = 1024 * 1024;
@@ -26,36 +27,6 @@ async function start(size: number, { warm }: { warm: boolean }) {
       .toBe('HIT');
   }
   return { registry, app, digest, url, ask, bytes: sourceBytes(generatedBlob(recipe)) };
-}
-
-/** The parts of a multipart/byteranges body, by RFC 9110 §14.6 and RFC 2046 §5.1. */
-function partsOf({ headers, body }: GetResult): { type: string; range: string; bytes: Buffer }[] {
-  const boundary = /^multipart\/byteranges; boundary=([0-9a-zA-Z'()+_,./:=?-]{1,70})$/.exec(
-    headers['content-type'] ?? '',
-  )?.[1];
-  if (boundary === undefined) throw new Error(`no multipart: ${headers['content-type']}`);
-  const text = body.toString('latin1');
-  const pieces = text.split(`\r\n--${boundary}`);
-  expect(pieces[0]?.startsWith(`--${boundary}\r\n`)).toBe(true);
-  expect(pieces.at(-1)).toBe('--\r\n');
-  return pieces.slice(0, -1).map((piece, at) => {
-    const part = at === 0 ? piece.slice(boundary.length + 2) : piece;
-    const end = part.indexOf('\r\n\r\n');
-    const fields = new Map(
-      part
-        .slice(2, end)
-        .split('\r\n')
-        .map((line): [string, string] => {
-          const colon = line.indexOf(': ');
-          return [line.slice(0, colon).toLowerCase(), line.slice(colon + 2)];
-        }),
-    );
-    return {
-      type: fields.get('content-type') ?? '',
-      range: fields.get('content-range') ?? '',
-      bytes: Buffer.from(part.slice(end + 4), 'latin1'),
-    };
-  });
 }
 
 describe.each([{ warm: true }, { warm: false }])('a range of a blob (warm: $warm)', ({ warm }) => {
