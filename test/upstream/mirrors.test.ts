@@ -145,26 +145,26 @@ describe('what a digest names', () => {
   });
 });
 
-describe('a blob transfer', () => {
-  async function broken(action: FaultAction, at: 'mirror' | 'origin'): Promise<void> {
-    const scene = await start(2);
-    const [first, second] = scene.mirrors;
-    const recipe = { size: 4 * MIB, seed: 7 };
-    const holders = at === 'mirror' ? [first, second, scene.origin] : [first, scene.origin];
-    let digest: Digest | undefined;
-    for (const registry of holders) digest = registry?.addBlob(NAME, recipe);
-    first?.faults.add({ match: { method: 'GET', path: /blobs/ }, action });
-    const answer = await scene.ask(`blobs/${digest ?? ''}`);
-    expect([answer.status, answer.digest, answer.complete]).toEqual([200, digest, true]);
-    const next = at === 'mirror' ? second : scene.origin;
-    const resumed = next?.requests.find(({ method }) => method === 'GET');
-    expect(resumed?.headers.range).toMatch(/^bytes=\d+-/);
-    expect(resumed?.headers['if-range']).toBeUndefined();
-    const bodyBytes = holders.reduce((sum, registry) => sum + (registry?.blobBodyBytes(digest) ?? 0), 0);
-    expect(bodyBytes).toBeLessThan(recipe.size + MIB);
-    if (at === 'mirror') expect(scene.origin.count({ method: 'GET' })).toBe(0);
-  }
+async function broken(action: FaultAction, at: 'mirror' | 'origin'): Promise<void> {
+  const scene = await start(2);
+  const [first, second] = scene.mirrors;
+  const recipe = { size: 4 * MIB, seed: 7 };
+  const holders = at === 'mirror' ? [first, second, scene.origin] : [first, scene.origin];
+  let digest: Digest | undefined;
+  for (const registry of holders) digest = registry?.addBlob(NAME, recipe);
+  first?.faults.add({ match: { method: 'GET', path: /blobs/ }, action });
+  const answer = await scene.ask(`blobs/${digest ?? ''}`);
+  expect([answer.status, answer.digest, answer.complete]).toEqual([200, digest, true]);
+  const next = at === 'mirror' ? second : scene.origin;
+  const resumed = next?.requests.find(({ method }) => method === 'GET');
+  expect(resumed?.headers.range).toMatch(/^bytes=\d+-/);
+  expect(resumed?.headers['if-range']).toBeUndefined();
+  const bodyBytes = holders.reduce((sum, registry) => sum + (registry?.blobBodyBytes(digest) ?? 0), 0);
+  expect(bodyBytes).toBeLessThan(recipe.size + MIB);
+  if (at === 'mirror') expect(scene.origin.count({ method: 'GET' })).toBe(0);
+}
 
+describe('a blob transfer', () => {
   it('that breaks at a mirror goes on at the next one', async () => {
     await broken({ cutAfter: 2 * MIB }, 'mirror');
   });
