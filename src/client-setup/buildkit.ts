@@ -41,6 +41,8 @@ export function buildkitConfig(request: SetupRequest, authority: string): string
   }
   const trust: TomlTable = {
     ...(cache.isPlain && { http: true }),
+    // Of loopback addresses it takes http for granted.
+    ...(!cache.isPlain && cache.isLoopback && { http: false }),
     ...(cache.ca !== undefined && { ca: [authority] }),
   };
   // http and ca are looked up under the mirror's host, not under the registry that it stands in for.

@@ -46,6 +46,7 @@ export function announcement(
             '',
             'To make a Docker daemon use it, put this into /etc/docker/daemon.json and restart it:',
             `  ${daemon}`,
+            'For other clients and registries: entrepot setup --list',
           ]),
       '',
     ],

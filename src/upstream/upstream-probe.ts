@@ -13,6 +13,9 @@ import { parseChallenges } from './challenge.ts';
 import { Deadline } from './deadline.ts';
 import { openUpstream } from './open-upstream.ts';
 import { probeConnection, probeName } from './probe-connection.ts';
+import { placeOf } from './host-trust.ts';
+import { ProxyRoute } from './proxy-route.ts';
+import { proxyName } from './proxy-tunnel.ts';
 import { RegistryHost } from './registry-host.ts';
 import type { StepResult } from './step-result.ts';
 import { UpstreamError } from './upstream-error.ts';
@@ -57,10 +60,18 @@ export async function probeUpstream(options: ProbeOptions, signal: AbortSignal):
   const report = new Report();
   const deadline = new Deadline({ clock, ms: limitMs, message: `no answer in ${limitMs} ms` }, signal);
   try {
-    await report.run('name', async () => probeName(url, lookup, deadline.signal));
-    await report.run('connection', async () =>
-      probeConnection({ url, tls: config.tls, nowMs: clock.now(), lookup }, deadline.signal),
-    );
+    const proxy = new ProxyRoute(config.proxy).serverFor(url.protocol, placeOf(url));
+    if (proxy === undefined) {
+      await report.run('name', async () => probeName(url, lookup, deadline.signal));
+      await report.run('connection', async () =>
+        probeConnection({ url, tls: config.tls, nowMs: clock.now(), lookup }, deadline.signal),
+      );
+    } else {
+      // The proxy's business; what it cannot reach shows in what follows.
+      const skipped = { outcome: 'skipped', detail: `by the proxy ${proxyName(proxy)}` } as const;
+      report.set('name', skipped);
+      report.set('connection', skipped);
+    }
     await report.run('api', async () => probeApi(options, report, deadline.signal));
     await probeManifest(options, report, deadline.signal);
   } finally {

@@ -254,6 +254,13 @@ describe.each(schemes)('over %s', (scheme) => {
   });
 });
 
+test('BuildKit is told of https where it would take http for granted', () => {
+  const local = { ...cacheAt('https'), isLoopback: true };
+  expect(tomlOf(setupOf('buildkit', local), '/etc/buildkit/buildkitd.toml')).toMatchObject({
+    registry: { 'cache.example.com': { http: false, ca: ['/etc/buildkit/entrepot-ca.crt'] } },
+  });
+});
+
 test('kind mounts the files into its nodes, and finds them there', () => {
   const [config] = yamlOf(setupOf('kind', cacheAt('http')), 'kind-entrepot.yaml');
   expect(config).toMatchObject({

@@ -5,6 +5,7 @@ import type { UpstreamConfig } from '../../src/config.ts';
 import { OCI_MANIFEST } from '../../src/oci/media-type.ts';
 import { type ProbeOptions, type ProbeReport, probeUpstream } from '../../src/upstream/upstream-probe.ts';
 import { closeAfterTest } from '../support/close-after-test.ts';
+import { FakeProxy } from '../support/fake-proxy.ts';
 import { FakeRegistry, type FakeRegistryOptions } from '../support/fake-registry.ts';
 import {
   certificateAuthority,
@@ -253,6 +254,28 @@ test('without an image, what does not exist is asked for, and not finding it is 
     token: ok('given'),
     manifest: ok(expect.stringContaining('not found, as it should be')),
   });
+});
+
+test('through a proxy, name and connection are its business, and it tells of what follows', async () => {
+  const fake = await registry();
+  const proxy = closeAfterTest(await FakeProxy.start());
+  const http = {
+    protocol: 'http:',
+    host: '127.0.0.1',
+    port: proxy.port,
+    username: 'u',
+    password: 'canary',
+  } as const;
+  const config = { proxy: { http, noProxy: [], sparesLoopback: false } };
+  const report = await probe(`http://registry.nowhere:${fake.port}`, config);
+  expect(report).toMatchObject({
+    name: skipped(`by the proxy ${proxy.host}`),
+    connection: skipped(`by the proxy ${proxy.host}`),
+    api: ok('200, open'),
+    manifest: ok(),
+  });
+  await proxy.close();
+  expect((await probe(`http://registry.nowhere:${fake.port}`, config)).api).toEqual(failed(/proxy/));
 });
 
 test('a signal that aborts ends it', async () => {
