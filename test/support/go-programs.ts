@@ -4,7 +4,15 @@ import { homedir } from 'node:os';
 import { join } from 'node:path';
 
 /** What `npm run tools` builds: clients that Debian does not have, and a registry with the referrers API. */
-const NAMES: ReadonlySet<string> = new Set(['crane', 'regctl', 'oras', 'helm', 'registry-with-referrers']);
+const NAMES: ReadonlySet<string> = new Set([
+  'crane',
+  'regctl',
+  'oras',
+  'helm',
+  'buildkitd',
+  'buildctl',
+  'registry-with-referrers',
+]);
 const SOURCES = join(import.meta.dirname, '..', 'interop', 'programs');
 /** In the order that build.sh reads them. */
 const INPUTS = ['go.mod', 'registry-with-referrers/main.go', 'build.sh'];

@@ -14,6 +14,8 @@ packages=(
   github.com/regclient/regclient/cmd/regctl
   oras.land/oras/cmd/oras
   helm.sh/helm/v3/cmd/helm
+  github.com/moby/buildkit/cmd/buildkitd
+  github.com/moby/buildkit/cmd/buildctl
 )
 # What go.mod asks for, at the least.
 toolchain=go1.26.8
@@ -30,7 +32,7 @@ if [ -d "$target" ]; then exit 0; fi
 
 go=$(PATH=$PATH:/usr/local/go/bin:/usr/lib/go/bin command -v go || true)
 if [ -z "$go" ]; then
-  echo 'there is no Go here, and so no crane, regctl, oras and helm: their tests are skipped' >&2
+  echo 'there is no Go here, and so no crane, regctl, oras, helm and BuildKit: their tests are skipped' >&2
   exit 3
 fi
 
