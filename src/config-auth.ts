@@ -91,10 +91,18 @@ export function authFrom(
   return kinds[0] === 'username and password' ? basicFrom(auth, path, surroundings) : undefined;
 }
 
+/** Control characters but for those of text. */
+export const FORBIDDEN_IN_PASSWORDS = /[^\P{Cc}\t\r\n]/u;
+
 /** What is wrong with a secret under `key`, in a file too, whenever it is read; `undefined`: nothing. */
 export function secretFault(key: string, text: string): string | undefined {
   if (text === '') return 'must not be empty';
-  if (/\p{Cc}/u.test(text)) return 'must not hold line breaks or control characters';
+  // A password may be a whole JSON key (Google's user `_json_key`), with its line breaks.
+  const forbidden = key === 'password' ? FORBIDDEN_IN_PASSWORDS : /\p{Cc}/u;
+  if (forbidden.test(text))
+    return key === 'password'
+      ? 'must not hold control characters'
+      : 'must not hold line breaks or control characters';
   // RFC 7617 §2: the first colon ends the user name.
   if (key === 'username' && text.includes(':')) return 'must not hold a colon';
   if (key === 'token' && !/^[\x21-\x7e]+$/.test(text)) return 'must be printable ASCII without spaces';

@@ -34,6 +34,10 @@ const PACKAGE_OWNERS: Readonly<Record<string, RegExp>> = {
   '@hono/node-server': /^(?:http\/|app\.ts$)/,
   'better-sqlite3': /^metadata\//,
   undici: /^upstream\//,
+  '@aws-sdk/client-ecr': /^upstream\/credentials\//,
+  '@aws-sdk/client-ecr-public': /^upstream\/credentials\//,
+  '@azure/msal-node': /^upstream\/credentials\//,
+  'google-auth-library': /^upstream\/credentials\//,
   tldts: /^upstream\//,
   socks: /^upstream\//,
   yaml: /^(?:config[a-z-]*\.ts$|client-setup\/)/,
@@ -169,9 +173,16 @@ test('a package stays with the part that wraps it', () => {
   expect(strays).toEqual([]);
 });
 
+test('the libraries of the clouds are loaded only where they are configured', () => {
+  const clouds = /^import (?!type\b)[^;]*from '(?:@aws-sdk|@azure|google-auth-library)[^']*'/gm;
+  expect(mentions(clouds, /^$/)).toEqual([]);
+});
+
 test('only main reads the process, its environment or its arguments, and ends it', () => {
   const process = /\bprocess\.(?:env|argv|exit|exitCode|abort|kill|cwd|chdir|on|once|stdin|stdout|stderr)\b/g;
-  expect(mentions(process, /^(?:main\.ts|entry\.cts)$/)).toEqual([]);
+  // A credential helper is ended with all its children, for which Node has no other call.
+  const helper = 'upstream/credentials/helper-program.ts: process.kill';
+  expect(mentions(process, /^(?:main\.ts|entry\.cts)$/).filter((what) => what !== helper)).toEqual([]);
   expect(mentions(/['"](?:node:)?process['"]/g, /^$/)).toEqual([]);
 });
 

@@ -404,6 +404,24 @@ test('a url loses the slash at its end and keeps its path', async () => {
 });
 
 test.each([
+  ['{ token: t }', { token: 't' }],
+  ['{ identityToken: t }', { identityToken: 't' }],
+  ['{ dockerConfig: /a/config.json }', { dockerConfig: '/a/config.json' }],
+  ['{ helper: pass }', { helper: 'pass' }],
+  ['{ ecr: {} }', { ecr: {} }],
+  ['{ ecr: { public: true, region: r } }', { ecr: { public: true, region: 'r' } }],
+  ['{ google: { keyFile: /a } }', { google: { keyFile: '/a' } }],
+  ['{ azure: { clientId: c } }', { azure: { clientId: 'c' } }],
+  [
+    '{ azure: { tenantId: t, clientId: c, clientSecret: s } }',
+    { azure: { tenantId: 't', clientId: 'c', clientSecret: 's' } },
+  ],
+])('auth: %s is a kind of credentials', async (text, expected) => {
+  const config = await loadText(`upstreams: { x: { auth: ${text} } }`);
+  expect(config.upstreams[0]?.auth).toEqual(expected);
+});
+
+test.each([
   ['x: { prefixes: [a] }, y: { prefixes: [a] }', 'upstreams.y.prefixes', 'already names the upstream x'],
   [
     'docker.io: , y: { prefixes: [index.docker.io] }',
@@ -434,6 +452,30 @@ test.each([
     'x: { auth: { username: a, passwordFile: nowhere } }',
     'upstreams.x.auth.passwordFile',
     'there is no such file',
+  ],
+  ['x: { auth: {} }', 'upstreams.x.auth', 'accepted is exactly one of username and password, token,'],
+  [
+    'x: { auth: { token: a, helper: b } }',
+    'upstreams.x.auth',
+    'has token, and helper; accepted is exactly one',
+  ],
+  ['x: { auth: { username: a, password: b, ecr: {} } }', 'upstreams.x.auth', 'exactly one of'],
+  ['x: { auth: { tokn: a } }', 'upstreams.x.auth.tokn', 'did you mean token?'],
+  ['x: { auth: { ecr: { regoin: a } } }', 'upstreams.x.auth.ecr.regoin', 'did you mean region?'],
+  ['x: { auth: { token: "a b" } }', 'upstreams.x.auth.token', 'printable ASCII'],
+  [
+    'x: { auth: { token: a, tokenFile: b } }',
+    'upstreams.x.auth.tokenFile',
+    'only one of token and tokenFile',
+  ],
+  ['x: { auth: { identityTokenFile: nowhere } }', 'upstreams.x.auth.identityTokenFile', 'no such file'],
+  ['x: { auth: { helper: ../sh } }', 'upstreams.x.auth.helper', 'docker-credential-NAME'],
+  ['x: { auth: { azure: { tenantId: t } } }', 'upstreams.x.auth.azure.tenantId', 'managed identity'],
+  ['x: { auth: { azure: { clientSecret: s } } }', 'upstreams.x.auth.azure.tenantId', 'clientSecret needs it'],
+  [
+    'x: { auth: { azure: { tenantId: t, clientId: c, clientSecret: s, federatedTokenFile: f } } }',
+    'upstreams.x.auth.azure.federatedTokenFile',
+    'only one of it and clientSecret',
   ],
   ['x: { tagTtl: 4000d }', 'upstreams.x.tagTtl', '3650d at most'],
 ])('upstreams: { %s } is refused at %s', async (upstreams, path, message) => {

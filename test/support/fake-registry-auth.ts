@@ -8,6 +8,8 @@ export interface FakeCredentials {
   readonly password: string;
   /** Default: every repository. */
   readonly repositories?: RegExp | undefined;
+  /** A refresh token of this user's, good for POST with `grant_type=refresh_token`. */
+  readonly identityToken?: string | undefined;
 }
 
 export interface BasicAuthMode {
@@ -22,6 +24,8 @@ export interface BearerAuthMode {
   readonly anonymous?: RegExp | undefined;
   /** What the token endpoint says to who asks for too much: a token that is worth less (Docker Hub), or 403 (GHCR). Default `reduced`. */
   readonly refusal?: 'reduced' | 'denied';
+  /** Tokens that work for every repository without having been given by the token endpoint. */
+  readonly staticTokens?: readonly string[];
   /** How long a token works. Default 300,000. */
   readonly tokenTtlMs?: number;
   /** What `expires_in` says, in seconds; `absent` = nothing. Default: the truth. */
@@ -87,6 +91,7 @@ export class FakeRegistryAuth {
       return repository === undefined || mayPull(user, repository) ? undefined : errorReply(403, 'DENIED');
     }
     const text = /^Bearer (.+)$/i.exec(request.headers.authorization ?? '')?.[1];
+    if (text !== undefined && auth.staticTokens?.includes(text) === true) return undefined;
     const token = text === undefined ? undefined : this.#tokens.get(text);
     const living = token !== undefined && token.expiresAtMs > this.#now();
     if (living && (repository === undefined || token.repository === repository)) return undefined;
@@ -161,6 +166,12 @@ function findUser(
 }
 
 function formUser(fields: URLSearchParams, auth: BearerAuthMode): FakeCredentials | undefined {
+  if (fields.get('grant_type') === 'refresh_token') {
+    const token = fields.get('refresh_token');
+    return auth.credentials?.find(
+      ({ identityToken }) => identityToken !== undefined && identityToken === token,
+    );
+  }
   return auth.credentials?.find(
     ({ username, password }) => fields.get('username') === username && fields.get('password') === password,
   );

@@ -1,8 +1,12 @@
 import type { AuthConfig } from '../../config.ts';
 import type { Clock } from '../../clock.ts';
 import type { TokenReply } from '../token-source.ts';
-import { credentialError } from './credential-place.ts';
+import { AzureSource } from './azure-source.ts';
 import type { CredentialSource } from './credential-source.ts';
+import { DockerConfigSource } from './docker-config-source.ts';
+import { ecrCredential } from './ecr-credential.ts';
+import { GoogleSource } from './google-source.ts';
+import { HelperSource } from './helper-credential.ts';
 import { SecretSource } from './secret-source.ts';
 
 export interface CredentialOptions {
@@ -34,8 +38,17 @@ export function openCredentials(auth: AuthConfig | undefined, options: Credentia
   if ('username' in auth) return SecretSource.basic(auth, { place, clock });
   if ('token' in auth) return SecretSource.bearer(auth.token, { place, clock });
   if ('identityToken' in auth) return SecretSource.identityToken(auth.identityToken, { place, clock });
-  const [kind = ''] = Object.keys(auth);
-  const credential = async (): Promise<never> =>
-    Promise.reject(credentialError(place, kind, 'is not supported yet'));
-  return { account: kind, credential, refused: () => undefined, close: () => undefined };
+  const { host } = options.base;
+  if ('dockerConfig' in auth)
+    return new DockerConfigSource({ path: auth.dockerConfig, host, place, clock, warn: options.warn });
+  if ('helper' in auth) return new HelperSource({ name: auth.helper, place, key: 'helper', clock }, host);
+  if ('google' in auth) return new GoogleSource(auth.google, { ...options, place, host });
+  if ('azure' in auth) return new AzureSource(auth.azure, { ...options, place, host });
+  const ecr = ecrCredential(auth.ecr, { place, clock, host });
+  return {
+    account: 'ecr',
+    credential: async (_repository, signal) => ecr.credential(signal),
+    refused: (credential) => ecr.refused(credential),
+    close: () => ecr.close(),
+  };
 }

@@ -70,6 +70,13 @@ export class RenewedCredential {
     if (this.#options.clock.monotonic() - held.obtainedAtMs >= YOUNG_MS) this.#held = undefined;
   }
 
+  /** What it is made from has changed: the next call obtains another one. */
+  forget(): void {
+    this.#held = undefined;
+    this.#failure = undefined;
+    this.#running = undefined;
+  }
+
   close(): void {
     this.#held = undefined;
     this.#closing.abort(closedError());
@@ -79,27 +86,33 @@ export class RenewedCredential {
     if (this.#running !== undefined) return this.#running;
     const failure = this.#failure;
     if (failure !== undefined && this.#options.clock.monotonic() < failure.untilMs) throw failure.error;
-    this.#running = this.#obtain().finally(() => {
-      this.#running = undefined;
-    });
-    return this.#running;
+    const running: Promise<Credential | undefined> = this.#obtain(() => this.#running === running).finally(
+      () => {
+        if (this.#running === running) this.#running = undefined;
+      },
+    );
+    this.#running = running;
+    return running;
   }
 
-  async #obtain(): Promise<Credential | undefined> {
+  /** @param isWanted false once what it is made from has changed meanwhile */
+  async #obtain(isWanted: () => boolean): Promise<Credential | undefined> {
     const { clock, obtain, deadlineMs, timeout } = this.#options;
     const obtainedAtMs = clock.monotonic();
     const deadline = new Deadline({ clock, ms: deadlineMs, message: 'timeout' }, this.#closing.signal);
     try {
       // Raced, since not every library listens to a signal.
       const obtained = await abortable(obtain(deadline.signal), deadline.signal);
-      this.#failure = undefined;
-      this.#held = { ...obtained, obtainedAtMs };
+      if (isWanted()) {
+        this.#failure = undefined;
+        this.#held = { ...obtained, obtainedAtMs };
+      }
       return obtained.credential;
     } catch (error) {
       this.#closing.signal.throwIfAborted();
       const isLate = deadline.signal.aborted && error === deadline.signal.reason;
       const failure = isLate ? timeout() : error;
-      if (failure instanceof UpstreamError) {
+      if (failure instanceof UpstreamError && isWanted()) {
         const ms = failure.reason === 'denied' ? DENIAL_MEMORY_MS : FAILURE_MEMORY_MS;
         this.#failure = { error: failure, untilMs: clock.monotonic() + ms };
       }
