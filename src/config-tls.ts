@@ -9,6 +9,8 @@ export interface UpstreamTls {
   readonly ca?: string | undefined;
   readonly cert?: string | undefined;
   readonly key?: string | undefined;
+  /** Absolute paths of where these stand, which are read again when they change. Absent: they never change. */
+  readonly files?: { readonly [Part in 'ca' | 'cert' | 'key']?: string | undefined } | undefined;
   /** True: certificates are not checked. */
   readonly insecure: boolean;
 }
@@ -40,7 +42,14 @@ export function tlsFrom(
     const code = error instanceof Error && 'code' in error ? String(error.code) : 'unknown';
     problems.addDerived(path, `its files do not make a usable certificate and key (${code})`);
   }
+  const { baseDir } = surroundings;
+  const files = {
+    ...(tls.ca !== undefined && { ca: resolve(baseDir, tls.ca) }),
+    ...(tls.cert !== undefined && { cert: resolve(baseDir, tls.cert) }),
+    ...(tls.key !== undefined && { key: resolve(baseDir, tls.key) }),
+  };
   return {
+    ...(Object.keys(files).length > 0 && { files }),
     ...(ca !== undefined && { ca }),
     ...(cert !== undefined && { cert }),
     ...(key !== undefined && { key }),

@@ -87,6 +87,9 @@ export function upstreamObserver(upstream: string, { log, metrics }: Reporting):
     refused({ what, host }) {
       log.warn({ upstream, what, host }, 'the upstream named a forbidden place');
     },
+    refusedTlsFiles({ problem }) {
+      log.error({ upstream, problem }, "the upstream's new certificates cannot be used; the old ones stay");
+    },
     doubtfulCredentials({ key, problem }) {
       log.warn({ upstream, key, problem }, 'the credentials for the upstream are not as they should be');
     },

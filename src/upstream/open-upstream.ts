@@ -31,7 +31,7 @@ export function openUpstream(config: UpstreamConfig, options: OpenUpstreamOption
   if (mirrors.length === 0) return origin;
   return new MirroredUpstream({
     origin,
-    mirrors: mirrors.map((mirror, at) => openMirror(config.name, mirror, at, options)),
+    mirrors: mirrors.map((mirror, at) => openMirror(config, mirror, at, options)),
     clock: options.clock,
   });
 }
@@ -39,7 +39,8 @@ export function openUpstream(config: UpstreamConfig, options: OpenUpstreamOption
 function openOrigin(config: UpstreamConfig, options: OpenUpstreamOptions): Upstream {
   const { clock, observer = silentObserver, version, lookup } = options;
   const onAvailability = (up: boolean): void => observer.availabilityChanged(up);
-  const host = new RegistryHost({ config, clock, onAvailability, version, lookup });
+  const onTlsProblem = (problem: string): void => observer.refusedTlsFiles({ problem });
+  const host = new RegistryHost({ config, clock, onAvailability, onTlsProblem, version, lookup });
   const { name, repositories = [] } = config;
   const account = (auth: UpstreamConfig['auth'], place: string) =>
     new RegistryUpstream({ name, host, auth, authKeyPath: `upstreams.${name}.${place}auth`, observer });
@@ -59,11 +60,19 @@ function openOrigin(config: UpstreamConfig, options: OpenUpstreamOptions): Upstr
 }
 
 /** What happens between us and a mirror counts as the upstream's, but for its health and its allowance. */
-function openMirror(name: string, config: MirrorConfig, at: number, options: OpenUpstreamOptions): Upstream {
+function openMirror(
+  { name, proxy }: UpstreamConfig,
+  mirrorConfig: MirrorConfig,
+  at: number,
+  options: OpenUpstreamOptions,
+): Upstream {
+  // It is reached as the upstream is.
+  const config = { ...mirrorConfig, proxy };
   const { clock, observer = silentObserver, version, lookup } = options;
   const { host: mirror } = new URL(config.url);
   const onAvailability = (up: boolean): void => observer.mirrorAvailabilityChanged({ mirror, up });
-  const host = new RegistryHost({ config, clock, onAvailability, mirror, version, lookup });
+  const onTlsProblem = (problem: string): void => observer.refusedTlsFiles({ problem });
+  const host = new RegistryHost({ config, clock, onAvailability, onTlsProblem, mirror, version, lookup });
   const authKeyPath = `upstreams.${name}.mirrors.${at}.auth`;
   // One try: the next source is there at once.
   const account = new RegistryUpstream({

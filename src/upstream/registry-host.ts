@@ -13,6 +13,8 @@ export interface RegistryHostOptions {
   readonly clock: Clock;
   /** Told when the host is taken for down (false), and when it answers again. */
   readonly onAvailability: (up: boolean) => void;
+  /** As in TransportOptions. */
+  readonly onTlsProblem?: ((problem: string) => void) | undefined;
   /** What it is called beside its upstream when it is a mirror of one. */
   readonly mirror?: string | undefined;
   /** entrepot's, for `User-Agent`. Absent: no version is told. */
@@ -38,7 +40,7 @@ export class RegistryHost {
   readonly health: Health;
 
   /** @throws when the TLS settings hold what is not PEM */
-  constructor({ config, clock, onAvailability, mirror, version, lookup }: RegistryHostOptions) {
+  constructor({ config, clock, onAvailability, onTlsProblem, mirror, version, lookup }: RegistryHostOptions) {
     this.base = new URL(config.url);
     this.clock = clock;
     this.mirror = mirror;
@@ -48,6 +50,7 @@ export class RegistryHost {
       trust: this.trust,
       tls: config.tls,
       proxy: config.proxy,
+      onTlsProblem,
       clock,
       version,
       lookup,

@@ -7,6 +7,7 @@ import { Exchange, type TransportResponse } from './exchange.ts';
 import { type HostTrust, placeOf } from './host-trust.ts';
 import { ProxyRoute } from './proxy-route.ts';
 import { proxyAuthorization, proxyRefusal } from './proxy-tunnel.ts';
+import { renewedConnector, TlsFiles } from './tls-files.ts';
 
 const RESPONSE_HEADERS_LIMIT_BYTES = 16 * 1024;
 const FIRST_BYTE_MS = 20_000;
@@ -25,6 +26,8 @@ export interface TransportOptions {
   readonly trust: HostTrust;
   readonly tls: UpstreamConfig['tls'];
   readonly proxy?: UpstreamConfig['proxy'];
+  /** The files of `tls` changed and cannot be used; what they held before is used on. */
+  readonly onTlsProblem?: ((problem: string) => void) | undefined;
   readonly clock: Clock;
   /** Shown in `User-Agent`. */
   readonly version: string | undefined;
@@ -53,13 +56,19 @@ export class Transport {
   readonly #clock: Clock;
   readonly #userAgent: string;
   readonly #route: ProxyRoute;
+  readonly #tlsFiles: TlsFiles | undefined;
 
   constructor(options: TransportOptions) {
     this.#clock = options.clock;
     this.#userAgent = options.version === undefined ? 'entrepot' : `entrepot/${options.version}`;
     this.#route = new ProxyRoute(options.proxy);
+    const { tls, clock, onTlsProblem = () => undefined } = options;
+    this.#tlsFiles =
+      tls?.files === undefined ? undefined : new TlsFiles(tls, { clock, onProblem: onTlsProblem });
     this.#agent = new Agent({
-      connect: createConnector(options.trust, options.tls, options.lookup, this.#route),
+      connect: renewedConnector(this.#tlsFiles, options.tls, (tls) =>
+        createConnector(options.trust, tls, options.lookup, this.#route),
+      ),
       connections: CONNECTIONS_PER_ORIGIN,
       maxOrigins: ORIGINS_LIMIT,
       allowH2: false,
@@ -116,6 +125,7 @@ export class Transport {
 
   /** Cuts every connection; requests in flight fail. */
   async close(): Promise<void> {
+    this.#tlsFiles?.close();
     await this.#agent.destroy();
   }
 }

@@ -2,6 +2,7 @@ import type { LookupFunction } from 'node:net';
 import { inspect } from 'node:util';
 import { describe, expect, it } from 'vitest';
 import type { ProxyConfig, ProxyServer, UpstreamConfig } from '../../src/config.ts';
+import { GENERIC } from '../../src/config-profiles.ts';
 import { OCI_MANIFEST } from '../../src/oci/media-type.ts';
 import { closeAfterTest } from '../support/close-after-test.ts';
 import { FakeHost } from '../support/fake-host.ts';
@@ -135,6 +136,17 @@ describe('through an HTTP proxy', () => {
       new Set([`registry.test:${registry.port}`]),
     );
     expect(storage.requests).toHaveLength(1);
+  });
+
+  it('mirrors are reached as their upstream is', async () => {
+    const origin = await registryWith();
+    const mirror = await registryWith();
+    const proxy = await proxyWith();
+    const url = `https://registry.test:${mirror.port}`;
+    const mirrors = [{ url, trustedHosts: [], profile: GENERIC, tls: { ca, insecure: false } }];
+    await asked(origin, { proxy: by({ port: proxy.port }), mirrors });
+    expect(proxy.requests.map(({ target }) => target)).toContain(`registry.test:${mirror.port}`);
+    expect(mirror.requests.length).toBeGreaterThan(0);
   });
 
   it.each([

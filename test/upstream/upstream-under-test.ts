@@ -66,6 +66,9 @@ export class RecordingObserver implements UpstreamObserver {
   refused(facts: object): void {
     this.#note('refused', facts);
   }
+  refusedTlsFiles(facts: object): void {
+    this.#note('refusedTlsFiles', facts);
+  }
   doubtfulCredentials(facts: object): void {
     this.#note('doubtfulCredentials', facts);
   }
