@@ -62,9 +62,11 @@ export class Transport {
     this.#clock = options.clock;
     this.#userAgent = options.version === undefined ? 'entrepot' : `entrepot/${options.version}`;
     this.#route = new ProxyRoute(options.proxy);
-    const { tls, clock, onTlsProblem = () => undefined } = options;
+    const { clock, onTlsProblem = () => undefined } = options;
     this.#tlsFiles =
-      tls?.files === undefined ? undefined : new TlsFiles(tls, { clock, onProblem: onTlsProblem });
+      options.tls?.files === undefined
+        ? undefined
+        : new TlsFiles(options.tls, { clock, onProblem: onTlsProblem });
     this.#agent = new Agent({
       connect: renewedConnector(this.#tlsFiles, options.tls, (tls) =>
         createConnector(options.trust, tls, options.lookup, this.#route),

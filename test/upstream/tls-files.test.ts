@@ -26,6 +26,10 @@ import {
   upstreamAt,
 } from './upstream-under-test.ts';
 
+async function waitFor(check: () => Promise<unknown>): Promise<void> {
+  await vi.waitFor(check, { timeout: 10_000, interval: 200 });
+}
+
 it('an authority that changes is used for the next connection', async () => {
   const registry = closeAfterTest(await FakeRegistry.start({ tls: serverCertificate }));
   registry.addManifest(repository, manifestText(), OCI_MANIFEST, ['latest']);
@@ -36,10 +40,7 @@ it('an authority that changes is used for the next connection', async () => {
   const error = await failure(upstream.getManifest(repository, latest, once, never()));
   expect(error.message).toContain('certificate');
   await writeFile(file, ca);
-  await vi.waitFor(async () => upstream.getManifest(repository, latest, once, never()), {
-    timeout: 10_000,
-    interval: 200,
-  });
+  await waitFor(async () => upstream.getManifest(repository, latest, once, never()));
 }, 20_000);
 
 it('a client certificate that changes is shown; one that cannot be used is told once, and the old one stays', async () => {
@@ -69,7 +70,6 @@ it('a client certificate that changes is shown; one that cannot be used is told 
     await failure(upstream.getManifest(repository, latest, once, never()));
     return shown.at(-1);
   };
-  const waitFor = async (check: () => Promise<void>) => vi.waitFor(check, { timeout: 10_000, interval: 200 });
   expect(await next()).toBe('entrepot test client');
   // The certificate alone does not fit the key that is still there.
   await writeFile(files.cert, elsewhereCertificate.cert);
