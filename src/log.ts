@@ -19,7 +19,10 @@ export interface LogDestination {
   write(line: string): void;
 }
 
-/** The process's standard output, written in the background so that a slow reader of it delays no pull. */
+/**
+ * The process's standard output, written in the background so that a slow reader of it delays no pull. Lines are there
+ * within a tenth of a second.
+ */
 export interface StandardOutputLog extends LogDestination {
   /** Writes what is still in memory; for the last moment before the process ends. Never throws. */
   flushSync(): void;
@@ -34,6 +37,10 @@ export interface LogOptions {
 
 /** Lines that a blocked standard output may leave waiting in memory; what comes on top is dropped. */
 const WAITING_BYTES_LIMIT = 16 * 1024 * 1024;
+
+/** A write of its own for each line wakes a thread for each: lines are gathered so long, or until they are so much. */
+const BATCH_MS = 100;
+const BATCH_LENGTH = 8 * 1024;
 
 export function createLog({ level, pretty, destination }: LogOptions): Log {
   const format = pretty
@@ -60,11 +67,23 @@ export function standardOutputLog(): StandardOutputLog {
   const stream = pino.destination({ fd: 1, sync: false, maxLength: WAITING_BYTES_LIMIT });
   // A reader that went away (EPIPE) must not take the server down.
   stream.on('error', () => undefined);
+  // Not the stream's own minLength and periodicFlush: that writes nothing ten times a second while nothing happens.
+  let gathered = '';
+  let timer: NodeJS.Timeout | undefined;
+  const send = (): void => {
+    clearTimeout(timer);
+    timer = undefined;
+    if (gathered !== '') stream.write(gathered);
+    gathered = '';
+  };
   return {
     write: (line) => {
-      stream.write(line);
+      gathered += line;
+      if (gathered.length >= BATCH_LENGTH) send();
+      else timer ??= setTimeout(send, BATCH_MS);
     },
     flushSync: () => {
+      send();
       try {
         stream.flushSync();
       } catch {

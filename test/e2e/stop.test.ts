@@ -1,6 +1,8 @@
 import { once } from 'node:events';
+import { writeFile } from 'node:fs/promises';
 import { Agent, request } from 'node:http';
 import { connect } from 'node:net';
+import { join } from 'node:path';
 import { expect, test } from 'vitest';
 import { OCI_INDEX } from '../../src/oci/media-type.ts';
 import { closeAfterTest } from '../support/close-after-test.ts';
@@ -9,6 +11,7 @@ import { FakeRegistry } from '../support/fake-registry.ts';
 import { Gate } from '../support/gate.ts';
 import { generatedBlobDigest } from '../support/generated-blob.ts';
 import { get, openGet, type OpenResponse } from '../support/http-get.ts';
+import { tempDir } from '../support/temp-dir.ts';
 
 const MIB = 1024 * 1024;
 const BLOB = { size: 8 * MIB, seed: 71 };
@@ -210,3 +213,22 @@ test('a reader who is slow at the end of a big manifest gets all of it while it 
   expect([first?.length, second?.length]).toEqual([document.length, document.length]);
   expect(await entrepot.ended).toEqual({ code: 0, signal: null });
 });
+
+test.each(['SIGTERM', 'a fault'] as const)(
+  'every request that was answered has its line in the log, even right before %s',
+  async (end) => {
+    const registry = closeAfterTest(await FakeRegistry.start());
+    const upstreams = { 'docker.io': { url: registry.url, default: true } };
+    const fault = join(await tempDir(), 'fault.cjs');
+    await writeFile(fault, "process.on('SIGUSR2', () => { throw new Error('a fault of the test'); });");
+    const environment = { NODE_OPTIONS: `--require ${fault}` };
+    const entrepot = await EntrepotProcess.start({ config: { upstreams }, environment });
+    const names = Array.from({ length: 60 }, (_, number) => `library/number-${number}`);
+    await Promise.all(names.map((name) => get(`${entrepot.url}/v2/${name}/manifests/latest`)));
+    entrepot.signal(end === 'SIGTERM' ? 'SIGTERM' : 'SIGUSR2');
+    expect(await entrepot.ended).toEqual({ code: end === 'SIGTERM' ? 0 : 1, signal: null });
+    expect(entrepot.requests.map(({ repository }) => String(repository)).sort()).toEqual([...names].sort());
+    if (end === 'a fault') expect(entrepot.output).toContain('a fault of the test');
+    expect(entrepot.log.at(-1)).toMatchObject({ msg: 'stopped' });
+  },
+);
