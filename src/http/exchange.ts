@@ -1,4 +1,4 @@
-import type { IncomingMessage, OutgoingHttpHeaders, ServerResponse } from 'node:http';
+import type { IncomingMessage, OutgoingHttpHeader, OutgoingHttpHeaders, ServerResponse } from 'node:http';
 import type { Outcome } from '../pull-through/served.ts';
 import { depart } from './departures.ts';
 import type { AskedFor } from './error-response.ts';
@@ -91,7 +91,11 @@ export class Exchange {
 
   head(status: number, headers: OutgoingHttpHeaders): void {
     this.firstByteAt = performance.now();
-    this.response.writeHead(status, { ...this.commonHeaders, ...headers });
+    // Flat, as Node takes it too: cheaper than joining two objects into a third for each answer.
+    const list: (string | number | readonly string[] | undefined)[] = [];
+    for (const name of Object.keys(this.commonHeaders)) list.push(name, this.commonHeaders[name]);
+    for (const name of Object.keys(headers)) list.push(name, headers[name]);
+    this.response.writeHead(status, list as OutgoingHttpHeader[]);
   }
 
   /**

@@ -29,6 +29,20 @@ export function bareMediaType(header: string | undefined): string | undefined {
  * but for `q=0`). No header, an empty one, or one that names no manifest kind at all means every kind.
  */
 export function acceptedManifestTypes(headers: readonly string[]): readonly string[] {
+  const text = headers.join();
+  const known = acceptedBy.get(text);
+  if (known !== undefined) return known;
+  const accepted = readAccepted(headers);
+  if (acceptedBy.size < KEPT_COUNT && text.length <= KEPT_LENGTH) acceptedBy.set(text, accepted);
+  return accepted;
+}
+
+/** Clients are of few kinds, and each sends the same header with every request. */
+const acceptedBy = new Map<string, readonly string[]>();
+const KEPT_COUNT = 100;
+const KEPT_LENGTH = 1024;
+
+function readAccepted(headers: readonly string[]): readonly string[] {
   const qualities = new Map<string, number>();
   for (const text of headers.flatMap((header) => header.split(','))) {
     const range = parseMediaRange(text);

@@ -47,8 +47,7 @@ const LAST_LENGTH_LIMIT = 256;
 export function parseTarget(target: string): DistributionTarget | undefined {
   const question = target.indexOf('?');
   const path = question < 0 ? target : target.slice(0, question);
-  assertPlainPath(path);
-  const segments = path.split('/').slice(1);
+  const segments = plainSegments(path);
   const leading = segments[0] === 'v2' ? undefined : segments.shift();
   if (segments.shift() !== 'v2') return undefined;
   const query = new URLSearchParams(question < 0 ? '' : target.slice(question + 1));
@@ -56,19 +55,17 @@ export function parseTarget(target: string): DistributionTarget | undefined {
   return endpoint && { endpoint, leading, ns: parseNs(query) };
 }
 
-function assertPlainPath(path: string): void {
+function plainSegments(path: string): string[] {
   if (!path.startsWith('/')) throw new OciError('NAME_INVALID', 'the request target must be a path');
   if (!/^[a-zA-Z0-9/:._=+-]*$/.test(path)) {
     throw new OciError('NAME_INVALID', 'the path holds a character that no name, tag or digest can have');
   }
-  const inner = path.split('/').slice(1);
-  if (
-    inner.some(
-      (segment, at) => segment === '.' || segment === '..' || (segment === '' && at < inner.length - 1),
-    )
-  ) {
+  const segments = path.slice(1).split('/');
+  const last = segments.length - 1;
+  if (segments.some((segment, at) => segment === '.' || segment === '..' || (segment === '' && at < last))) {
     throw new OciError('NAME_INVALID', 'the path holds an empty or dotted segment');
   }
+  return segments;
 }
 
 function parseEndpoint(segments: readonly string[], query: URLSearchParams): Endpoint | undefined {
