@@ -170,7 +170,10 @@ function tlsServer(
   return server;
 }
 
-/** Looks at what comes first and leaves it there. A connection that sends nothing in time is ended. */
+/**
+ * Looks at what comes first and leaves it there. A connection that sends nothing in time is ended, and so is one that
+ * breaks, now or later: an error that nobody listens to would end the program.
+ */
 function firstByte(socket: Socket, then: (byte: number | undefined) => void): void {
   const ended = (): void => void socket.destroy();
   socket.on('error', ended);
@@ -181,7 +184,6 @@ function firstByte(socket: Socket, then: (byte: number | undefined) => void): vo
       socket.destroy();
       return;
     }
-    socket.off('error', ended);
     socket.off('timeout', ended);
     socket.setTimeout(0);
     socket.unshift(bytes);

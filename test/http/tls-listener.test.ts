@@ -130,6 +130,24 @@ describe('a listener with TLS', () => {
     expect(received()).toMatch(/^HTTP\/1\.1 400 Bad Request\r\n[\s\S]*https:\/\//);
   });
 
+  it('outlives clients of plain HTTP that are gone before they are told', async () => {
+    const uncaught: unknown[] = [];
+    const note = (error: unknown): void => void uncaught.push(error);
+    process.on('uncaughtExceptionMonitor', note);
+    onTestFinished(() => void process.off('uncaughtExceptionMonitor', note));
+    const { app, port } = await start();
+    for (let count = 0; count < 100; count += 1) {
+      const { socket, closed } = raw(port);
+      await once(socket, 'connect');
+      socket.write('GET /v2/ HTTP/1.1\r\n\r\n');
+      if (count % 2 === 0) socket.resetAndDestroy();
+      else setImmediate(() => socket.resetAndDestroy());
+      await closed;
+    }
+    expect((await get(`${app.url}/v2/`, { ca })).status).toBe(200);
+    expect(uncaught).toEqual([]);
+  });
+
   it('ends what is no handshake, and a client that leaves in the middle of one, and serves on', async () => {
     const { app, port } = await start();
     const { socket, closed } = raw(port);
