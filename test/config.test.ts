@@ -422,6 +422,18 @@ test.each([
   expect(config.upstreams[0]?.auth).toEqual(expected);
 });
 
+test('what the README says to write for credentials is a configuration', async () => {
+  const section = /\n## Credentials\n([\s\S]*?)\n## /.exec(
+    await readFile(join(ROOT, 'README.md'), 'utf8'),
+  )?.[1];
+  const written = Array.from(section?.matchAll(/`(auth: \{[^`]*\})`/g) ?? [], ([, text = '']) => text);
+  expect(written.length).toBeGreaterThan(8);
+  for (const text of written) {
+    const filled = text.replaceAll(/\b(password|token|identityToken)File: [^ ]+/g, '$1: secret');
+    expect(await problemsOf(`upstreams: { x: { ${filled} } }`), text).toEqual([]);
+  }
+});
+
 test.each([
   ['x: { prefixes: [a] }, y: { prefixes: [a] }', 'upstreams.y.prefixes', 'already names the upstream x'],
   [
