@@ -5,6 +5,8 @@ import { deferred } from './deferred.ts';
  * work that is shared with others.
  */
 export async function abortable<T>(promise: Promise<T>, signal: AbortSignal): Promise<T> {
+  // Nobody else may be listening to it, now or later.
+  promise.catch(() => undefined);
   signal.throwIfAborted();
   const aborted = deferred<never>();
   const leave = (): void => aborted.reject(signal.reason);

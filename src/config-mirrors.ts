@@ -1,5 +1,5 @@
 import { type AuthConfig, authFrom } from './config-auth.ts';
-import { profileFor } from './config-profile.ts';
+import { profileFor, rateOf } from './config-profile.ts';
 import type { RegistryProfile } from './config-profiles.ts';
 import type { FileMirror } from './config-schema-upstream.ts';
 import type { Surroundings } from './config-secret.ts';
@@ -38,20 +38,22 @@ export function mirrorsFrom(
 ): readonly MirrorConfig[] {
   const { problems } = surroundings;
   const urls = new Set<string>();
-  return written.map(({ url, trustedHosts, auth: writtenAuth, tls: writtenTls, limits }, at) => {
+  return written.map(({ url, trustedHosts, auth: writtenAuth, tls: writtenTls, ...rest }, at) => {
     const place = [...path, String(at)];
     if (urls.has(url)) problems.add(place, 'is listed twice', url);
     urls.add(url);
     const auth = authFrom(writtenAuth, [...place, 'auth'], surroundings);
     const tls = tlsFrom({ tls: writtenTls, url }, [...place, 'tls'], surroundings);
-    const profile = profileFor({ name, url });
+    const profile = profileFor({ name, url }, rest.profile);
+    const pullsPerSecond = rateOf(profile, writtenAuth !== undefined);
+    const limits = { ...(pullsPerSecond !== undefined && { pullsPerSecond }), ...rest.limits };
     return {
       url,
       trustedHosts,
       profile,
       ...(auth && { auth }),
       ...(tls && { tls }),
-      ...(limits && { limits }),
+      ...(Object.keys(limits).length > 0 && { limits }),
     };
   });
 }

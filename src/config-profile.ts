@@ -36,13 +36,17 @@ export function rateOf({ pullsPerSecond }: RegistryProfile, signsIn: boolean): n
   return signsIn ? pullsPerSecond?.authenticated : pullsPerSecond?.anonymous;
 }
 
-/** `profile: harbor` is short for `profile: { base: harbor }`. Changes `upstreams` in place; takes anything. */
+/**
+ * `profile: harbor` is short for `profile: { base: harbor }`, in mirrors too. Changes `upstreams` in place; takes
+ * anything.
+ */
 export function expandProfiles(upstreams: unknown): void {
   if (typeof upstreams !== 'object' || upstreams === null) return;
   for (const upstream of Object.values(upstreams) as unknown[]) {
     if (typeof upstream !== 'object' || upstream === null) continue;
-    const { profile } = upstream as { profile?: unknown };
-    if (typeof profile === 'string') (upstream as FileUpstreamText).profile = { base: profile };
+    const written = upstream as FileUpstreamText;
+    if (typeof written.profile === 'string') written.profile = { base: written.profile };
+    if (Array.isArray(written.mirrors)) expandProfiles(written.mirrors);
   }
 }
 

@@ -69,11 +69,13 @@ const mirror = z.union(
       auth: undefined,
       tls: undefined,
       limits: undefined,
+      profile: undefined,
     })),
     mapping({
       url: url.describe('Where the mirror is.'),
       trustedHosts,
       auth: authSchema.optional(),
+      profile: profileSchema.optional(),
       tls: tls.optional(),
       limits: limits.optional(),
     }),

@@ -70,15 +70,15 @@ export function upstreamObserver(upstream: string, { log, metrics }: Reporting):
     rateLimit({ limit, remaining, account }) {
       metrics.rateLimit({ upstream, account, limit, remaining });
     },
-    availabilityChanged(up) {
-      metrics.upstreamUp(upstream, up);
-      if (up) log.info({ upstream }, 'the upstream answers again');
-      else log.warn({ upstream }, 'the upstream does not answer');
+    availabilityChanged(cause) {
+      metrics.upstreamUp(upstream, cause === undefined);
+      if (cause === undefined) log.info({ upstream }, 'the upstream answers again');
+      else log.warn({ upstream, error: errorFacts(cause) }, 'the upstream does not answer');
     },
-    mirrorAvailabilityChanged({ mirror, up }) {
-      metrics.mirrorUp(upstream, mirror, up);
-      if (up) log.info({ upstream, mirror }, 'the mirror answers again');
-      else log.warn({ upstream, mirror }, 'the mirror does not answer');
+    mirrorAvailabilityChanged({ mirror, cause }) {
+      metrics.mirrorUp(upstream, mirror, cause === undefined);
+      if (cause === undefined) log.info({ upstream, mirror }, 'the mirror answers again');
+      else log.warn({ upstream, mirror, error: errorFacts(cause) }, 'the mirror does not answer');
     },
     retried({ kind, reason, delayMs }) {
       metrics.upstreamRetried(upstream);

@@ -33,6 +33,17 @@ test('a mirror may be a URL alone, or have settings of its own', async () => {
   ]);
 });
 
+test('a mirror has the profile of its host, or the one that is chosen, and its pace', async () => {
+  const upstream = await upstreamFrom(
+    'x.example',
+    '{ mirrors: [https://public.ecr.aws, { url: https://harbor.internal, profile: harbor }] }',
+  );
+  expect(upstream?.mirrors?.map(({ profile, limits }) => [profile.name, limits])).toEqual([
+    ['ecr-public', { pullsPerSecond: 1 }],
+    ['harbor', undefined],
+  ]);
+});
+
 test('on docker.io a pattern of one component is short for library/', async () => {
   const upstream = await upstreamFrom(
     'docker.io',

@@ -290,7 +290,8 @@ export class BlobFetch implements SegmentHost, ReadableFetch {
   }
 
   #start(range: { readonly start: number; readonly end: number }): void {
-    const segment = new Segment(this, range, this.#controller.signal);
+    const known = { ...range, expectedBytes: this.#sizeBytes ?? this.#task.expectedBytes };
+    const segment = new Segment(this, known, this.#controller.signal);
     this.#segments.add(segment);
     const work = this.#runSegment(segment).finally(() => this.#work.delete(work));
     this.#work.add(work);

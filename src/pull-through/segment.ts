@@ -45,6 +45,8 @@ export interface SegmentHost {
 export class Segment {
   readonly #host: SegmentHost;
   readonly #signal: AbortSignal;
+  /** Of the whole blob, as far as its size was known to begin with. */
+  readonly #expectedBytes: number | undefined;
   /** All bytes before it, from the segment's start on, are known to the host. */
   position: number;
   /** First byte that is not this segment's; Infinity while the size is unknown. May be lowered while it runs. */
@@ -56,13 +58,14 @@ export class Segment {
 
   constructor(
     host: SegmentHost,
-    range: { readonly start: number; readonly end: number },
+    range: { readonly start: number; readonly end: number; readonly expectedBytes: number | undefined },
     signal: AbortSignal,
   ) {
     this.#host = host;
     this.#signal = signal;
     this.position = range.start;
     this.end = range.end;
+    this.#expectedBytes = range.expectedBytes;
   }
 
   /** Resolves when all bytes before `end` have been handed over. @throws what no further try could mend. */
@@ -106,6 +109,7 @@ export class Segment {
     const range = {
       start: this.position,
       end: Number.isFinite(this.end) ? this.end : undefined,
+      expectedBytes: this.#expectedBytes,
       etag: this.#etag?.source === source ? this.#etag.value : undefined,
     };
     const transfer = await upstream.getBlob(repository, this.#host.digest, range, this.#signal);

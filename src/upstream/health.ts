@@ -30,13 +30,15 @@ const ONE_TRY: Admission = { mayRetry: false, left: () => undefined };
  */
 export class Health {
   readonly #clock: Clock;
-  readonly #changed: (up: boolean) => void;
+  readonly #changed: (cause: UpstreamError | undefined) => void;
+  #cause: UpstreamError | undefined;
   #failures = 0;
   #windowMs = 0;
   #windowEndMs = 0;
   #probe: Promise<void> | undefined;
 
-  constructor(clock: Clock, changed: (up: boolean) => void) {
+  /** @param changed told why it is taken for down; `undefined`: it is up again */
+  constructor(clock: Clock, changed: (cause: UpstreamError | undefined) => void) {
     this.#clock = clock;
     this.#changed = changed;
   }
@@ -51,7 +53,7 @@ export class Health {
     const isDead = this.#windowMs > FIRST_WINDOW_MS;
     if (!isDead && patienceMs >= SMALL_PATIENCE_MS) return ONE_TRY;
     const restMs = this.#windowEndMs - this.#clock.monotonic();
-    if (restMs > 0) throw down(restMs);
+    if (restMs > 0) throw this.#down();
     if (this.#probe === undefined) return this.#beginProbe();
     await this.#follow(this.#probe, signal);
     return ADMITTED;
@@ -62,11 +64,12 @@ export class Health {
     this.#failures = 0;
     if (this.isUp) return;
     this.#windowMs = 0;
-    this.#changed(true);
+    this.#changed(undefined);
   }
 
   /** No connection, a reset, or no answer in time. */
-  failed(): void {
+  failed(cause: UpstreamError): void {
+    this.#cause = cause;
     this.#failures += 1;
     if (this.#failures < FAILURES_UNTIL_DOWN) return;
     const now = this.#clock.monotonic();
@@ -75,7 +78,7 @@ export class Health {
     const wasUp = this.isUp;
     this.#windowMs = wasUp ? FIRST_WINDOW_MS : Math.min(LONGEST_WINDOW_MS, this.#windowMs * 2);
     this.#windowEndMs = now + this.#windowMs;
-    if (wasUp) this.#changed(false);
+    if (wasUp) this.#changed(cause);
   }
 
   #beginProbe(): Admission {
@@ -99,13 +102,14 @@ export class Health {
     } finally {
       deadline.close();
     }
-    if (!this.isUp) throw down(this.#windowEndMs - this.#clock.monotonic());
+    if (!this.isUp) throw this.#down();
   }
-}
 
-function down(restMs: number): UpstreamError {
-  return new UpstreamError('unavailable', 'the upstream has not answered lately', {
-    retryAfterMs: Math.max(0, restMs),
-    isFinal: true,
-  });
+  #down(): UpstreamError {
+    const why = this.#cause === undefined ? '' : `: ${this.#cause.message}`;
+    return new UpstreamError('unavailable', `the upstream has not answered lately${why}`, {
+      retryAfterMs: Math.max(0, this.#windowEndMs - this.#clock.monotonic()),
+      isFinal: true,
+    });
+  }
 }

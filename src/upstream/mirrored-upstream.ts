@@ -35,6 +35,12 @@ const SENDER_COUNT_LIMIT = 10_000;
 /** One request of the seam, to whichever source it is sent. */
 type Ask<T> = (source: Upstream, signal: AbortSignal) => Promise<T>;
 
+/** Called with the mirror that gave an answer. */
+type OnAnswer = (mirror: Mirror) => void;
+
+/** A HEAD says little of how well a mirror is. */
+const ignored: OnAnswer = () => undefined;
+
 /**
  * A registry and others that have the same repositories. What a digest names is the same everywhere: it comes from the
  * first mirror that has it, else from the origin. What may change (tags, lists) the origin decides as long as it
@@ -46,7 +52,8 @@ export class MirroredUpstream implements Upstream {
   readonly #origin: Upstream;
   readonly #mirrors: readonly Mirror[];
   readonly #clock: Clock;
-  readonly #senders = new LRUCache<Digest, Mirror>({ max: SENDER_COUNT_LIMIT });
+  /** Who sent any of a blob's bytes since the origin last sent them from the start. */
+  readonly #senders = new LRUCache<Digest, ReadonlySet<Mirror>>({ max: SENDER_COUNT_LIMIT });
 
   constructor({ origin, mirrors, clock }: MirroredUpstreamParts) {
     this.name = origin.name;
@@ -74,32 +81,48 @@ export class MirroredUpstream implements Upstream {
   ): Promise<ManifestDocument> {
     const ask: Ask<ManifestDocument> = (source, limit) =>
       source.getManifest(repository, reference, options, limit);
-    return 'digest' in reference ? this.#fromAny(ask, signal) : this.#asOriginSays(ask, signal);
+    return 'digest' in reference ? this.#fromAny(ask, signal, isWell) : this.#asOriginSays(ask, signal);
   }
 
   headBlob(repository: RepositoryName, digest: Digest, signal: AbortSignal): Promise<number | undefined> {
     return this.#fromAny((source, limit) => source.headBlob(repository, digest, limit), signal);
   }
 
-  /** A transfer that breaks is its mirror's failure: the next call goes to another source. */
+  /**
+   * A transfer that breaks is its mirror's failure, and so is one of another size than is due: the next source is asked.
+   * That a mirror is well is known at the end of a transfer only.
+   */
   getBlob(
     repository: RepositoryName,
     digest: Digest,
-    { start, end }: BlobRange,
+    { start, end, expectedBytes }: BlobRange,
     signal: AbortSignal,
   ): Promise<BlobTransfer> {
-    return this.#fromAny(async (source, limit) => {
-      const transfer = await source.getBlob(repository, digest, { start, end }, limit);
-      const mirror = this.#mirrors.find(({ upstream }) => upstream === source);
-      if (mirror !== undefined) {
-        this.#senders.set(digest, mirror);
-        transfer.body.once('error', (error) => {
-          if (!limit.aborted) note(mirror, error);
-        });
-      }
+    const ask: Ask<BlobTransfer> = async (source, limit) => {
+      const transfer = await source.getBlob(repository, digest, { start, end, expectedBytes }, limit);
       // A validator means something to who gave it only, and the digest says more.
-      return { ...transfer, etag: undefined };
-    }, signal);
+      const taken = { ...transfer, etag: undefined };
+      const mirror = this.#mirrors.find(({ upstream }) => upstream === source);
+      if (mirror === undefined) {
+        if (start === 0) this.#senders.delete(digest);
+        return taken;
+      }
+      const { sizeBytes, body } = transfer;
+      if (sizeBytes !== undefined && expectedBytes !== undefined && sizeBytes !== expectedBytes) {
+        body.destroy();
+        throw new UpstreamError(
+          'protocol',
+          `a mirror says ${sizeBytes} bytes where ${expectedBytes} are due`,
+        );
+      }
+      this.#senders.set(digest, new Set(this.#senders.get(digest)).add(mirror));
+      body.once('end', () => mirror.box.succeeded());
+      body.once('error', (error) => {
+        if (!limit.aborted) note(mirror, error);
+      });
+      return taken;
+    };
+    return this.#fromAny(ask, signal);
   }
 
   listTags(repository: RepositoryName, options: Patience, signal: AbortSignal): Promise<readonly string[]> {
@@ -119,7 +142,8 @@ export class MirroredUpstream implements Upstream {
   }
 
   blobWasWrong(digest: Digest): void {
-    this.#senders.get(digest)?.box.lied();
+    for (const { box } of this.#senders.get(digest) ?? []) box.lied();
+    this.#senders.delete(digest);
   }
 
   async close(): Promise<void> {
@@ -129,16 +153,16 @@ export class MirroredUpstream implements Upstream {
   }
 
   /** From the first mirror that has it, else from the origin; from a mirror in the penalty box when all else fails. */
-  async #fromAny<T>(ask: Ask<T>, signal: AbortSignal): Promise<T> {
+  async #fromAny<T>(ask: Ask<T>, signal: AbortSignal, onAnswer: OnAnswer = ignored): Promise<T> {
     const [boxed, free] = this.#byStanding();
-    const early = await firstOf(free, ask, signal);
+    const early = await firstOf(free, ask, signal, onAnswer);
     if (early !== undefined) return early.value;
     try {
       return await ask(this.#origin, signal);
     } catch (error) {
       signal.throwIfAborted();
       if (isWord(error)) throw error;
-      const late = await firstOf(boxed, ask, signal);
+      const late = await firstOf(boxed, ask, signal, onAnswer);
       if (late !== undefined) return late.value;
       throw error;
     }
@@ -181,11 +205,12 @@ async function firstOf<T>(
   mirrors: readonly Mirror[],
   ask: Ask<T>,
   signal: AbortSignal,
+  onAnswer: OnAnswer = ignored,
 ): Promise<{ readonly value: T } | undefined> {
   for (const mirror of mirrors) {
     try {
       const value = await ask(mirror.upstream, signal);
-      mirror.box.succeeded();
+      onAnswer(mirror);
       return { value };
     } catch (error) {
       signal.throwIfAborted();
@@ -194,6 +219,10 @@ async function firstOf<T>(
     }
   }
   return undefined;
+}
+
+function isWell({ box }: Mirror): void {
+  box.succeeded();
 }
 
 function note(mirror: Mirror, error: unknown): void {

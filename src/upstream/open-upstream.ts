@@ -8,6 +8,7 @@ import { MirroredUpstream } from './mirrored-upstream.ts';
 import { RegistryHost } from './registry-host.ts';
 import { RegistryUpstream } from './registry-upstream.ts';
 import type { Upstream } from './upstream.ts';
+import type { UpstreamError } from './upstream-error.ts';
 import { silentObserver, type UpstreamObserver } from './upstream-observer.ts';
 
 export interface OpenUpstreamOptions {
@@ -38,7 +39,7 @@ export function openUpstream(config: UpstreamConfig, options: OpenUpstreamOption
 
 function openOrigin(config: UpstreamConfig, options: OpenUpstreamOptions): Upstream {
   const { clock, observer = silentObserver, version, lookup } = options;
-  const onAvailability = (up: boolean): void => observer.availabilityChanged(up);
+  const onAvailability = (cause: UpstreamError | undefined): void => observer.availabilityChanged(cause);
   const onTlsProblem = (problem: string): void => observer.refusedTlsFiles({ problem });
   const host = new RegistryHost({ config, clock, onAvailability, onTlsProblem, version, lookup });
   const { name, repositories = [] } = config;
@@ -70,7 +71,8 @@ function openMirror(
   const config = { ...mirrorConfig, proxy };
   const { clock, observer = silentObserver, version, lookup } = options;
   const { host: mirror } = new URL(config.url);
-  const onAvailability = (up: boolean): void => observer.mirrorAvailabilityChanged({ mirror, up });
+  const onAvailability = (cause: UpstreamError | undefined): void =>
+    observer.mirrorAvailabilityChanged({ mirror, cause });
   const onTlsProblem = (problem: string): void => observer.refusedTlsFiles({ problem });
   const host = new RegistryHost({ config, clock, onAvailability, onTlsProblem, mirror, version, lookup });
   const authKeyPath = `upstreams.${name}.mirrors.${at}.auth`;
@@ -81,7 +83,7 @@ function openMirror(
     auth: config.auth,
     authKeyPath,
     observer,
-    patienceMs: 0,
+    patienceLimitMs: 0,
   });
   return new AccountUpstreams({ name, host, accounts: [account], accountOf: () => account });
 }

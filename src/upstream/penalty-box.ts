@@ -8,6 +8,7 @@ export class PenaltyBox {
   readonly #clock: Clock;
   #penaltyMs = 0;
   #untilMs = -Infinity;
+  #mustSitItOut = false;
 
   constructor(clock: Clock) {
     this.#clock = clock;
@@ -22,17 +23,19 @@ export class PenaltyBox {
     if (this.isClosed) return;
     this.#penaltyMs = Math.min(LONGEST_PENALTY_MS, this.#penaltyMs * 2 || FIRST_PENALTY_MS);
     this.#untilMs = this.#clock.monotonic() + this.#penaltyMs;
+    this.#mustSitItOut = false;
   }
 
   /** What it sent was not what it said: the longest penalty at once. */
   lied(): void {
     this.#penaltyMs = LONGEST_PENALTY_MS;
     this.#untilMs = this.#clock.monotonic() + LONGEST_PENALTY_MS;
+    this.#mustSitItOut = true;
   }
 
   /** Ends a penalty too: it was let try because nothing else was left. But for one who lied, who must sit it out. */
   succeeded(): void {
-    if (this.isClosed && this.#penaltyMs === LONGEST_PENALTY_MS) return;
+    if (this.isClosed && this.#mustSitItOut) return;
     this.#penaltyMs = 0;
     this.#untilMs = -Infinity;
   }

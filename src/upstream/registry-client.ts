@@ -32,8 +32,8 @@ export interface RegistryClientOptions {
   /** Where `auth` stands in the configuration: `upstreams.quay.io.auth`. */
   readonly authKeyPath: string;
   readonly observer: UpstreamObserver;
-  /** Of requests that have none of their own. Default: `DEFAULT_PATIENCE_MS`. */
-  readonly patienceMs?: number | undefined;
+  /** No request has more patience than this, whatever it asks for. */
+  readonly patienceLimitMs?: number | undefined;
 }
 
 /** A request to the distribution API, from parsed parts only. */
@@ -59,12 +59,12 @@ export class RegistryClient {
   readonly #tokens: TokenSource;
   readonly #authorization: Authorization;
   readonly #pauses: Pauses;
-  readonly #patienceMs: number;
+  readonly #patienceLimitMs: number;
   readonly #closing = new AbortController();
 
   constructor(options: RegistryClientOptions) {
     const { host, name, auth, authKeyPath, observer } = options;
-    this.#patienceMs = options.patienceMs ?? DEFAULT_PATIENCE_MS;
+    this.#patienceLimitMs = options.patienceLimitMs ?? Infinity;
     const { clock } = host;
     this.#host = host;
     this.#observer = observer;
@@ -103,7 +103,10 @@ export class RegistryClient {
     const observer = this.#observer;
     const { clock, health, retries } = this.#host;
     const { kind } = request;
-    const effort = new Effort(clock, request.patienceMs ?? this.#patienceMs);
+    const effort = new Effort(
+      clock,
+      Math.min(request.patienceMs ?? DEFAULT_PATIENCE_MS, this.#patienceLimitMs),
+    );
     const admission = await health.admit(effort.patienceMs, signal);
     const attempt = async (): Promise<TransportResponse> => this.#attempt(request, effort, signal);
     const onRetry = ({ reason }: UpstreamError, delayMs: number): void => {
@@ -276,7 +279,7 @@ export class RegistryClient {
       finished('error');
       if (error instanceof UpstreamError) {
         if (error.reason === 'refused') observer.refused({ what: 'address', host: url.host });
-        if (atHome && (error.reason === 'unavailable' || error.reason === 'timeout')) health.failed();
+        if (atHome && (error.reason === 'unavailable' || error.reason === 'timeout')) health.failed(error);
       }
       throw error;
     }

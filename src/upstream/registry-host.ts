@@ -7,12 +7,13 @@ import { HostTrust } from './host-trust.ts';
 import { Limiter } from './limiter.ts';
 import { RetryBudget } from './retry.ts';
 import { Transport } from './transport.ts';
+import type { UpstreamError } from './upstream-error.ts';
 
 export interface RegistryHostOptions {
   readonly config: Pick<UpstreamConfig, 'url' | 'trustedHosts' | 'tls' | 'proxy' | 'limits' | 'profile'>;
   readonly clock: Clock;
-  /** Told when the host is taken for down (false), and when it answers again. */
-  readonly onAvailability: (up: boolean) => void;
+  /** Told why the host is taken for down, and when it answers again (`undefined`). */
+  readonly onAvailability: (cause: UpstreamError | undefined) => void;
   /** As in TransportOptions. */
   readonly onTlsProblem?: ((problem: string) => void) | undefined;
   /** What it is called beside its upstream when it is a mirror of one. */

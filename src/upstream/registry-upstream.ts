@@ -55,8 +55,8 @@ export interface RegistryUpstreamOptions {
   readonly authKeyPath?: string | undefined;
   /** Default: nobody looks. */
   readonly observer?: UpstreamObserver | undefined;
-  /** Of operations that are given none. Default: `DEFAULT_PATIENCE_MS`. */
-  readonly patienceMs?: number | undefined;
+  /** No operation has more patience than this, whatever it asks for. */
+  readonly patienceLimitMs?: number | undefined;
 }
 
 /** A registry over HTTP, as one account sees it. Opens no connection before the first call. */
@@ -66,11 +66,11 @@ export class RegistryUpstream implements Upstream {
   readonly #client: RegistryClient;
 
   constructor(options: RegistryUpstreamOptions) {
-    const { name, host, auth, observer = silentObserver, patienceMs } = options;
+    const { name, host, auth, observer = silentObserver, patienceLimitMs } = options;
     const { authKeyPath = `upstreams.${name}.auth` } = options;
     this.name = name;
     this.#host = host;
-    this.#client = new RegistryClient({ host, name, auth, authKeyPath, observer, patienceMs });
+    this.#client = new RegistryClient({ host, name, auth, authKeyPath, observer, patienceLimitMs });
   }
 
   async headManifest(

@@ -1,4 +1,4 @@
-import type { UpstreamErrorReason } from './upstream-error.ts';
+import type { UpstreamError, UpstreamErrorReason } from './upstream-error.ts';
 
 /** What a request to an upstream was for. `ping` is `GET /v2/`, asked only for its challenge. */
 export type UpstreamRequestKind = 'manifest' | 'blob' | 'tags' | 'referrers' | 'token' | 'ping';
@@ -32,10 +32,10 @@ export interface UpstreamObserver {
   /** Body bytes as they come, of every kind of answer. */
   bytesReceived(count: number): void;
   rateLimit(report: RateLimitReport): void;
-  /** False once it is taken for down, true when it answers again. Not called before the first change. */
-  availabilityChanged(up: boolean): void;
+  /** Why it is taken for down; `undefined` when it answers again. Not called before the first change. */
+  availabilityChanged(cause: UpstreamError | undefined): void;
   /** The same of one of its mirrors. `mirror` is `host[:port]`. */
-  mirrorAvailabilityChanged(event: { mirror: string; up: boolean }): void;
+  mirrorAvailabilityChanged(event: { mirror: string; cause: UpstreamError | undefined }): void;
   /** A failed try is about to be repeated after `delayMs`. */
   retried(event: { kind: UpstreamRequestKind; reason: UpstreamErrorReason; delayMs: number }): void;
   /** Our policy forbade a place that the upstream named. `host` is `host[:port]`. */

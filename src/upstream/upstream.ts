@@ -37,6 +37,8 @@ export interface BlobRange {
   readonly start: number;
   /** Exclusive; absent = to the end. */
   readonly end?: number | undefined;
+  /** The size of the whole blob as far as it is known: what contradicts it is passed over where there is a choice. */
+  readonly expectedBytes?: number | undefined;
   /** Sent as `If-Range`, so that a changed blob comes whole instead of in part. */
   readonly etag?: string | undefined;
 }

@@ -173,6 +173,49 @@ describe('a blob transfer', () => {
     await broken({ cutAfter: 2 * MIB }, 'origin');
   });
 
+  it('of another size than the manifest says is not taken from there, and no client notices', async () => {
+    const scene = await start();
+    const [mirror] = scene.mirrors;
+    const image = imageAt([scene.origin, mirror as FakeRegistry]);
+    const html = { status: 200, body: '<html>', headers: { 'content-type': 'text/html' } };
+    mirror?.faults.add({ match: { path: /blobs/ }, action: { respond: html } });
+    await pull(scene, image);
+    expect(scene.origin.count({ method: 'GET' })).toBe(image.blobs.length);
+    expect(mirror?.count({ path: /blobs/ })).toBe(1);
+  });
+
+  it('that breaks every time passes its mirror over for longer each time', async () => {
+    const scene = await start();
+    const [mirror] = scene.mirrors;
+    const digests = Array.from({ length: 5 }, (_, seed) => {
+      for (const registry of [mirror, scene.origin]) registry?.addBlob(NAME, { size: MIB, seed });
+      return scene.origin.addBlob(NAME, { size: MIB, seed });
+    });
+    mirror?.faults.add({ match: { method: 'GET' }, action: { cutAfter: 1000 } });
+    const asked: boolean[] = [];
+    for (const digest of digests) {
+      const before = mirror?.count({ method: 'GET' });
+      expect((await scene.ask(`blobs/${digest}`)).digest).toBe(digest);
+      asked.push(mirror?.count({ method: 'GET' }) !== before);
+      await scene.clock.advance(20_000);
+    }
+    // 15 s, then 30 s.
+    expect(asked.slice(0, 3)).toEqual([true, true, false]);
+  });
+
+  it('of which two mirrors sent parts is both theirs when it was wrong', async () => {
+    const scene = await start(2);
+    const [first, second] = scene.mirrors;
+    let digest: Digest | undefined;
+    for (const registry of [first, second, scene.origin])
+      digest = registry?.addBlob(NAME, { size: 4 * MIB, seed: 7 });
+    first?.faults.add({ match: { method: 'GET' }, action: { cutAfter: 2 * MIB, flipBitAt: 1000 } });
+    expect((await scene.ask(`blobs/${digest ?? ''}`)).complete).toBe(false);
+    for (const registry of [first, second]) registry?.forget();
+    expect((await scene.ask(`blobs/${digest ?? ''}`)).digest).toBe(digest);
+    expect([first?.requests.length, second?.requests.length]).toEqual([0, 0]);
+  });
+
   it('of wrong bytes is not asked for there again: the next pull is right', async () => {
     const scene = await start();
     const [mirror] = scene.mirrors;
@@ -203,6 +246,18 @@ describe('what a tag means', () => {
     expect((await scene.ask('manifests/latest', 'HEAD')).headers['docker-content-digest']).toBe(
       now.root.digest,
     );
+  });
+
+  it('is asked at a mirror once, whatever patience there is, also when a copy is held', async () => {
+    const scene = await start(1, { tagTtlMs: 0 });
+    const [mirror] = scene.mirrors;
+    imageAt([scene.origin, mirror as FakeRegistry], 1);
+    expect((await scene.ask('manifests/latest')).status).toBe(200);
+    const moved = imageAt([scene.origin, mirror as FakeRegistry], 2);
+    mirror?.forget();
+    mirror?.faults.add({ match: { method: 'GET' }, action: { respond: { status: 503 } } });
+    expect((await scene.ask('manifests/latest')).digest).toBe(moved.root.digest);
+    expect(mirror?.count({ method: 'GET' })).toBe(1);
   });
 
   it('is not what a mirror says of a tag that the origin has not', async () => {

@@ -296,6 +296,8 @@ describe('an upstream that is down', () => {
     const errors = await Promise.all([get(), get(), failure(upstream.headBlob(repository, DIGEST, never()))]);
     expect(errors.map(({ reason }) => reason)).toEqual(['unavailable', 'unavailable', 'unavailable']);
     expect(errors[0]?.retryAfterMs).toBe(4_000);
+    // Why, too: what was wrong with it is of use to who reads it.
+    expect(errors[0]?.message).toMatch(/has not answered lately: .+/);
     expect([registry.connections, clock.monotonic()]).toEqual([before, startedAtMs]);
   });
 

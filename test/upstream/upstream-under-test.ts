@@ -54,8 +54,8 @@ export class RecordingObserver implements UpstreamObserver {
   rateLimit(facts: object): void {
     this.#note('rateLimit', facts);
   }
-  availabilityChanged(up: boolean): void {
-    this.#note('availabilityChanged', { up });
+  availabilityChanged(cause: UpstreamError | undefined): void {
+    this.#note('availabilityChanged', { up: cause === undefined });
   }
   mirrorAvailabilityChanged(facts: object): void {
     this.#note('mirrorAvailabilityChanged', facts);
