@@ -173,6 +173,11 @@ test('a package stays with the part that wraps it', () => {
   expect(strays).toEqual([]);
 });
 
+test('databases and statements are made where they are kept from ever being garbage', () => {
+  const made = /\bnew Database\(|\.(?:prepare|pragma|iterate|backup)\b/g;
+  expect(mentions(made, /^metadata\/lasting-database\.ts$/)).toEqual([]);
+});
+
 test('the libraries of the clouds are loaded only where they are configured', () => {
   const clouds = /^import (?!type\b)[^;]*from '(?:@aws-sdk|@azure|google-auth-library)[^']*'/gm;
   expect(mentions(clouds, /^$/)).toEqual([]);

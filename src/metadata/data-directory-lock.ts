@@ -1,5 +1,6 @@
 import { join } from 'node:path';
 import Database from 'better-sqlite3';
+import { openLasting } from './lasting-database.ts';
 import { MetadataError } from './metadata-error.ts';
 
 /**
@@ -13,8 +14,8 @@ export class DataDirectoryLock {
   static acquire(dataDir: string): DataDirectoryLock {
     let database: Database.Database | undefined;
     try {
-      database = new Database(join(dataDir, 'entrepot.lock'), { timeout: 0 });
-      database.pragma('locking_mode = EXCLUSIVE');
+      database = openLasting(join(dataDir, 'entrepot.lock'), { timeout: 0 });
+      database.exec('PRAGMA locking_mode = EXCLUSIVE');
       database.exec('BEGIN EXCLUSIVE');
       return new DataDirectoryLock(database);
     } catch (cause) {

@@ -1,6 +1,7 @@
 import { existsSync, renameSync } from 'node:fs';
 import { join } from 'node:path';
 import Database from 'better-sqlite3';
+import { openLasting, prepareLasting } from './lasting-database.ts';
 import { MetadataError } from './metadata-error.ts';
 import { MIGRATIONS } from './migrations.ts';
 import { prepareStatements } from './statements.ts';
@@ -35,15 +36,15 @@ export function openDatabase(dataDir: string): OpenedDatabase {
 function open(path: string): Database.Database {
   let database: Database.Database | undefined;
   try {
-    database = new Database(path, { timeout: BUSY_TIMEOUT_MS });
+    database = openLasting(path, { timeout: BUSY_TIMEOUT_MS });
     assertVersion(database);
     // Exclusive mode keeps the WAL's index in memory: no shared-memory file, which network file systems cannot keep.
-    database.pragma('locking_mode = EXCLUSIVE');
-    database.pragma('journal_mode = WAL');
-    database.pragma('synchronous = NORMAL');
-    database.pragma('foreign_keys = ON');
-    database.pragma('trusted_schema = OFF');
-    if (database.pragma('quick_check(1)', { simple: true }) !== 'ok') {
+    database.exec('PRAGMA locking_mode = EXCLUSIVE');
+    database.exec('PRAGMA journal_mode = WAL');
+    database.exec('PRAGMA synchronous = NORMAL');
+    database.exec('PRAGMA foreign_keys = ON');
+    database.exec('PRAGMA trusted_schema = OFF');
+    if (read(database, 'PRAGMA quick_check(1)') !== 'ok') {
       throw new MetadataError('damaged', 'the index fails its check');
     }
     bringUpToDate(database);
@@ -54,8 +55,13 @@ function open(path: string): Database.Database {
   }
 }
 
+/** The first column of the first row. */
+function read(database: Database.Database, sql: string): unknown {
+  return prepareLasting<[]>(database, sql).pluck().get();
+}
+
 function assertVersion(database: Database.Database): void {
-  const version = String(database.prepare('SELECT sqlite_version()').pluck().get());
+  const version = String(read(database, 'SELECT sqlite_version()'));
   const parts = version.split('.').map(Number);
   const differing = SQLITE_FLOOR.findIndex((floor, at) => parts[at] !== floor);
   if (differing >= 0 && (parts[differing] ?? 0) < (SQLITE_FLOOR[differing] ?? 0)) {
@@ -78,7 +84,7 @@ function bringUpToDate(database: Database.Database): void {
 }
 
 function migrate(database: Database.Database): void {
-  const version = Number(database.pragma('user_version', { simple: true }));
+  const version = Number(read(database, 'PRAGMA user_version'));
   if (version > MIGRATIONS.length) {
     throw new MetadataError(
       'newer',
@@ -88,7 +94,7 @@ function migrate(database: Database.Database): void {
   if (version < 0) throw new MetadataError('damaged', `the index has format ${version}`);
   database.transaction(() => {
     for (const sql of MIGRATIONS.slice(version)) database.exec(sql);
-    database.pragma(`user_version = ${MIGRATIONS.length}`);
+    database.exec(`PRAGMA user_version = ${MIGRATIONS.length}`);
   })();
 }
 

@@ -1,4 +1,5 @@
 import type Database from 'better-sqlite3';
+import { prepareLasting } from './lasting-database.ts';
 
 interface ListingColumns {
   readonly items: string;
@@ -9,7 +10,7 @@ export type Statements = ReturnType<typeof prepareStatements>;
 
 /** Every statement that runs against the index, prepared once, with the types of its parameters and its rows. */
 export function prepareStatements(database: Database.Database) {
-  const prepare = <P extends unknown[], R = unknown>(sql: string) => database.prepare<P, R>(sql);
+  const prepare = <P extends unknown[], R = unknown>(sql: string) => prepareLasting<P, R>(database, sql);
   return {
     blob: prepare<[string], { size: number }>('SELECT size FROM blobs WHERE digest = ?'),
     putBlob: prepare<[string, number, number]>(

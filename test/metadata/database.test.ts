@@ -116,7 +116,7 @@ describe('an index', () => {
   it('of a newer format is refused, and left as it is', async () => {
     const { dataDir, path } = await filled();
     const { database } = openDatabase(dataDir);
-    database.pragma(`user_version = ${MIGRATIONS.length + 1}`);
+    database.exec(`PRAGMA user_version = ${MIGRATIONS.length + 1}`);
     database.close();
     const before = await readFile(path);
     expect(() => openDatabase(dataDir)).toThrow(

@@ -1,8 +1,8 @@
 import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
-import Database from 'better-sqlite3';
 import { expect, it } from 'vitest';
 import { openDatabase } from '../../src/metadata/database.ts';
+import { openLasting } from '../../src/metadata/lasting-database.ts';
 import { SqliteMetadataStore } from '../../src/metadata/sqlite-metadata-store.ts';
 import { tempDir } from '../support/temp-dir.ts';
 
@@ -13,7 +13,7 @@ it.each([
   ['counts backwards', 'PRAGMA user_version = -5'],
 ])('a database that is sound but %s is moved aside like a damaged one', async (_what, sql) => {
   const dataDir = await tempDir();
-  const foreign = new Database(join(dataDir, 'metadata.db'));
+  const foreign = openLasting(join(dataDir, 'metadata.db'));
   foreign.exec(sql);
   foreign.close();
   const { database, setAside } = openDatabase(dataDir);

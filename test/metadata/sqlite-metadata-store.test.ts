@@ -1,5 +1,6 @@
 import { expect, it } from 'vitest';
 import { openDatabase } from '../../src/metadata/database.ts';
+import { prepareLasting } from '../../src/metadata/lasting-database.ts';
 import { SqliteMetadataStore } from '../../src/metadata/sqlite-metadata-store.ts';
 import { parseTag } from '../../src/oci/reference.ts';
 import { closeAfterTest } from '../support/close-after-test.ts';
@@ -37,11 +38,10 @@ it('all that was written is there when the database is opened again', async () =
 
 it('least recently used blobs are found by index, however many there are', async () => {
   const { database } = openDatabase(await tempDir());
-  const plan = database
-    .prepare<[], { detail: string }>(
-      'EXPLAIN QUERY PLAN SELECT digest, size FROM blobs ORDER BY used_at LIMIT 9',
-    )
-    .all();
+  const plan = prepareLasting<[], { detail: string }>(
+    database,
+    'EXPLAIN QUERY PLAN SELECT digest, size FROM blobs ORDER BY used_at LIMIT 9',
+  ).all();
   expect(plan.map(({ detail }) => detail)).toEqual(['SCAN blobs USING INDEX blobs_by_use']);
   database.close();
 });

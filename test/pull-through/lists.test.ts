@@ -1,6 +1,6 @@
 import { join } from 'node:path';
-import Database from 'better-sqlite3';
 import { expect, it } from 'vitest';
+import { openLasting, prepareLasting } from '../../src/metadata/lasting-database.ts';
 import { closeAfterTest } from '../support/close-after-test.ts';
 import { FakeClock } from '../support/fake-clock.ts';
 import { FakeRegistry } from '../support/fake-registry.ts';
@@ -55,7 +55,7 @@ it('an empty list of referrers leaves nothing in the index, and takes away what 
   await clock.advance(120_000);
   expect(await ask()).toMatchObject({ manifests: [] });
   await app.close();
-  const database = new Database(join(app.dataDir, 'metadata.db'), { readonly: true });
-  expect(database.prepare('SELECT count(*) FROM referrers').pluck().get()).toBe(0);
+  const database = openLasting(join(app.dataDir, 'metadata.db'), { readonly: true });
+  expect(prepareLasting<[]>(database, 'SELECT count(*) FROM referrers').pluck().get()).toBe(0);
   database.close();
 });
