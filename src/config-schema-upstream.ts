@@ -114,7 +114,9 @@ export const upstreamSchema = mapping({
   ...rules,
   repositories: z
     .record(z.string(), mapping(rules), { error: 'accepted is a mapping from patterns to rules' })
-    .describe('Other rules for some repositories, by pattern; the most specific one counts.')
+    .describe(
+      'Other rules for some repositories, by pattern; each setting is that of the most specific one that has it.',
+    )
     .prefault({}),
 });
 

@@ -22,7 +22,12 @@ export function leave(): void {
   const leaving = waiting;
   waiting = [];
   for (const { response, body } of leaving) {
-    if (body === undefined) response.end();
-    else response.end(body);
+    try {
+      if (body === undefined) response.end();
+      else response.end(body);
+    } catch {
+      // A body that does not fit its head: nothing may follow it on this connection, and the others are not to suffer.
+      response.destroy();
+    }
   }
 }

@@ -1,3 +1,5 @@
+import { LRUCache } from 'lru-cache';
+
 export const OCI_INDEX = 'application/vnd.oci.image.index.v1+json';
 export const OCI_MANIFEST = 'application/vnd.oci.image.manifest.v1+json';
 export const DOCKER_MANIFEST_LIST = 'application/vnd.docker.distribution.manifest.list.v2+json';
@@ -33,14 +35,13 @@ export function acceptedManifestTypes(headers: readonly string[]): readonly stri
   const known = acceptedBy.get(text);
   if (known !== undefined) return known;
   const accepted = readAccepted(headers);
-  if (acceptedBy.size < KEPT_COUNT && text.length <= KEPT_LENGTH) acceptedBy.set(text, accepted);
+  if (text.length <= KEPT_LENGTH) acceptedBy.set(text, accepted);
   return accepted;
 }
 
 /** Clients are of few kinds, and each sends the same header with every request. */
-const acceptedBy = new Map<string, readonly string[]>();
-const KEPT_COUNT = 100;
 const KEPT_LENGTH = 1024;
+const acceptedBy = new LRUCache<string, readonly string[]>({ max: 100 });
 
 function readAccepted(headers: readonly string[]): readonly string[] {
   const qualities = new Map<string, number>();

@@ -45,15 +45,12 @@ export function matchesPattern(pattern: RepositoryPattern, repository: string): 
   return pattern.expression.test(repository);
 }
 
-/** Of the rules that match, the one whose pattern has most literal characters; of equals the first. */
-export function mostSpecific<Rule extends { readonly pattern: RepositoryPattern }>(
+/** The rules that match, those whose pattern has more literal characters first; equals in their order. */
+export function bySpecificity<Rule extends { readonly pattern: RepositoryPattern }>(
   rules: readonly Rule[],
   repository: string,
-): Rule | undefined {
-  let best: Rule | undefined;
-  for (const rule of rules) {
-    const isBetter = best === undefined || rule.pattern.literalLength > best.pattern.literalLength;
-    if (isBetter && matchesPattern(rule.pattern, repository)) best = rule;
-  }
-  return best;
+): readonly Rule[] {
+  return rules
+    .filter(({ pattern }) => matchesPattern(pattern, repository))
+    .toSorted((one, other) => other.pattern.literalLength - one.pattern.literalLength);
 }

@@ -1,6 +1,7 @@
-import type { RepositoryRules, UpstreamConfig } from '../config.ts';
+import { LRUCache } from 'lru-cache';
+import type { RepositoryConfig, RepositoryRules, UpstreamConfig } from '../config.ts';
 import type { RepositoryKey } from '../metadata/metadata-store.ts';
-import { matchesPattern, mostSpecific } from '../oci/repository-pattern.ts';
+import { bySpecificity, matchesPattern } from '../oci/repository-pattern.ts';
 import type { Tag } from '../oci/reference.ts';
 import type { FreshnessPolicy } from './freshness.ts';
 import { PullThroughError } from './pull-through-error.ts';
@@ -22,27 +23,27 @@ type PolicyConfig = Pick<
 interface UpstreamPolicies {
   readonly config: PolicyConfig;
   readonly general: RepositoryPolicy;
-  /** For each entry of `config.repositories`. */
-  readonly special: ReadonlyMap<object, RepositoryPolicy>;
+  /** By the rules that match a repository, as their places in the configuration. */
+  readonly special: LRUCache<string, RepositoryPolicy>;
 }
+
+/** More than any configuration has of rules that match together. */
+const SPECIAL_COUNT_LIMIT = 1_000;
 
 /** The rules of all upstreams, by repository. */
 export class RepositoryPolicies {
   readonly #upstreams: ReadonlyMap<string, UpstreamPolicies>;
+  readonly #isOffline: boolean;
 
   /** @param isOffline no upstream is ever asked */
   constructor(upstreams: readonly PolicyConfig[], isOffline: boolean) {
     this.#upstreams = new Map(
       upstreams.map((config) => {
-        const special = (config.repositories ?? []).map(
-          (rules) => [rules, policyOf(specialized(config, rules), isOffline)] as const,
-        );
-        return [
-          config.name,
-          { config, general: policyOf(config, isOffline), special: new Map(special) },
-        ] as const;
+        const special = new LRUCache<string, RepositoryPolicy>({ max: SPECIAL_COUNT_LIMIT });
+        return [config.name, { config, general: policyOf(config, isOffline), special }] as const;
       }),
     );
+    this.#isOffline = isOffline;
   }
 
   /** @throws PullThroughError `not-allowed`, `unknown-upstream` */
@@ -59,8 +60,21 @@ export class RepositoryPolicies {
         `the configuration does not allow the repository ${repository} of ${upstream}`,
       );
     }
-    const rules = config.repositories && mostSpecific(config.repositories, repository);
-    return (rules && special.get(rules)) ?? general;
+    return config.repositories === undefined
+      ? general
+      : this.#special(config, bySpecificity(config.repositories, repository), special);
+  }
+
+  #special(
+    config: PolicyConfig,
+    rules: readonly RepositoryConfig[],
+    known: UpstreamPolicies['special'],
+  ): RepositoryPolicy {
+    const key = rules.map((rule) => config.repositories?.indexOf(rule)).join();
+    const policy =
+      known.get(key) ?? policyOf(rules.toReversed().reduce(specialized, config), this.#isOffline);
+    known.set(key, policy);
+    return policy;
   }
 }
 

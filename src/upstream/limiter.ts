@@ -24,6 +24,7 @@ export class Limiter {
   readonly #others: LimitFunction;
   readonly #requests: Pace | undefined;
   readonly #pulls: Pace | undefined;
+  #waiting = 0;
 
   constructor(clock: Clock, limits: UpstreamLimits = {}) {
     const { connections = DEFAULT_CONNECTIONS, requestsPerSecond, pullsPerSecond } = limits;
@@ -42,33 +43,36 @@ export class Limiter {
    */
   async slot(kind: LimitedKind, signal: AbortSignal): Promise<() => void> {
     const limit = kind === 'blob' ? this.#blobs : this.#others;
-    if (limit.pendingCount >= QUEUE_LIMIT) {
+    if (this.#waiting >= QUEUE_LIMIT) {
       throw new UpstreamError('unavailable', 'too many requests wait for this upstream');
     }
     const message = 'waited too long for other requests to this upstream';
     const deadline = new Deadline({ clock: this.#clock, ms: SLOT_WAIT_MS, message }, signal);
-    const waiting = enter(limit);
+    this.#waiting += 1;
     try {
-      const leave = await abortable(waiting.entered, deadline.signal);
+      // Before the slot: who waits for his turn must not keep a HEAD from going.
       if (kind === 'pull') await this.#pulls?.turn(deadline.signal);
       await this.#requests?.turn(deadline.signal);
-      return leave;
-    } catch (error) {
-      waiting.leave();
-      throw error;
+      return await enter(limit, deadline.signal);
     } finally {
+      this.#waiting -= 1;
       deadline.close();
     }
   }
 }
 
-/** p-limit runs functions; a slot is a function that lasts until it is left. */
-function enter(limit: LimitFunction): { entered: Promise<() => void>; leave: () => void } {
+/** p-limit runs functions; a slot is a function that lasts until it is left. @throws the signal's reason */
+async function enter(limit: LimitFunction, signal: AbortSignal): Promise<() => void> {
   const left = deferred<void>();
   const entered = deferred<() => void>();
   void limit(async () => {
     entered.resolve(left.resolve);
     await left.promise;
   });
-  return { entered: entered.promise, leave: left.resolve };
+  try {
+    return await abortable(entered.promise, signal);
+  } catch (error) {
+    left.resolve();
+    throw error;
+  }
 }

@@ -2,6 +2,7 @@ import type { Clock } from '../clock.ts';
 import type { Digest } from '../oci/digest.ts';
 import type { Reference, RepositoryName } from '../oci/reference.ts';
 import { LRUCache } from 'lru-cache';
+import { JoinedSignal } from './joined-signal.ts';
 import { PenaltyBox } from './penalty-box.ts';
 import type {
   BlobRange,
@@ -70,7 +71,7 @@ export class MirroredUpstream implements Upstream {
   ): Promise<ManifestHead> {
     const ask: Ask<ManifestHead> = (source, limit) =>
       source.headManifest(repository, reference, options, limit);
-    return 'digest' in reference ? this.#fromAny(ask, signal) : this.#asOriginSays(ask, signal);
+    return 'digest' in reference ? this.#fromAny(ask, signal) : this.#asOriginSays(ask, signal, true);
   }
 
   getManifest(
@@ -115,7 +116,8 @@ export class MirroredUpstream implements Upstream {
           `a mirror says ${sizeBytes} bytes where ${expectedBytes} are due`,
         );
       }
-      this.#senders.set(digest, new Set(this.#senders.get(digest)).add(mirror));
+      const before = start === 0 ? [] : this.#senders.get(digest);
+      this.#senders.set(digest, new Set(before).add(mirror));
       body.once('end', () => mirror.box.succeeded());
       body.once('error', (error) => {
         if (!limit.aborted) note(mirror, error);
@@ -169,17 +171,18 @@ export class MirroredUpstream implements Upstream {
   }
 
   /** What the origin says, as long as it says anything; else what the first mirror says that does. */
-  async #asOriginSays<T>(ask: Ask<T>, signal: AbortSignal): Promise<T> {
+  async #asOriginSays<T>(ask: Ask<T>, signal: AbortSignal, isShort = false): Promise<T> {
     const [boxed, free] = this.#byStanding();
-    const own = ask(this.#origin, signal);
-    const mirrored = firstOf(free, ask, signal);
+    const losing = new JoinedSignal(signal);
+    const own = ask(this.#origin, losing.signal);
+    const mirrored = firstOf(free, ask, losing.signal);
     const over = new AbortController();
     const standIn = mirrored.then(async (answer) => {
       if (answer === undefined) return own;
       await this.#clock.sleep(ORIGIN_GRACE_MS, over.signal);
       return answer.value;
     });
-    // Each goes on to its own end, whoever is first, and none may be left to reject unheard.
+    // None may be left to reject unheard.
     for (const each of [own, mirrored, standIn]) each.catch(() => undefined);
     try {
       return await Promise.race([own, standIn]);
@@ -191,6 +194,10 @@ export class MirroredUpstream implements Upstream {
       throw error;
     } finally {
       over.abort();
+      losing.leave();
+      // A list is long, and a GET may count as a pull: whoever is not needed any more stops. A HEAD is over soon, and
+      // stopping it would cost its connection.
+      if (!isShort) losing.abort(new Error('another source has answered'));
     }
   }
 

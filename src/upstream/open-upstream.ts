@@ -1,7 +1,7 @@
 import type { LookupFunction } from 'node:net';
 import type { Clock } from '../clock.ts';
 import type { MirrorConfig, UpstreamConfig } from '../config.ts';
-import { mostSpecific } from '../oci/repository-pattern.ts';
+import { bySpecificity } from '../oci/repository-pattern.ts';
 import type { RepositoryName } from '../oci/reference.ts';
 import { AccountUpstreams } from './account-upstreams.ts';
 import { MirroredUpstream } from './mirrored-upstream.ts';
@@ -46,16 +46,12 @@ function openOrigin(config: UpstreamConfig, options: OpenUpstreamOptions): Upstr
   const account = (auth: UpstreamConfig['auth'], place: string) =>
     new RegistryUpstream({ name, host, auth, authKeyPath: `upstreams.${name}.${place}auth`, observer });
   const general = account(config.auth, '');
-  const special = repositories.flatMap((rules) =>
-    rules.auth === undefined
-      ? []
-      : [{ pattern: rules.pattern, upstream: account(rules.auth, `repositories.${rules.pattern.text}.`) }],
+  const special = repositories.flatMap(({ pattern, auth }) =>
+    auth === undefined ? [] : [{ pattern, upstream: account(auth, `repositories.${pattern.text}.`) }],
   );
-  // The most specific rule counts, also when it says nothing of credentials.
-  const accountOf = (repository: RepositoryName): Upstream => {
-    const rules = mostSpecific(repositories, repository);
-    return special.find(({ pattern }) => pattern === rules?.pattern)?.upstream ?? general;
-  };
+  // Rules that say nothing of credentials leave them to less specific ones.
+  const accountOf = (repository: RepositoryName): Upstream =>
+    bySpecificity(special, repository)[0]?.upstream ?? general;
   const accounts = [general, ...special.map(({ upstream }) => upstream)];
   return new AccountUpstreams({ name, host, accounts, accountOf });
 }

@@ -5,6 +5,7 @@ import type { CredentialSource } from './credentials/credential-source.ts';
 import { openCredentials } from './credentials/open-credentials.ts';
 import { Deadline } from './deadline.ts';
 import type { TransportResponse } from './exchange.ts';
+import { JoinedSignal } from './joined-signal.ts';
 import type { LimitedKind } from './limiter.ts';
 import { type PausedKind, Pauses } from './pauses.ts';
 import { rateLimitOf } from './rate-limit.ts';
@@ -107,17 +108,22 @@ export class RegistryClient {
       clock,
       Math.min(request.patienceMs ?? DEFAULT_PATIENCE_MS, this.#patienceLimitMs),
     );
-    const admission = await health.admit(effort.patienceMs, signal);
-    const attempt = async (): Promise<TransportResponse> => this.#attempt(request, effort, signal);
-    const onRetry = ({ reason }: UpstreamError, delayMs: number): void => {
-      this.#closing.signal.throwIfAborted();
+    // What only waits ends when we are closed; what is on the wire, with its connection.
+    const waiting = new JoinedSignal(signal, this.#closing.signal);
+    const attempt = async (): Promise<TransportResponse> =>
+      this.#attempt(request, effort, signal, waiting.signal);
+    const onRetry = ({ reason }: UpstreamError, delayMs: number): void =>
       observer.retried({ kind, reason, delayMs });
-    };
     try {
-      if (!admission.mayRetry) return await attempt();
-      return await retrying({ clock, budget: retries, effort, onRetry }, attempt, signal);
+      const admission = await health.admit(effort.patienceMs, waiting.signal);
+      try {
+        if (!admission.mayRetry) return await attempt();
+        return await retrying({ clock, budget: retries, effort, onRetry }, attempt, waiting.signal);
+      } finally {
+        admission.left();
+      }
     } finally {
-      admission.left();
+      waiting.leave();
     }
   }
 
@@ -128,14 +134,19 @@ export class RegistryClient {
     this.#credentials.close();
   }
 
-  async #attempt(request: RegistryRequest, effort: Effort, signal: AbortSignal): Promise<TransportResponse> {
+  async #attempt(
+    request: RegistryRequest,
+    effort: Effort,
+    signal: AbortSignal,
+    waiting: AbortSignal,
+  ): Promise<TransportResponse> {
     const { clock, limiter, base } = this.#host;
-    this.#closing.signal.throwIfAborted();
+    waiting.throwIfAborted();
     const pausedKind = pausedKindOf(request);
-    const leavePause = await this.#pauses.pass(pausedKind, effort.remainingMs(), signal);
+    const leavePause = await this.#pauses.pass(pausedKind, effort.remainingMs(), waiting);
     try {
       const queuedAtMs = clock.monotonic();
-      const leaveSlot = await limiter.slot(limitedKindOf(request), signal);
+      const leaveSlot = await limiter.slot(limitedKindOf(request), waiting);
       effort.exclude(clock.monotonic() - queuedAtMs);
       const message = `${base.host} did not answer in time`;
       const deadline = new Deadline({ clock, ms: effort.headersMs(), message }, signal);

@@ -76,10 +76,15 @@ export function renewedConnector(
   let known = tls;
   return (options, callback) => {
     void (async () => {
-      const current = await files.current();
-      if (current !== known) {
-        known = current;
-        connector = make(current);
+      try {
+        const current = await files.current();
+        if (current !== known) {
+          connector = make(current);
+          known = current;
+        }
+      } catch (error) {
+        callback(error instanceof Error ? error : new Error(String(error)), null);
+        return;
       }
       connector(options, callback);
     })();

@@ -2,7 +2,7 @@ import { array, assert, property, stringMatching } from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import {
   matchesPattern,
-  mostSpecific,
+  bySpecificity,
   parseRepositoryPattern,
   type RepositoryPattern,
 } from '../../src/oci/repository-pattern.ts';
@@ -62,16 +62,16 @@ describe('of several rules', () => {
   }));
 
   it.each([
-    ['team/app', 'team/app'],
-    ['team/web', 'team/**'],
-    ['team/a/b', 'team/**'],
-    ['other/x', 'other/*'],
-    ['x', '**'],
-  ])('for %s the most specific one counts: %s', (name, expected) => {
-    expect(mostSpecific(rules, name)?.pattern.text).toBe(expected);
+    ['team/app', ['team/app', 'team/**', 'team/*', '**']],
+    ['team/web', ['team/**', 'team/*', '**']],
+    ['team/a/b', ['team/**', '**']],
+    ['other/x', ['other/*', '**']],
+    ['x', ['**']],
+  ])('for %s those count that match, the most specific one first: %j', (name, expected) => {
+    expect(bySpecificity(rules, name).map(({ pattern: { text } }) => text)).toEqual(expected);
   });
 
   it('none counts where none matches', () => {
-    expect(mostSpecific(rules.slice(1), 'x')).toBeUndefined();
+    expect(bySpecificity(rules.slice(1), 'x')).toEqual([]);
   });
 });

@@ -113,6 +113,44 @@ describe('an upstream with limits', () => {
     await Promise.all(heads);
   });
 
+  it('keeps no slot busy with what waits for its turn: a HEAD goes at once', async () => {
+    const clock = new FakeClock();
+    const registry = closeAfterTest(await FakeRegistry.start({ now: () => clock.monotonic() }));
+    const digest = registry.addManifest(repository, manifestText(), OCI_MANIFEST, ['latest']);
+    const limits = { connections: 6, pullsPerSecond: 1 };
+    const upstream = upstreamAt(registry.url, { limits }, { clock });
+    const gets = Array.from({ length: 10 }, async () =>
+      upstream.getManifest(repository, { digest }, accept, never()),
+    );
+    const all = Promise.all(gets);
+    await upstream.headManifest(repository, latest, accept, never());
+    expect(clock.monotonic()).toBe(0);
+    await clock.advance(10_000);
+    await all;
+  });
+
+  it('that is closed ends what waits, at once', async () => {
+    const clock = new FakeClock();
+    const registry = closeAfterTest(await FakeRegistry.start());
+    registry.addManifest(repository, manifestText(), OCI_MANIFEST, ['latest']);
+    const upstream = upstreamAt(registry.url, { limits: { pullsPerSecond: 0.1 } }, { clock });
+    await upstream.getManifest(repository, latest, accept, never());
+    registry.faults.add({
+      match: { method: 'HEAD' },
+      action: { respond: { status: 503, headers: { 'retry-after': '6' } } },
+    });
+    const waiting = [
+      failure(upstream.getManifest(repository, latest, accept, never())),
+      failure(upstream.headManifest(repository, latest, accept, never())),
+    ];
+    await registry.received({ method: 'HEAD' });
+    await clock.asleep(2);
+    await upstream.close();
+    const errors = await Promise.all(waiting);
+    expect(errors.map(({ message }) => message)).toEqual(Array(2).fill('the upstream client is closed'));
+    expect(clock.monotonic()).toBe(0);
+  });
+
   it('may be sent pulls more seldom than anything else', async () => {
     const clock = new FakeClock();
     const registry = closeAfterTest(await FakeRegistry.start({ now: () => clock.monotonic() }));

@@ -1,5 +1,7 @@
+import { rm } from 'node:fs/promises';
+import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
-import { describe, expect, it } from 'vitest';
+import { describe, expect, it, vi } from 'vitest';
 import type { UpstreamConfig } from '../../src/config.ts';
 import { GENERIC } from '../../src/config-profiles.ts';
 import type { Digest } from '../../src/oci/digest.ts';
@@ -214,6 +216,25 @@ describe('a blob transfer', () => {
     for (const registry of [first, second]) registry?.forget();
     expect((await scene.ask(`blobs/${digest ?? ''}`)).digest).toBe(digest);
     expect([first?.requests.length, second?.requests.length]).toEqual([0, 0]);
+  });
+
+  it('that was right does not make its mirror share the blame for a later one', async () => {
+    const scene = await start(2);
+    const [first, second] = scene.mirrors;
+    const recipe = { size: MIB, seed: 7 };
+    const digest = first?.addBlob(NAME, recipe) ?? '';
+    second?.addBlob(NAME, recipe);
+    expect((await scene.ask(`blobs/${digest}`)).digest).toBe(digest);
+    // Gone from the cache and from the first mirror; the second one's is damaged by now.
+    const files = join(scene.app.dataDir, 'content', 'v1', 'sha256');
+    await vi.waitFor(async () => rm(files, { recursive: true }), { timeout: 5_000 });
+    first?.faults.add({ match: { path: /blobs/ }, action: { respond: { status: 404 } } });
+    second?.faults.add({ match: { method: 'GET' }, action: { flipBitAt: 5 } });
+    expect((await scene.ask(`blobs/${digest}`)).complete).toBe(false);
+    first?.faults.clear();
+    first?.forget();
+    expect((await scene.ask(`blobs/${digest}`)).digest).toBe(digest);
+    expect(first?.requests.length).toBeGreaterThan(0);
   });
 
   it('of wrong bytes is not asked for there again: the next pull is right', async () => {
