@@ -2,6 +2,7 @@ import type { AzureAuth } from '../../config.ts';
 import type { TokenReply } from '../token-source.ts';
 import { UpstreamError } from '../upstream-error.ts';
 import { cloudError } from './cloud-error.ts';
+import { REFUSAL_MEMORY_MS } from './credential-refusals.ts';
 import { credentialError } from './credential-place.ts';
 import type { Credential, CredentialSource } from './credential-source.ts';
 import type { CloudCredentialOptions } from './ecr-credential.ts';
@@ -46,6 +47,7 @@ export class AzureSource implements CredentialSource {
       );
     this.#credential = new RenewedCredential({
       clock,
+      youngMs: REFUSAL_MEMORY_MS,
       deadlineMs: DEADLINE_MS,
       timeout: () => credentialError(place, KEY, `gets no answer from Azure within ${DEADLINE_MS / 1000} s`),
       obtain: async (signal) => ({

@@ -1,6 +1,7 @@
 import type { Clock } from '../../clock.ts';
 import type { EcrAuth } from '../../config.ts';
 import { cloudError } from './cloud-error.ts';
+import { REFUSAL_MEMORY_MS } from './credential-refusals.ts';
 import { credentialError, type CredentialPlace } from './credential-place.ts';
 import type { Credential } from './credential-source.ts';
 import { type Obtained, RenewedCredential } from './renewed-credential.ts';
@@ -37,6 +38,7 @@ export function ecrCredential(
   const isPublic = auth.public ?? host === PUBLIC_HOST;
   return new RenewedCredential({
     clock,
+    youngMs: REFUSAL_MEMORY_MS,
     deadlineMs: DEADLINE_MS,
     timeout: () => credentialError(place, KEY, `gets no answer from AWS within ${DEADLINE_MS / 1000} s`),
     obtain: async (signal) => {

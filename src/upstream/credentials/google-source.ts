@@ -2,6 +2,7 @@ import type { gaxios as Gaxios, JWTInput } from 'google-auth-library';
 import type { Clock } from '../../clock.ts';
 import type { GoogleAuthSettings } from '../../config.ts';
 import { cloudError } from './cloud-error.ts';
+import { REFUSAL_MEMORY_MS } from './credential-refusals.ts';
 import { credentialError } from './credential-place.ts';
 import type { Credential, CredentialSource } from './credential-source.ts';
 import type { CloudCredentialOptions } from './ecr-credential.ts';
@@ -42,6 +43,7 @@ export class GoogleSource implements CredentialSource {
     if (keyFile !== undefined) this.#file = watchedKey(keyFile, { place, clock, warn });
     this.#credential = new RenewedCredential({
       clock,
+      youngMs: REFUSAL_MEMORY_MS,
       deadlineMs: DEADLINE_MS,
       timeout: () => credentialError(place, KEY, `gets no answer from Google within ${DEADLINE_MS / 1000} s`),
       obtain: async (signal) => {

@@ -12,7 +12,7 @@ const RENEWAL_LIMIT_MS = 15 * 60_000;
 const FAILURE_MEMORY_MS = 5_000;
 /** The same where the credentials behind the credential were refused: accounts are locked after some of these. */
 const DENIAL_MEMORY_MS = 60_000;
-/** One that is refused younger than this is kept: a program or cloud would only give the same again. */
+/** One that is refused younger than this is kept: a program would only give the same again. */
 const YOUNG_MS = 10_000;
 
 export interface Obtained {
@@ -26,6 +26,11 @@ export interface RenewedCredentialOptions {
   readonly clock: Clock;
   /** Asks for a new one. Never twice at a time. Throws UpstreamError without secrets. */
   readonly obtain: (signal: AbortSignal) => Promise<Obtained>;
+  /**
+   * One that is refused younger than this is kept. Default 10 s, after which a program may have another one; a cloud
+   * gives another one each time, so there it is what bounds the tries (`REFUSAL_MEMORY_MS`).
+   */
+  readonly youngMs?: number | undefined;
   readonly deadlineMs: number;
   /** What is thrown when `obtain` has not answered by then. */
   readonly timeout: () => UpstreamError;
@@ -67,7 +72,8 @@ export class RenewedCredential {
   refused(credential: Credential): void {
     const held = this.#held;
     if (held === undefined || held.credential !== credential) return;
-    if (this.#options.clock.monotonic() - held.obtainedAtMs >= YOUNG_MS) this.#held = undefined;
+    const { clock, youngMs = YOUNG_MS } = this.#options;
+    if (clock.monotonic() - held.obtainedAtMs >= youngMs) this.#held = undefined;
   }
 
   /** What it is made from has changed: the next call obtains another one. */

@@ -17,6 +17,14 @@ const REASONS: Readonly<Record<string, string>> = {
   EPERM: 'permission denied',
 };
 
+interface Reading<Value> {
+  /** Tells whether the file may have changed. */
+  readonly mark: string;
+  readonly text: string;
+  readonly isWorldReadable: boolean;
+  readonly value: Value;
+}
+
 export interface WatchedFileOptions<Value> {
   readonly path: string;
   readonly limitBytes: number;
@@ -29,12 +37,13 @@ export interface WatchedFileOptions<Value> {
 
 /**
  * A small file's meaning, read when first asked for and again when the file has changed, which is looked after once a
- * second at most. Concurrent calls share one look. What fails is thrown until the next look.
+ * second at most. A file that was only written again has the same value, as an object too. Concurrent calls share one
+ * look. What fails is thrown until the next look.
  */
 export class WatchedFile<Value> {
   readonly #options: WatchedFileOptions<Value>;
   readonly #closing = new AbortController();
-  #known: { readonly mark: string; readonly value: Value } | undefined;
+  #known: Reading<Value> | undefined;
   #failure: { readonly error: unknown } | undefined;
   #lookedAtMs = -Infinity;
   #looking: Promise<Value> | undefined;
@@ -84,7 +93,7 @@ export class WatchedFile<Value> {
     }
   }
 
-  async #read(): Promise<{ readonly mark: string; readonly value: Value }> {
+  async #read(): Promise<Reading<Value>> {
     const { path, limitBytes, parse, fail } = this.#options;
     let text: string;
     let mark: string;
@@ -102,7 +111,10 @@ export class WatchedFile<Value> {
       const code = error instanceof Error && 'code' in error ? String(error.code) : undefined;
       throw code === undefined ? error : fail(`cannot be read: ${REASONS[code] ?? code}`);
     }
-    return { mark, value: parse(text, { isWorldReadable: (mode & READABLE_BY_OTHERS) !== 0 }) };
+    const isWorldReadable = (mode & READABLE_BY_OTHERS) !== 0;
+    const known = this.#known;
+    if (known?.text === text && known.isWorldReadable === isWorldReadable) return { ...known, mark };
+    return { mark, text, isWorldReadable, value: parse(text, { isWorldReadable }) };
   }
 }
 
