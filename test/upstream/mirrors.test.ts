@@ -227,7 +227,8 @@ describe('a blob transfer', () => {
     expect((await scene.ask(`blobs/${digest}`)).digest).toBe(digest);
     // Gone from the cache and from the first mirror; the second one's is damaged by now.
     const files = join(scene.app.dataDir, 'content', 'v1', 'sha256');
-    await vi.waitFor(async () => rm(files, { recursive: true }), { timeout: 5_000 });
+    await vi.waitFor(async () => expect(await stored(scene.app)).toBe(1), { timeout: 5_000 });
+    await rm(files, { recursive: true });
     first?.faults.add({ match: { path: /blobs/ }, action: { respond: { status: 404 } } });
     second?.faults.add({ match: { method: 'GET' }, action: { flipBitAt: 5 } });
     expect((await scene.ask(`blobs/${digest}`)).complete).toBe(false);
@@ -386,4 +387,10 @@ function sent(registry: FakeRegistry): string {
       Buffer.from((headers.authorization ?? '').replace(/^Basic /, ''), 'base64').toString(),
     )
     .join();
+}
+
+/** Blobs that the store counts. */
+async function stored(app: RunningApp): Promise<number> {
+  const text = (await get(`${app.adminUrl}/metrics`)).body.toString();
+  return Number(/^entrepot_store_blobs (\d+)$/m.exec(text)?.[1]);
 }
