@@ -75,13 +75,10 @@ export class Authorization {
   async send(request: AuthorizedRequest, signal: AbortSignal): Promise<TransportResponse> {
     const before = this.#scheme;
     const sent = before && (await this.#knownSignature(before, request, signal));
-    const response = await request.send(sent?.header);
-    if (!this.#isChallenge(response, sent?.header)) {
-      if (sent?.direct !== undefined) this.#refusals.accepted(sent.direct);
-      return response;
-    }
+    const response = await this.#sendSigned(request, sent);
+    if (!this.#isChallenge(response, sent)) return response;
     if (sent === undefined) return this.#answer(request, response, undefined, signal);
-    this.#forget(sent);
+    if (sent.direct === undefined) this.#options.tokens.drop(sent.header.slice('Bearer '.length));
     const challenges = challengesOf(response);
     const now = this.#schemeOf(challenges);
     if (before === undefined || now === undefined || !isSame(before, now)) {
@@ -89,7 +86,11 @@ export class Authorization {
       // challenge that counts is the one to a newcomer.
       discard(response.body);
       const fresh = await request.send(undefined);
-      return this.#isChallenge(fresh, undefined) ? this.#answer(request, fresh, sent, signal) : fresh;
+      const answer = this.#isChallenge(fresh, undefined)
+        ? await this.#answer(request, fresh, sent, signal)
+        : fresh;
+      // A 400 that nothing has mended was about something else.
+      return response.status === 400 && answer === fresh && fresh.status >= 400 ? response : answer;
     }
     if (isFinal(challenges, this.#scopeFor(request.scope))) return response;
     return this.#answer(request, response, sent, signal);
@@ -116,10 +117,24 @@ export class Authorization {
     this.#scheme = scheme;
     const signature = await this.#signature(scheme, request, signal);
     if (signature === undefined || signature.header === refused?.header) return refusal;
-    if (signature.direct !== undefined) this.#refusals.rejectLocked(signature.direct);
-    const response = await request.send(signature.header);
-    if (signature.direct !== undefined && this.#isChallenge(response, signature.header))
-      this.#forget(signature);
+    if (signature.direct !== undefined) this.#refusals.rejectLocked(signature.direct, request.repository);
+    return this.#sendSigned(request, signature);
+  }
+
+  /** Sends it and learns from the answer what the credential in the signature is worth, if it holds one. */
+  async #sendSigned(
+    request: AuthorizedRequest,
+    signature: Signature | undefined,
+  ): Promise<TransportResponse> {
+    const response = await request.send(signature?.header);
+    const direct = signature?.direct;
+    if (direct === undefined) return response;
+    const { repository } = request;
+    if (this.#isAcceptance(response)) this.#refusals.accepted(direct, repository);
+    const isRefusal =
+      this.#isChallenge(response, signature) &&
+      !isFinal(challengesOf(response), this.#scopeFor(request.scope));
+    if (isRefusal && this.#refusals.refused(direct, repository)) this.#options.credentials.refused(direct);
     return response;
   }
 
@@ -134,7 +149,7 @@ export class Authorization {
   ): Promise<Signature | undefined> {
     try {
       const signature = await this.#signature(scheme, request, signal);
-      if (signature?.direct !== undefined) this.#refusals.rejectLocked(signature.direct);
+      if (signature?.direct !== undefined) this.#refusals.rejectLocked(signature.direct, request.repository);
       return signature;
     } catch (error) {
       const stale =
@@ -175,26 +190,24 @@ export class Authorization {
     );
   }
 
-  /** The header was refused. */
-  #forget({ header, direct }: Signature): void {
-    if (direct === undefined) {
-      this.#options.tokens.drop(header.slice('Bearer '.length));
-      return;
-    }
-    this.#refusals.refused(direct);
-    this.#options.credentials.refused(direct);
-  }
-
   async #ping(signal: AbortSignal): Promise<readonly Challenge[]> {
     const response = await this.#options.ping(signal);
     discard(response.body);
     return this.#isChallenge(response, undefined) ? challengesOf(response) : [];
   }
 
-  /** 401 of the upstream itself (not of a host that it redirected to), or ECR Public's 400 to an expired token. */
-  #isChallenge({ url, status }: TransportResponse, header: string | undefined): boolean {
+  /**
+   * 401 of the upstream itself (not of a host that it redirected to), or ECR Public's 400 to an expired token. A 400 to
+   * a credential itself is about what was asked: how many tags, or referrers where there is no such API.
+   */
+  #isChallenge({ url, status }: TransportResponse, sent: Signature | undefined): boolean {
     if (url.origin !== this.#options.origin) return false;
-    return status === 401 || (status === 400 && header?.startsWith('Bearer ') === true);
+    return status === 401 || (status === 400 && sent !== undefined && sent.direct === undefined);
+  }
+
+  /** It shows that the signature is good: 2xx, or that the upstream redirected. */
+  #isAcceptance({ url, status }: TransportResponse): boolean {
+    return status < 400 || url.origin !== this.#options.origin;
   }
 
   #schemeOf(challenges: readonly Challenge[]): Scheme | undefined {

@@ -18,6 +18,7 @@ import { UpstreamError } from './upstream-error.ts';
 import type { UpstreamObserver, UpstreamRequestKind } from './upstream-observer.ts';
 
 const TOKEN_REPLY_LIMIT_BYTES = 64 * 1024;
+const OAUTH_ERROR_LIMIT_BYTES = 8 * 1024;
 /** From the first try to the last byte, for everything but blobs. */
 const TOTAL_LIMIT_MS = 30_000;
 const SMALL_BODY_WATER_MARK_BYTES = 64 * 1024;
@@ -236,8 +237,14 @@ export class RegistryClient {
       if (status === 429 || status >= 500)
         this.#checkStatus(response, { kind: 'token', pausedKind: 'token', anonymous: false });
       if (status === 200) return { status, body: await readBounded(response.body, TOKEN_REPLY_LIMIT_BYTES) };
-      discard(response.body);
-      return { status, body: Buffer.alloc(0) };
+      // OAuth2 says in the body what was wrong; a body that cannot be read says nothing.
+      const body =
+        status === 400
+          ? await readBounded(response.body, OAUTH_ERROR_LIMIT_BYTES).catch(() => undefined)
+          : undefined;
+      signal.throwIfAborted();
+      if (body === undefined) discard(response.body);
+      return { status, body: body ?? Buffer.alloc(0) };
     } finally {
       leavePause();
     }

@@ -6,7 +6,7 @@ import type { Credential, CredentialSource } from './credentials/credential-sour
 import { Deadline } from './deadline.ts';
 import type { HostTrust } from './host-trust.ts';
 import { judgeRealm } from './realm-policy.ts';
-import { parseTokenReply } from './token-reply.ts';
+import { isCredentialError, parseTokenReply } from './token-reply.ts';
 import { UpstreamError } from './upstream-error.ts';
 
 const TOKEN_COUNT_LIMIT = 10_000;
@@ -170,7 +170,7 @@ export class TokenSource {
     // 400 is what OAuth2 says to a grant that is no good, and ECR Public to any credential.
     const isRefused = status === 401 || status === 403 || (status === 400 && credential !== undefined);
     if (isRefused) {
-      const error = this.#refusal(url, status, credential);
+      const error = this.#refusal(url, reply, credential);
       if (refusalKey !== undefined) this.#refused.set(refusalKey, error);
       throw error;
     }
@@ -229,12 +229,15 @@ export class TokenSource {
     throw new UpstreamError('refused', `${place} ${decision.why}`);
   }
 
-  #refusal(url: URL, status: number, credential: Credential | undefined): UpstreamError {
+  #refusal(url: URL, { status, body }: TokenReply, credential: Credential | undefined): UpstreamError {
     if (credential === undefined) {
       return new UpstreamError('not-found', `${url.host} gives no anonymous token for it`, { status });
     }
-    // 403 is about the repository; 401 and 400 may be about the credentials.
-    if (status !== 403) {
+    // 403 is about the repository, 401 about the credentials; 400 may be about a scope that the endpoint does not like.
+    const isAboutCredentials =
+      status === 401 ||
+      (status === 400 && (isCredentialError(body) || !this.#refusals.wasAccepted(credential)));
+    if (isAboutCredentials) {
       this.#refusals.refused(credential);
       this.#options.credentials.refused(credential);
     }

@@ -7,43 +7,89 @@ import type { Credential } from './credential-source.ts';
 /** How long refused credentials are not sent again (Docker Hub locks an account after some failures), and after how many refusals in a row. */
 export const REFUSAL_MEMORY_MS = 60_000;
 const REFUSALS_IN_A_ROW = 3;
-const CREDENTIAL_COUNT_LIMIT = 1_000;
+/** Credentials, and repositories with them. */
+const COUNT_LIMIT = 10_000;
 
-interface Refusals {
+interface Standing {
   readonly inARow: number;
   readonly lockedUntilMs: number;
+  /** -Infinity: never, or not since it was locked out. */
+  readonly acceptedAtMs: number;
 }
 
-/** Which credentials were refused, each by itself: new ones are not held back for what the old ones did. */
+const NOTHING: Standing = { inARow: 0, lockedUntilMs: -Infinity, acceptedAtMs: -Infinity };
+
+/**
+ * Which credentials were refused, each by itself: new ones are not held back for what the old ones did. Three refusals
+ * in a row lock it out for a minute. While it is known from another repository to be good (some registries say 401 of
+ * what does not exist), they lock out the repository alone.
+ */
 export class CredentialRefusals {
   readonly #clock: Clock;
-  readonly #refusals = new LRUCache<string, Refusals>({ max: CREDENTIAL_COUNT_LIMIT });
+  /** By fingerprint, and by fingerprint and repository. */
+  readonly #standings = new LRUCache<string, Standing>({ max: COUNT_LIMIT });
 
   constructor(clock: Clock) {
     this.#clock = clock;
   }
 
-  /** @throws UpstreamError `denied` while it is locked out */
-  rejectLocked(credential: Credential): void {
-    const refusals = this.#refusals.get(fingerprint(credential));
-    if (refusals === undefined || this.#clock.monotonic() >= refusals.lockedUntilMs) return;
+  /**
+   * @param repository absent where refusals are never about one
+   * @throws UpstreamError `denied` while it is locked out
+   */
+  rejectLocked(credential: Credential, repository?: string): void {
+    const now = this.#clock.monotonic();
+    const [key, own = key] = keysOf(credential, repository);
+    if (Math.max(this.#standing(key).lockedUntilMs, this.#standing(own).lockedUntilMs) <= now) return;
     throw new UpstreamError(
       'denied',
       'the credentials were refused a moment ago and are not tried again yet',
     );
   }
 
-  refused(credential: Credential): void {
-    const key = fingerprint(credential);
-    const inARow = (this.#refusals.get(key)?.inARow ?? 0) + 1;
-    const isLocked = inARow >= REFUSALS_IN_A_ROW;
-    const lockedUntilMs = isLocked ? this.#clock.monotonic() + REFUSAL_MEMORY_MS : -Infinity;
-    this.#refusals.set(key, { inARow: isLocked ? 0 : inARow, lockedUntilMs });
+  /** True when that says something of the credentials, false when only of the repository. */
+  refused(credential: Credential, repository?: string): boolean {
+    const [key, own] = keysOf(credential, repository);
+    const isGoodElsewhere =
+      own !== undefined && this.#wasAcceptedLately(key) && !this.#wasAcceptedLately(own);
+    this.#count(isGoodElsewhere ? own : key);
+    return !isGoodElsewhere;
   }
 
-  accepted(credential: Credential): void {
-    if (this.#refusals.size > 0) this.#refusals.delete(fingerprint(credential));
+  accepted(credential: Credential, repository?: string): void {
+    const standing = { ...NOTHING, acceptedAtMs: this.#clock.monotonic() };
+    const [key, own = key] = keysOf(credential, repository);
+    this.#standings.set(key, standing);
+    this.#standings.set(own, standing);
   }
+
+  /** Ever since it was locked out last. */
+  wasAccepted(credential: Credential): boolean {
+    return this.#standing(fingerprint(credential)).acceptedAtMs !== -Infinity;
+  }
+
+  #count(key: string): void {
+    const { inARow, acceptedAtMs } = this.#standing(key);
+    const isLocked = inARow + 1 >= REFUSALS_IN_A_ROW;
+    const lockedUntilMs = this.#clock.monotonic() + REFUSAL_MEMORY_MS;
+    this.#standings.set(
+      key,
+      isLocked ? { ...NOTHING, lockedUntilMs } : { ...NOTHING, inARow: inARow + 1, acceptedAtMs },
+    );
+  }
+
+  #wasAcceptedLately(key: string): boolean {
+    return this.#clock.monotonic() - this.#standing(key).acceptedAtMs < REFUSAL_MEMORY_MS;
+  }
+
+  #standing(key: string): Standing {
+    return this.#standings.get(key) ?? NOTHING;
+  }
+}
+
+function keysOf(credential: Credential, repository: string | undefined): readonly [string, string?] {
+  const key = fingerprint(credential);
+  return repository === undefined ? [key] : [key, `${key} ${repository}`];
 }
 
 /** Tells credentials apart without keeping them. */
