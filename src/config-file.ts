@@ -1,5 +1,5 @@
-import { readFileSync } from 'node:fs';
-import { LineCounter, parseDocument } from 'yaml';
+import { type Document, LineCounter, parseDocument, visit } from 'yaml';
+import { readText } from './config-file-text.ts';
 import type { Problems } from './config-problem.ts';
 import { substitute } from './config-text.ts';
 
@@ -33,7 +33,13 @@ export function readConfigFile(file: string, environment: Environment, problems:
     const sentence = fault.message.replace(/:?\s*["'`][\s\S]*$/, '');
     problems.add([file], `line ${line}, column ${col}: ${sentence}`);
   }
-  if (faults.length > 0) return undefined;
+  const places = faults.length > 0 ? [] : aliasesWithoutAnchor(document);
+  for (const place of places) {
+    const { line, col } = lines.linePos(place);
+    const message = 'an alias without an anchor; text that begins with * goes in quotes';
+    problems.add([file], `line ${line}, column ${col}: ${message}`);
+  }
+  if (faults.length + places.length > 0) return undefined;
   try {
     return resolved(document.toJS({ maxAliasCount: 100 }) ?? {}, [], environment, problems);
   } catch (error) {
@@ -45,24 +51,19 @@ export function readConfigFile(file: string, environment: Environment, problems:
   }
 }
 
-/** A whole small file, or why it cannot be had. */
-export function readText(
-  file: string,
-  limitBytes: number,
-): { readonly content: string } | { readonly reason: string } {
-  try {
-    const bytes = readFileSync(file);
-    if (bytes.length > limitBytes) return { reason: `it is larger than ${limitBytes} bytes` };
-    return { content: bytes.toString('utf8') };
-  } catch (error) {
-    const code = error instanceof Error && 'code' in error ? String(error.code) : 'unknown';
-    const known: Record<string, string> = {
-      ENOENT: 'there is no such file',
-      EACCES: 'permission denied',
-      EISDIR: 'it is a directory',
-    };
-    return { reason: known[code] ?? code };
-  }
+/** Where they begin: what begins with a star is an alias in YAML, and as a pattern it is easily written without quotes. */
+function aliasesWithoutAnchor(document: Document): readonly number[] {
+  const anchors = new Set<string>();
+  const places: number[] = [];
+  visit(document, {
+    Value: (_key, { anchor }) => {
+      if (anchor !== undefined) anchors.add(anchor);
+    },
+    Alias: (_key, alias) => {
+      if (!anchors.has(alias.source)) places.push(alias.range?.[0] ?? 0);
+    },
+  });
+  return places;
 }
 
 function resolved(

@@ -1,7 +1,7 @@
 import { BlockList, isIP } from 'node:net';
 import { resolve } from 'node:path';
 import { createSecureContext } from 'node:tls';
-import { readText } from './config-file.ts';
+import { readText } from './config-file-text.ts';
 import type { FileConfig } from './config-schema.ts';
 import type { FileTls } from './config-schema-listen.ts';
 import type { Surroundings } from './config-secret.ts';

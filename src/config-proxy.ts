@@ -1,6 +1,8 @@
+import { isIP } from 'node:net';
 import { resolve } from 'node:path';
 import { createSecureContext } from 'node:tls';
-import { type Environment, readText } from './config-file.ts';
+import type { Environment } from './config-file.ts';
+import { readText } from './config-file-text.ts';
 import type { FileProxy } from './config-schema-proxy.ts';
 import { secretFrom, type Surroundings } from './config-secret.ts';
 import { HOST } from './config-text.ts';
@@ -79,7 +81,7 @@ export function proxyFrom(
     problems.addDerived([...path, 'ca'], 'has a meaning for an https:// proxy only', written.ca);
   const noProxy = written.noProxy.map((entry) => entry.toLowerCase());
   for (const [at, entry] of noProxy.entries()) {
-    if (!NO_PROXY.test(entry))
+    if (!NO_PROXY.test(entry) || hasWrongPrefix(entry))
       problems.add(
         [...path, 'noProxy', String(at)],
         'accepted is host, .domain, an address, a CIDR, any but the last with :port, or *',
@@ -110,8 +112,16 @@ function proxyFromEnvironment({ environment, problems }: Surroundings): ProxyCon
   const noProxy = list
     .toLowerCase()
     .split(/[\s,]+/)
-    .filter((entry) => NO_PROXY.test(entry));
+    .filter((entry) => NO_PROXY.test(entry) && !hasWrongPrefix(entry));
   return { http, https, noProxy, sparesLoopback: true };
+}
+
+/** Of what looks like a CIDR: it holds no address, or more bits than one has. */
+function hasWrongPrefix(entry: string): boolean {
+  const [, network = '', bits] = /^([\da-f:.]+)\/(\d+)$/.exec(entry) ?? [];
+  if (bits === undefined) return false;
+  const family = isIP(network);
+  return family === 0 || Number(bits) > (family === 4 ? 32 : 128);
 }
 
 function firstOf(

@@ -1,5 +1,6 @@
 import { resolve } from 'node:path';
-import { type Environment, readText } from './config-file.ts';
+import type { Environment } from './config-file.ts';
+import { readText } from './config-file-text.ts';
 import type { Problems } from './config-problem.ts';
 
 const SECRET_BYTES_LIMIT = 64 * 1024;

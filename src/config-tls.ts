@@ -1,6 +1,6 @@
 import { resolve } from 'node:path';
 import { createSecureContext } from 'node:tls';
-import { readText } from './config-file.ts';
+import { readText } from './config-file-text.ts';
 import type { FileTls } from './config-schema-upstream.ts';
 import type { Surroundings } from './config-secret.ts';
 

@@ -14,7 +14,7 @@ import {
 import type { FileConfig } from './config-schema.ts';
 import type { FileUpstream } from './config-schema-upstream.ts';
 import type { Surroundings } from './config-secret.ts';
-import { HOST, isPrefix } from './config-text.ts';
+import { isPrefix, parseHost } from './config-text.ts';
 import { tlsFrom, type UpstreamTls } from './config-tls.ts';
 
 /** An upstream, and the rules for its repositories but for those that `repositories` names. */
@@ -84,7 +84,7 @@ function upstreamFrom(
   surroundings: Surroundings,
 ): UpstreamConfig {
   const path = ['upstreams', name];
-  const url = written.url ?? knownRegistry(name)?.url ?? `https://${name}`;
+  const url = written.url ?? knownRegistry(name)?.url ?? urlOf(name);
   const proxy =
     written.proxy === undefined ? fallback : proxyFrom(written.proxy, [...path, 'proxy'], surroundings);
   const profile = profileFor({ name, url }, written.profile);
@@ -120,13 +120,20 @@ function upstreamFrom(
   };
 }
 
+/** A name that is no host is a problem already; what else is wrong is looked for all the same. */
+function urlOf(name: string): string {
+  const url = `https://${name}`;
+  return URL.canParse(url) ? url : 'https://invalid.';
+}
+
 function defaultPrefixes(name: string): readonly string[] {
   return [name, ...(knownRegistry(name)?.aliases ?? [])].filter(isPrefix);
 }
 
 function checkName(name: string, problems: Problems): void {
   const path = ['upstreams', name];
-  if (!HOST.test(name)) problems.add(path, 'an upstream is named by its registry host: host or host:port');
+  if (parseHost(name) === undefined || !URL.canParse(`https://${name}`))
+    problems.add(path, 'an upstream is named by its registry host: host or host:port');
   // What a client may ask for must not be an upstream of its own.
   if (knownRegistry(DOCKER_HUB)?.aliases?.includes(name.toLowerCase()) === true) {
     problems.add(path, 'this is Docker Hub, which is configured as docker.io');

@@ -284,6 +284,56 @@ test.each([
   expect(pathsOf(await problemsOf(text))).toEqual([path]);
 });
 
+test('what else is wrong is told beside an upstream whose name is no host', async () => {
+  const problems = await problemsOf('upstreams: { "x:99999": { tls: { ca: nowhere } }, y: { auth: {} } }');
+  expect(pathsOf(problems)).toEqual(['upstreams.x:99999', 'upstreams.x:99999.tls.ca', 'upstreams.y.auth']);
+});
+
+test('a star that YAML takes for an alias is told by its place', async () => {
+  const problems = await problemsOf(
+    'upstreams:\n  a: { allow: &list [x] }\n  b: { deny: *list, allow: [*library] }\n',
+  );
+  expect(problems.map(({ message }) => message)).toEqual([
+    'line 3, column 29: an alias without an anchor; text that begins with * goes in quotes',
+  ]);
+});
+
+test.each([
+  ['a pipe', 'it is not a regular file'],
+  ['a device', 'it is not a regular file'],
+  ['a directory', 'it is a directory'],
+])('%s in place of any file is a problem at its key, at once', async (kind, reason) => {
+  const dir = await tempDir();
+  const file = kind === 'a device' ? '/dev/zero' : join(dir, 'file');
+  if (kind === 'a pipe') execFileSync('mkfifo', [file]);
+  if (kind === 'a directory') await mkdir(file);
+  const own = problemsIn(() => load({}, file, dir));
+  expect(own).toEqual([{ path: file, message: `the configuration file cannot be read: ${reason}` }]);
+  const tls = { cert: file, key: file };
+  const text = JSON.stringify({
+    tls,
+    admin: { tokenFile: file },
+    upstreams: {
+      a: {
+        tls: { ...tls, ca: file },
+        proxy: { url: 'https://p', username: 'u', passwordFile: file, ca: file },
+      },
+    },
+  });
+  const problems = await problemsOf(text);
+  expect(pathsOf(problems)).toEqual([
+    'admin.tokenFile',
+    'tls.cert',
+    'tls.key',
+    'upstreams.a.proxy.passwordFile',
+    'upstreams.a.proxy.ca',
+    'upstreams.a.tls.ca',
+    'upstreams.a.tls.cert',
+    'upstreams.a.tls.key',
+  ]);
+  for (const { message } of problems) expect(message).toBe(`cannot be read: ${reason}`);
+});
+
 test('a file that cannot be read is a problem that names it', () => {
   expect(problemsIn(() => load({}, '/nowhere/entrepot.yaml'))).toEqual([
     {
@@ -448,6 +498,13 @@ test.each([
   ['x: { trustedHosts: ["http://a"] }', 'upstreams.x.trustedHosts.0', 'host:port'],
   ['index.docker.io: ', 'upstreams.index.docker.io', 'configured as docker.io'],
   ['"a/b": ', 'upstreams.a/b', 'host:port'],
+  ['"a:b:c": ', 'upstreams.a:b:c', 'host:port'],
+  ['"[x": ', 'upstreams.[x', 'host:port'],
+  ['"[::1": ', 'upstreams.[::1', 'host:port'],
+  ['"[:::1]": ', 'upstreams.[:::1]', 'host:port'],
+  ['"x:99999": ', 'upstreams.x:99999', 'host:port'],
+  ['"[::1]:70000": ', 'upstreams.[::1]:70000', 'host:port'],
+  ["'a\"b]': ", 'upstreams.a"b]', 'host:port'],
   ['x: { url: "https://x?a=b" }', 'upstreams.x.url', 'without credentials'],
   ['x: { url: "https://x#a" }', 'upstreams.x.url', 'without credentials'],
   ['x: { url: http://x, tls: { insecure: true } }', 'upstreams.x.tls', 'https:// only'],
@@ -663,6 +720,8 @@ test.each<[string, string, RegExp]>([
   ['proxy: { url: "socks4://x" }', 'proxy.url', /^accepted is http:/],
   ['proxy: { noProxy: [] }', 'proxy.url', /^is missing/],
   ['proxy: { url: "http://x", noProxy: ["a b"] }', 'proxy.noProxy.0', /^accepted is host, \.domain/],
+  ['proxy: { url: "http://x", noProxy: [10.0.0.0/99] }', 'proxy.noProxy.0', /^accepted is host, \.domain/],
+  ['proxy: { url: "http://x", noProxy: ["fd00::/129"] }', 'proxy.noProxy.0', /a CIDR/],
   [
     'proxy: { url: "http://x", passwordFile: /nowhere/secret, username: u }',
     'proxy.passwordFile',

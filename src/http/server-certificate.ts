@@ -3,6 +3,7 @@ import { open, stat } from 'node:fs/promises';
 import { createSecureContext } from 'node:tls';
 import type { Clock } from '../clock.ts';
 import { type ListenerTls, pairFault } from '../config.ts';
+import { kindFault, OPEN_FLAGS } from '../config-file-text.ts';
 import type { Log } from '../log.ts';
 
 /** How old a change may be before it counts. Asking twice, so that a pair is not judged between its two files. */
@@ -158,17 +159,18 @@ async function load(files: ListenerTls): Promise<Loaded> {
 
 async function pemOf(file: string): Promise<string> {
   try {
-    const handle = await open(file, 'r');
+    const handle = await open(file, OPEN_FLAGS);
     try {
-      const { size } = await handle.stat();
-      if (size > PEM_BYTES_LIMIT) throw new Error('too large');
+      const facts = await handle.stat();
+      const fault = kindFault(facts) ?? (facts.size > PEM_BYTES_LIMIT ? 'it is too large' : undefined);
+      if (fault !== undefined) throw new Error(`${file} cannot be read: ${fault}`);
       return await handle.readFile('utf8');
     } finally {
       await handle.close();
     }
   } catch (error) {
-    const code = error instanceof Error && 'code' in error ? String(error.code) : 'unknown';
-    throw new Error(`${file} cannot be read (${code})`, { cause: error });
+    if (!(error instanceof Error && 'code' in error)) throw error;
+    throw new Error(`${file} cannot be read (${String(error.code)})`, { cause: error });
   }
 }
 

@@ -236,6 +236,14 @@ describe('a certificate whose files change', () => {
     ],
     ['are garbage', async ({ certFile }) => writeFile(certFile, 'garbage'), /usable certificate.*tls\.pem/],
     ['are gone', async ({ keyFile }) => rm(keyFile), /tls-key\.pem cannot be read \(ENOENT\)/],
+    [
+      'become a pipe',
+      async ({ keyFile }) => {
+        await rm(keyFile);
+        execFileSync('mkfifo', [keyFile]);
+      },
+      /tls-key\.pem cannot be read: it is not a regular file/,
+    ],
   ])(
     'and %s leave the old one in use, and are told once',
     async (_what, spoil, reason) => {
@@ -250,6 +258,7 @@ describe('a certificate whose files change', () => {
       });
       expect(await shownBy(port)).toBe(before);
       expect(JSON.stringify(app.logLines)).not.toContain('PRIVATE');
+      await rm(tls.keyFile, { force: true });
       await written(dir, selfSignedCertificate);
       await vi.waitFor(async () => expect(await shownBy(port)).not.toBe(before), { timeout: 10_000 });
       expect(told()).toHaveLength(1);

@@ -1,6 +1,7 @@
 import { open, stat } from 'node:fs/promises';
 import { abortable } from '../../abortable.ts';
 import type { Clock } from '../../clock.ts';
+import { kindFault, OPEN_FLAGS } from '../../config-file-text.ts';
 import { Deadline } from '../deadline.ts';
 import { closedError } from './credential-place.ts';
 
@@ -15,6 +16,7 @@ const REASONS: Readonly<Record<string, string>> = {
   ENOTDIR: 'there is no such file',
   EACCES: 'permission denied',
   EPERM: 'permission denied',
+  ENXIO: 'it is not a regular file',
 };
 
 interface Reading<Value> {
@@ -99,14 +101,17 @@ export class WatchedFile<Value> {
     let mark: string;
     let mode: number;
     try {
-      // Follows links, which Kubernetes moves to change a mounted secret. A pipe would block in `open`.
+      // Follows links, which Kubernetes moves to change a mounted secret.
       const facts = await stat(path);
       ({ mode } = facts);
       mark = [facts.ino, facts.size, facts.mtimeMs, facts.ctimeMs, mode].join();
       if (this.#known?.mark === mark) return this.#known;
-      if (!facts.isFile()) throw fail('cannot be read: it is not a file');
+      const fault = kindFault(facts);
+      if (fault !== undefined) throw fail(`cannot be read: ${fault}`);
       if (facts.size > limitBytes) throw fail(`cannot be read: it is larger than ${limitBytes} bytes`);
-      text = await readUpTo(path, limitBytes);
+      const reading = await readUpTo(path, limitBytes);
+      if ('fault' in reading) throw fail(`cannot be read: ${reading.fault}`);
+      ({ text } = reading);
     } catch (error) {
       const code = error instanceof Error && 'code' in error ? String(error.code) : undefined;
       throw code === undefined ? error : fail(`cannot be read: ${REASONS[code] ?? code}`);
@@ -118,14 +123,20 @@ export class WatchedFile<Value> {
   }
 }
 
-async function readUpTo(path: string, limitBytes: number): Promise<string> {
-  const file = await open(path);
+async function readUpTo(
+  path: string,
+  limitBytes: number,
+): Promise<{ readonly text: string } | { readonly fault: string }> {
+  const file = await open(path, OPEN_FLAGS);
   try {
+    // It may be another one than was looked at.
+    const fault = kindFault(await file.stat());
+    if (fault !== undefined) return { fault };
     const buffer = Buffer.alloc(limitBytes);
     let length = 0;
     for (;;) {
       const { bytesRead } = await file.read(buffer, length, limitBytes - length, length);
-      if (bytesRead === 0) return buffer.toString('utf8', 0, length);
+      if (bytesRead === 0) return { text: buffer.toString('utf8', 0, length) };
       length += bytesRead;
     }
   } finally {

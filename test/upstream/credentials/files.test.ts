@@ -1,3 +1,4 @@
+import { execFileSync } from 'node:child_process';
 import { chmod, mkdir, rename, rm, symlink, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { inspect } from 'node:util';
@@ -60,7 +61,23 @@ describe('a secret in a file', () => {
         await rm(file);
         await mkdir(file);
       },
-      'it is not a file',
+      'it is a directory',
+    ],
+    [
+      'is a pipe that nobody writes to',
+      async (file: string) => {
+        await rm(file);
+        execFileSync('mkfifo', [file]);
+      },
+      'it is not a regular file',
+    ],
+    [
+      'is a device without an end',
+      async (file: string) => {
+        await rm(file);
+        await symlink('/dev/zero', file);
+      },
+      'it is not a regular file',
     ],
   ])('that %s is an error that names the key, until it is right again', async (_what, spoil, message) => {
     const clock = new FakeClock();
