@@ -170,14 +170,14 @@ describeWith({ programs: ['crane', 'docker-registry'] }, 'a cosign signature', (
 });
 
 describeWith({ programs: ['helm', 'docker-registry'] }, 'helm', () => {
-  test('pulls a chart by version, by range and by digest, cold, warm and with the upstream away', async () => {
+  test('pulls a chart by version, by range and by digest, cold, two at once, warm and with the upstream away', async () => {
     const scene = await RegistryScene.start({ [REGISTRY]: {} }, { cache: { tagTtl: '0s' } });
     const upstream = scene.upstream(REGISTRY);
     const tools = await ContainerTools.open();
     const helm = tools.tool('helm');
     await helm.succeed('create', 'sample');
     const charts = new Map<string, string>();
-    for (const version of ['1.2.0', '1.3.0+build.1', '2.0.0']) {
+    for (const version of ['1.0.0', '1.2.0', '1.3.0+build.1', '2.0.0']) {
       await helm.succeed('package', 'sample', `--version=${version}`);
       const file = `sample-${version}.tgz`;
       const pushed = await helm.run(
@@ -196,7 +196,10 @@ describeWith({ programs: ['helm', 'docker-registry'] }, 'helm', () => {
     const pull = async (into: string, reference: string, version: string, ...options: readonly string[]) => {
       const place = join(tools.directory, into);
       await mkdir(place);
-      await helm.succeed('pull', '--plain-http', `--destination=${place}`, reference, ...options);
+      const args = ['--plain-http', `--destination=${place}`, reference, ...options];
+      const { code, stdout, stderr } = await helm.run('pull', ...args);
+      expect(code, stderr).toBe(0);
+      expect(`${stdout}${stderr}`).toContain(`Digest: ${charts.get(version)}`);
       const packaged = await readFile(join(tools.directory, `sample-${version}.tgz`));
       // A digest in the reference becomes a part of the file's name.
       const [name = ''] = await readdir(place);
@@ -209,6 +212,8 @@ describeWith({ programs: ['helm', 'docker-registry'] }, 'helm', () => {
       await pull(`${round}-digest`, `${chart}@${charts.get('2.0.0')}`, '2.0.0');
     };
     await all('cold');
+    const two = ['first', 'second'];
+    await Promise.all(two.map((into) => pull(into, chart, '1.0.0', '--version=1.0.0')));
     const blobs = upstream.blobGets;
     expect([...blobs.values()]).toEqual(Array(blobs.size).fill(1));
     upstream.forget();

@@ -1,9 +1,11 @@
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
+import { digestHex } from '../../src/oci/digest.ts';
 import { sourceBytes } from '../support/byte-source.ts';
 import { BuildkitDaemon } from '../support/buildkit-daemon.ts';
 import { generatedBlob } from '../support/generated-blob.ts';
+import { eachBlobOnce } from '../support/image-layout.ts';
 import { buildImage } from '../support/images.ts';
 import { describeWith } from '../support/programs.ts';
 import { RegistryScene } from '../support/registry-scene.ts';
@@ -53,7 +55,36 @@ describeWith(
       await upstream.stop();
       await build('alone');
       expect(scene.upstream('docker.io').accesses).toEqual([]);
-      expect(scene.entrepot.requests.some(({ outcome }) => outcome === 'stale')).toBe(true);
+      await expect.poll(() => scene.entrepot.requests.some(({ outcome }) => outcome === 'stale')).toBe(true);
+    }, 60_000);
+
+    test('two at once build for all platforms of a cold image, each blob fetched once', async () => {
+      const image = buildImage({ platforms: ['linux/amd64', 'linux/arm64'], layerSizes: [LAYER_SIZE] });
+      const scene = await RegistryScene.start({ [REGISTRY]: { 'team/app:v1': image } });
+      await Promise.all(
+        ['first', 'second'].map(async (name) => {
+          const buildkit = await BuildkitDaemon.start(mirrorToml(scene.entrepot.host));
+          const platforms = `platform=${image.manifests.map(({ platform }) => platform).join(',')}`;
+          const output = await buildkit.build(
+            name,
+            `FROM ${IMAGE}\n`,
+            platforms,
+            'attest:provenance=mode=min',
+          );
+          for (const [number, { platform }] of image.manifests.entries()) {
+            const place = join(output, platform.replace('/', '_'));
+            const file = await readFile(join(place, 'data', 'layer-0.bin'));
+            const seed = 10_000 + number * 1000;
+            expect(file.equals(sourceBytes(generatedBlob({ size: LAYER_SIZE, seed })))).toBe(true);
+            // What it says the build was made of is what the upstream has.
+            expect(await readFile(join(place, 'provenance.json'), 'utf8')).toContain(
+              digestHex(image.root.digest),
+            );
+          }
+        }),
+      );
+      expect(scene.upstream(REGISTRY).blobGets).toEqual(eachBlobOnce(image));
+      expect(scene.upstream(REGISTRY).manifestGets).toHaveLength(1 + image.manifests.length);
     }, 60_000);
   },
 );

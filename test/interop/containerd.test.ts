@@ -60,6 +60,24 @@ describeWith({ programs: ['containerd', 'ctr', 'docker-registry'], root: true },
     expect(await containerd.contents()).toEqual(expect.arrayContaining([...digestsOf(image)]));
   }, 60_000);
 
+  test('two at once have all platforms of a cold image, each blob fetched once', async () => {
+    const image = buildImage(MULTI_PLATFORM);
+    const { hub, entrepot, containerd } = await settle(image, buildImage({ seed: 2 }));
+    const both = [containerd, await ContainerdProcess.start()];
+    await Promise.all(
+      both.map(async (one) => {
+        await one.hosts('docker.io', hostsToml(entrepot.url));
+        await one.pull('docker.io/library/sample:v1', '--all-platforms');
+      }),
+    );
+    for (const one of both) {
+      expect(await one.digestOf('docker.io/library/sample:v1')).toBe(image.root.digest);
+      expect(await one.contents()).toEqual(expect.arrayContaining([...digestsOf(image)]));
+    }
+    expect(hub.blobGets).toEqual(eachBlobOnce(image));
+    expect(hub.manifestGets).toHaveLength(1 + image.manifests.length);
+  }, 60_000);
+
   test('says with ns which registry it means, with one hosts.toml for all', async () => {
     const hubImage = buildImage();
     const internalImage = buildImage({ seed: 2 });

@@ -110,7 +110,7 @@ for (const client of CLIENTS) {
       await copy('alone');
       expect((await run(client.digest(`${repository}:v1`))).trim()).toBe(image.root.digest);
       expect((await run(client.tags(repository))).trim().split('\n')).toEqual(['v1', 'v2']);
-      expect(scene.entrepot.requests.some(({ outcome }) => outcome === 'stale')).toBe(true);
+      await expect.poll(() => scene.entrepot.requests.some(({ outcome }) => outcome === 'stale')).toBe(true);
     });
 
     test('sees a tag that moved upstream, and is told of one that is not there', async () => {

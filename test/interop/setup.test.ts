@@ -57,9 +57,9 @@ async function settle(
 }
 
 /** Everything that was asked came by the cache, and the upstream named has given its blobs once. */
-function expectPulled({ scene }: Setting, upstream: string, image: BuiltImage): void {
-  const outcomes = scene.entrepot.requests.filter(({ kind }) => kind === 'blob');
-  expect(outcomes.length).toBeGreaterThanOrEqual(image.blobs.length);
+async function expectPulled({ scene }: Setting, upstream: string, image: BuiltImage): Promise<void> {
+  const outcomes = () => scene.entrepot.requests.filter(({ kind }) => kind === 'blob');
+  await expect.poll(() => outcomes().length).toBeGreaterThanOrEqual(image.blobs.length);
   expect(scene.upstream(upstream).blobGets).toEqual(new Map(image.blobs.map(({ digest }) => [digest, 1])));
 }
 
@@ -69,12 +69,12 @@ describeWith({ programs: ['dockerd', 'docker-registry'], root: true }, 'what set
     const text = await readFile(join(setting.root, 'etc/docker/daemon.json'), 'utf8');
     const daemon = await DockerDaemon.start(JSON.parse(text) as Record<string, unknown>);
     await daemon.pull('sample:v1');
-    expectPulled(setting, 'docker.io', HUB);
+    await expectPulled(setting, 'docker.io', HUB);
     // The prefix form, with an image that is there in place of the example.
     const step = setting.steps.find((line) => line.startsWith(`docker pull ${setting.host}/quay.example/`));
     const reference = step?.replace('docker pull ', '').replace('repository:tag', 'team/app:v1') ?? '';
     await daemon.pull(reference);
-    expectPulled(setting, 'quay.example', OTHER);
+    await expectPulled(setting, 'quay.example', OTHER);
   });
 });
 
@@ -101,9 +101,9 @@ describeWith(
             await containerd.hosts(name, text.replaceAll('"/etc/containerd/certs.d', `"${certs}`));
         }
         await containerd.pull('docker.io/library/sample:v1');
-        expectPulled(setting, 'docker.io', HUB);
+        await expectPulled(setting, 'docker.io', HUB);
         await containerd.pull('quay.example/team/app:v1');
-        expectPulled(setting, 'quay.example', OTHER);
+        await expectPulled(setting, 'quay.example', OTHER);
         await containerd.pull(`${setting.host}/quay.example/team/app:v1`);
         expect(await containerd.digestOf(`${setting.host}/quay.example/team/app:v1`)).toBe(OTHER.root.digest);
       },
@@ -144,9 +144,9 @@ describeWith(
         const setting = await settle('podman', scheme);
         const { tools, trust } = await toolsOf(setting, scheme);
         await tools.podman().succeed('pull', '--quiet', ...trust, 'docker.io/library/sample:v1');
-        expectPulled(setting, 'docker.io', HUB);
-        await tools.buildah.succeed('pull', '--quiet', ...trust, 'quay.example/team/app:v1');
-        expectPulled(setting, 'quay.example', OTHER);
+        await expectPulled(setting, 'docker.io', HUB);
+        await tools.buildah().succeed('pull', '--quiet', ...trust, 'quay.example/team/app:v1');
+        await expectPulled(setting, 'quay.example', OTHER);
       },
       60_000,
     );

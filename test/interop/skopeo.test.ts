@@ -69,7 +69,7 @@ describeWith({ programs: ['skopeo', 'docker-registry'] }, 'skopeo', () => {
     await setting.upstream.stop();
     await copyAll(setting, 'alone');
     await expectImage(setting, 'alone', image);
-    expect(setting.entrepot.requests.some(({ outcome }) => outcome === 'stale')).toBe(true);
+    await expect.poll(() => setting.entrepot.requests.some(({ outcome }) => outcome === 'stale')).toBe(true);
   });
 
   test('copies what its registries.conf maps to the mirror', async () => {

@@ -41,7 +41,7 @@ describeWith({ programs: ['skopeo', 'docker-registry'] }, 'skopeo over TLS', () 
     await mkdir(certificates);
     await writeFile(join(certificates, 'ca.crt'), certificateAuthority);
     await tools.skopeo.succeed('copy', `--src-cert-dir=${certificates}`, source, 'dir:with');
-    expect(blobCount(entrepot)).toBe(image.blobs.length);
+    await expect.poll(() => blobCount(entrepot)).toBe(image.blobs.length);
   });
 });
 
@@ -53,6 +53,6 @@ describeWith({ programs: ['dockerd', 'docker-registry'], root: true }, 'a Docker
     const daemon = await DockerDaemon.start({ 'registry-mirrors': [entrepot.url] });
     await daemon.pull('sample:v1');
     expect((await daemon.image('sample:v1')).RepoDigests).toEqual([`sample@${image.root.digest}`]);
-    expect(blobCount(entrepot)).toBe(image.blobs.length);
+    await expect.poll(() => blobCount(entrepot)).toBe(image.blobs.length);
   });
 });

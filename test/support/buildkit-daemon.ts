@@ -38,8 +38,11 @@ export class BuildkitDaemon {
     return new BuildkitDaemon(directory);
   }
 
-  /** Builds a Dockerfile without any other file. @returns the directory with the files of the result. */
-  async build(name: string, dockerfile: string): Promise<string> {
+  /**
+   * Builds a Dockerfile without any other file; `options` as `buildctl build --opt` takes them.
+   * @returns the directory with the files of the result.
+   */
+  async build(name: string, dockerfile: string, ...options: readonly string[]): Promise<string> {
     const place = join(this.#directory, name);
     await mkdir(place);
     await writeFile(join(place, 'Dockerfile'), dockerfile);
@@ -49,6 +52,7 @@ export class BuildkitDaemon {
       'build',
       '--frontend=dockerfile.v0',
       ...sources,
+      ...options.map((option) => `--opt=${option}`),
       `--output=type=local,dest=${output}`,
     );
     return output;

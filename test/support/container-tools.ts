@@ -48,8 +48,9 @@ export class ContainerTools {
     return this.tool('skopeo');
   }
 
-  get buildah(): ContainerTool {
-    return this.tool('buildah', this.#storage('buildah'));
+  /** With storage of its own for each `name`; needs root. */
+  buildah(name = 'buildah'): ContainerTool {
+    return this.tool('buildah', this.#storage(name));
   }
 
   /** With storage of its own for each `name`; needs root. */

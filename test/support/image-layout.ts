@@ -21,7 +21,9 @@ async function namedInLayout(directory: string): Promise<readonly Digest[]> {
   return index.manifests.map(({ digest }) => digest);
 }
 
-/** As `DockerRegistryProcess.blobGets` counts them when each blob was asked for once. */
-export function eachBlobOnce(image: BuiltImage): ReadonlyMap<string, number> {
-  return new Map(image.blobs.map(({ digest }) => [digest, 1]));
+/** As `DockerRegistryProcess.blobGets` counts them when each blob was asked for once: all, or one platform's. */
+export function eachBlobOnce(image: BuiltImage, platform?: string): ReadonlyMap<string, number> {
+  const manifest = image.manifests.find((one) => one.platform === platform);
+  const blobs = manifest ? [manifest.config, ...manifest.layers] : image.blobs;
+  return new Map(blobs.map(({ digest }) => [digest, 1]));
 }
