@@ -1,4 +1,5 @@
 import { parseRepositoryPattern, type RepositoryPattern } from './oci/repository-pattern.ts';
+import type { TagPattern } from './oci/tag-pattern.ts';
 import { type AuthConfig, authFrom } from './config-auth.ts';
 import type { FileRules } from './config-schema-upstream.ts';
 import type { Surroundings } from './config-secret.ts';
@@ -17,8 +18,7 @@ export interface RepositoryRules {
   readonly auth?: AuthConfig | undefined;
   readonly tagTtlMs?: number | undefined;
   readonly maxStaleMs?: number | undefined;
-  /** Each matches whole tags. */
-  readonly immutableTags?: readonly RegExp[] | undefined;
+  readonly immutableTags?: readonly TagPattern[] | undefined;
   readonly stale?: StaleRules | undefined;
 }
 

@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import { parseRepositoryPattern } from './oci/repository-pattern.ts';
+import { parseTagPattern } from './oci/tag-pattern.ts';
 import { DURATION, parseDuration } from './config-text.ts';
 import { mapping, parsed, rate, TEN_YEARS_MS } from './config-values.ts';
 
@@ -11,15 +12,9 @@ const pattern = parsed(z.string({ error: patternError }), patternError, parseRep
 export const patterns = z.array(pattern, { error: 'accepted is a list of repository patterns' });
 
 const tagsError =
-  'accepted is a list of regular expressions that match whole tags, such as v\\d+\\.\\d+\\.\\d+';
+  'accepted is a list of regular expressions (RE2) that match whole tags, such as v\\d+\\.\\d+\\.\\d+';
 export const immutableTags = z.array(
-  parsed(z.string({ error: tagsError }).min(1, { error: tagsError }), tagsError, (source) => {
-    try {
-      return new RegExp(`^(?:${source})$`, 'u');
-    } catch {
-      return undefined;
-    }
-  }),
+  parsed(z.string({ error: tagsError }).min(1, { error: tagsError }), tagsError, parseTagPattern),
   { error: tagsError },
 );
 

@@ -99,6 +99,6 @@ function policyOf(
   return {
     freshness,
     freshnessOfTag: (tag) =>
-      immutableTags?.some((expression) => expression.test(tag)) === true ? forever : freshness,
+      immutableTags?.some(({ matches }) => matches(tag)) === true ? forever : freshness,
   };
 }

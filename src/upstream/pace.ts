@@ -2,7 +2,8 @@ import type { Clock } from '../clock.ts';
 import { UpstreamError } from './upstream-error.ts';
 
 const BURST_MS = 1_000;
-const LONGEST_WAIT_MS = 60_000;
+/** Well under the 30 s after which containerd gives a mirror up. */
+const LONGEST_WAIT_MS = 20_000;
 
 /** Keeps what passes to so much a second, in the order of coming; up to one second's worth may pass at once. */
 export class Pace {
@@ -19,7 +20,7 @@ export class Pace {
 
   /**
    * Resolves when it is this caller's turn. Who aborts while waiting has had his turn.
-   * @throws UpstreamError `rate-limited` at once where the turn would come after more than a minute; the signal's reason
+   * @throws UpstreamError `rate-limited` at once where the turn would come after more than 20 s; the signal's reason
    */
   async turn(signal: AbortSignal): Promise<void> {
     const now = this.#clock.monotonic();

@@ -7,7 +7,10 @@ import { UpstreamError } from './upstream-error.ts';
 /** What an upstream limits apart: Docker Hub counts manifest GETs, not HEADs. */
 export type PausedKind = 'manifest-get' | 'manifest-head' | 'blob' | 'tags' | 'referrers' | 'token' | 'ping';
 
-const LONGEST_PAUSE_MS = 15 * 60 * 1000;
+/** Longer than any registry's window; a mistaken date must not end the upstream for good. */
+const LONGEST_PAUSE_MS = 24 * 60 * 60 * 1000;
+/** What says `Retry-After: 0` means soon, not at once and again. */
+const SHORTEST_PAUSE_MS = 1_000;
 const PAUSE_WITHOUT_RETRY_AFTER_MS = 5_000;
 
 interface Pause {
@@ -28,9 +31,10 @@ export class Pauses {
     this.#clock = clock;
   }
 
-  /** The upstream said 429 to `kind`. Absent `retryAfterMs` = 5 s; more than 15 min count as 15 min. */
+  /** The upstream said 429 to `kind`. Absent `retryAfterMs` = 5 s; it counts as 1 s at least and a day at most. */
   begin(kind: PausedKind, retryAfterMs: number | undefined): void {
-    const ms = Math.min(LONGEST_PAUSE_MS, retryAfterMs ?? PAUSE_WITHOUT_RETRY_AFTER_MS);
+    const wantedMs = Math.max(SHORTEST_PAUSE_MS, retryAfterMs ?? PAUSE_WITHOUT_RETRY_AFTER_MS);
+    const ms = Math.min(LONGEST_PAUSE_MS, wantedMs);
     const untilMs = Math.max(this.#clock.monotonic() + ms, this.#pauses.get(kind)?.untilMs ?? 0);
     this.#pauses.set(kind, { untilMs, probe: undefined });
   }

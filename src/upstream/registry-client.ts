@@ -61,11 +61,13 @@ export class RegistryClient {
   readonly #tokens: TokenSource;
   readonly #authorization: Authorization;
   readonly #pauses: Pauses;
+  readonly #authKeyPath: string;
   readonly #patienceLimitMs: number;
   readonly #closing = new AbortController();
 
   constructor(options: RegistryClientOptions) {
     const { host, name, auth, authKeyPath, observer } = options;
+    this.#authKeyPath = authKeyPath;
     this.#patienceLimitMs = options.patienceLimitMs ?? Infinity;
     const { clock } = host;
     this.#host = host;
@@ -209,6 +211,7 @@ export class RegistryClient {
       const storage = kind === 'blob' && url.origin !== base.origin;
       const error = statusError(response, {
         anonymous,
+        authKeyPath: this.#authKeyPath,
         hidesMissing: this.#host.profile.hidesMissing,
         storage,
         nowMs: clock.now(),

@@ -93,7 +93,8 @@ export function retryDelayMs(
 ): number | undefined {
   if (!isRetriable(error)) return undefined;
   const ceiling = Math.min(LONGEST_BACKOFF_MS, FIRST_BACKOFF_MS * 2 ** Math.min(attempt, 16));
-  const delayMs = error.retryAfterMs ?? ceiling * random;
+  // Never sooner than without: some write `Retry-After: 0`.
+  const delayMs = Math.max(error.retryAfterMs ?? 0, ceiling * random);
   return delayMs < remainingMs ? delayMs : undefined;
 }
 

@@ -5,6 +5,8 @@ import { UpstreamError } from './upstream-error.ts';
 export interface StatusFacts {
   /** No credentials are configured: 401 and 403 then mean absent or private, which registries do not tell apart. */
   readonly anonymous: boolean;
+  /** Where the credentials stand in the configuration. */
+  readonly authKeyPath: string;
   /** 401 and 403 are also said of what does not exist, to whom has credentials. */
   readonly hidesMissing: boolean;
   /** Set for an answer to a blob request by another host than the upstream, to which our credentials mean nothing. */
@@ -16,7 +18,7 @@ export interface StatusFacts {
 /** The error for an answer that is not what was asked for, by its status alone. */
 export function statusError(
   response: TransportResponse,
-  { anonymous, hidesMissing, storage, nowMs }: StatusFacts,
+  { anonymous, authKeyPath, hidesMissing, storage, nowMs }: StatusFacts,
 ): UpstreamError {
   const { status } = response;
   const { host } = response.url;
@@ -31,7 +33,8 @@ export function statusError(
     if (storage) return new UpstreamError('unavailable', answered, { status });
     if (anonymous) return new UpstreamError('not-found', answered, { status });
     const meaning = hidesMissing ? ', which it also says of what does not exist' : '';
-    return new UpstreamError('denied', `${answered}${meaning}`, { status });
+    const message = `${answered} to the credentials under ${authKeyPath}${meaning}`;
+    return new UpstreamError('denied', message, { status });
   }
   return new UpstreamError('protocol', answered, { status });
 }

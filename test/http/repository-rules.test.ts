@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import type { UpstreamConfig } from '../../src/config.ts';
 import { parseRepositoryPattern, type RepositoryPattern } from '../../src/oci/repository-pattern.ts';
+import { parseTagPattern, type TagPattern } from '../../src/oci/tag-pattern.ts';
 import { closeAfterTest } from '../support/close-after-test.ts';
 import { FakeClock } from '../support/fake-clock.ts';
 import { FakeRegistry, type FakeRegistryOptions } from '../support/fake-registry.ts';
@@ -12,6 +13,12 @@ const HOUR_MS = 3_600_000;
 
 function pattern(text: string): RepositoryPattern {
   const parsed = parseRepositoryPattern(text);
+  if (parsed === undefined) throw new Error(`${text} is not taken`);
+  return parsed;
+}
+
+function tagPattern(text: string): TagPattern {
+  const parsed = parseTagPattern(text);
   if (parsed === undefined) throw new Error(`${text} is not taken`);
   return parsed;
 }
@@ -75,7 +82,9 @@ describe('repositories that the configuration does not allow', () => {
 
 describe('a tag that never moves', () => {
   it('is not asked about again, however old the answer is', async () => {
-    const { registry, clock, pull } = await start({ tagTtlMs: 0, immutableTags: [/^v\d/u] }, ['app']);
+    const { registry, clock, pull } = await start({ tagTtlMs: 0, immutableTags: [tagPattern('v\\d.*')] }, [
+      'app',
+    ]);
     await pull('app', 'v1.0');
     await pull('app', 'latest');
     registry.forget();
@@ -88,7 +97,7 @@ describe('a tag that never moves', () => {
   });
 
   it('may be so in one repository only', async () => {
-    const repositories = [{ pattern: pattern('fixed/**'), immutableTags: [/^.*$/u] }];
+    const repositories = [{ pattern: pattern('fixed/**'), immutableTags: [tagPattern('.*')] }];
     const { registry, pull } = await start({ tagTtlMs: 0, repositories }, ['fixed/a', 'app']);
     for (const name of ['fixed/a', 'app']) await pull(name);
     registry.forget();

@@ -53,12 +53,12 @@ describe('a pace', () => {
     expect(at).toEqual([0, 0, 500, 1000]);
   });
 
-  it('is refused to who would wait more than a minute, and says until when', async () => {
+  it('is refused to who would wait more than 20 s, and says until when', async () => {
     const pace = new Pace(new FakeClock(), 1);
-    const turns = Array.from({ length: 61 }, async () => pace.turn(never()));
+    const turns = Array.from({ length: 21 }, async () => pace.turn(never()));
     for (const turn of turns) turn.catch(() => undefined);
     const error = await failure(pace.turn(never()));
-    expect([error.reason, error.retryAfterMs]).toEqual(['rate-limited', 61_000]);
+    expect([error.reason, error.retryAfterMs]).toEqual(['rate-limited', 21_000]);
   });
 
   it('is left when the signal aborts', async () => {

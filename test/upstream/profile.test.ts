@@ -68,9 +68,11 @@ describe('a profile', () => {
         return `${reason}: ${message}`;
       }),
     );
-    expect(messages[0]).toMatch(/^denied: 127\.0\.0\.1:\d+ answered 401$/);
+    expect(messages[0]).toMatch(
+      /^denied: 127\.0\.0\.1:\d+ answered 401 to the credentials under upstreams\.\S+\.auth$/,
+    );
     expect(messages[1]).toMatch(
-      /^denied: 127\.0\.0\.1:\d+ answered 401, which it also says of what does not/,
+      /^denied: 127\.0\.0\.1:\d+ answered 401 to the credentials under upstreams\.\S+\.auth, which it also says of what does not/,
     );
   });
 

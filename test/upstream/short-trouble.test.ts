@@ -236,12 +236,12 @@ describe('a rate limit', () => {
     expect(registry.requests.length).toBeLessThanOrEqual(2 + Math.ceil(clock.monotonic() / 8_000));
   });
 
-  it('without a time lasts five seconds, and never longer than 15 minutes', async () => {
+  it('without a time lasts five seconds, and never longer than a day', async () => {
     const { clock, registry, upstream } = await start();
     registry.faults.add({ match: { nth: 1 }, action: { respond: { status: 429 } } });
     registry.faults.add({
       match: { nth: 2 },
-      action: { respond: { status: 429, headers: { 'retry-after': '86400' } } },
+      action: { respond: { status: 429, headers: { 'retry-after': '8640000' } } },
     });
     const ask = async (): Promise<{ retryAfterMs?: number | undefined }> =>
       failure(upstream.getManifest(repository, latest, { ...accept, patienceMs: 0 }, never()));
@@ -249,7 +249,17 @@ describe('a rate limit', () => {
     expect((await ask()).retryAfterMs).toBe(5_000);
     await clock.advance(5_000);
     await ask();
-    expect((await ask()).retryAfterMs).toBe(15 * 60_000);
+    expect((await ask()).retryAfterMs).toBe(24 * 3_600_000);
+  });
+
+  it('that is to last no time is not asked through again and again', async () => {
+    const scene = await start();
+    const headers = { 'retry-after': '0' };
+    scene.registry.faults.add({ action: { respond: { status: 429, headers } } });
+    await playOut(scene, failure(scene.upstream.getManifest(repository, latest, accept, never())));
+    // 12 s of patience, a second at least between two tries.
+    expect(scene.registry.requests.length).toBeLessThanOrEqual(12);
+    expect(scene.clock.monotonic()).toBeGreaterThan(5_000);
   });
 
   it('is reported as the headers say it', async () => {
