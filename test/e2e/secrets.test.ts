@@ -73,7 +73,7 @@ test.each<[string, FakeAuth, number]>([
         .filter((entry) => entry.isFile())
         .map((entry) => readFile(join(entry.parentPath, entry.name), 'latin1')),
     );
-    expect(entrepot.requests.length).toBeGreaterThan(3);
+    await expect.poll(() => entrepot.requests.length).toBeGreaterThan(3);
     for (const secret of [PASSWORD, BASIC, ADMIN_TOKEN, CLIENT_SECRET, CLIENT_BASIC, ...tokens]) {
       expect(entrepot.output).not.toContain(secret);
       expect(said.filter((text) => text.includes(secret))).toEqual([]);

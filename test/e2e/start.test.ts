@@ -179,7 +179,8 @@ test('each request is one line of the log and is counted', async () => {
       ms: expect.any(Number),
     });
   }
-  expect(entrepot.requests).toHaveLength(2);
+  // Lines are gathered for a moment.
+  await expect.poll(() => entrepot.requests).toHaveLength(2);
   const metrics = await entrepot.metrics();
   for (const outcome of ['miss', 'hit']) {
     const labels = `upstream="docker.io",kind="manifest",outcome="${outcome}",code="200"`;
