@@ -7,44 +7,21 @@ import { deferred } from '../deferred.ts';
 import type { Digest } from '../oci/digest.ts';
 import type { BlobTransfer } from '../upstream/upstream.ts';
 import { UpstreamError } from '../upstream/upstream-error.ts';
-import type { BlobCache } from './blob-cache.ts';
+import type { BlobFetchParts, BlobFetchTask } from './blob-fetch-task.ts';
 import { Condition } from './condition.ts';
 import { FetchReader, type ReadableFetch, type Wanted } from './fetch-reader.ts';
 import { FillBytes } from './fill-bytes.ts';
 import { shouldFinish } from './fill-policy.ts';
+import { Linger } from './linger.ts';
 import { PullThroughError } from './pull-through-error.ts';
-import type { PullThroughObserver } from './pull-through-observer.ts';
 import { type BlobSource, Segment, type SegmentHost } from './segment.ts';
 import { isCovered, planSegments } from './segment-plan.ts';
-import type { UnstoredBudget } from './unstored-bytes.ts';
 
 /**
  * What a reader of the whole blob is not given before the digest is verified. Clients see the end of a body that is
  * right, or none; a body that fits is not even begun before.
  */
 export const HOLD_BACK_BYTES = 64 * 1024;
-
-export interface BlobFetchParts {
-  readonly clock: Clock;
-  readonly cache: BlobCache;
-  readonly slabs: SlabPool;
-  readonly observer: PullThroughObserver;
-  readonly unstoredBudget: UnstoredBudget;
-  readonly finishFillBytes: number;
-  readonly lingerMs: number;
-}
-
-export interface BlobFetchTask {
-  readonly digest: Digest;
-  /**
-   * The size as a manifest or the upstream's HEAD says it, if known. Only a hint while the whole is fetched: the answer's
-   * own length counts for more.
-   */
-  readonly expectedBytes: number | undefined;
-  readonly source: BlobSource;
-  /** Only what readers ask for is fetched, and passes by: neither stored nor verified. For probes, and without room. */
-  readonly isPassing: boolean;
-}
 
 type State = 'pending' | 'verified' | 'failed';
 
@@ -62,6 +39,7 @@ export class BlobFetch implements SegmentHost, ReadableFetch {
   readonly ended: Promise<void>;
   readonly #parts: BlobFetchParts;
   readonly #task: BlobFetchTask;
+  readonly #isPassing: boolean;
   readonly #controller = new AbortController();
   readonly #readers = new Set<FetchReader>();
   readonly #segments = new Set<Segment>();
@@ -78,21 +56,23 @@ export class BlobFetch implements SegmentHost, ReadableFetch {
   #canJump = true;
   /** Readers that have been promised, before the size is known. */
   #expectedReaders = 0;
-  #lingering: AbortController | undefined;
+  readonly #linger: Linger;
 
   constructor(parts: BlobFetchParts, task: BlobFetchTask) {
     this.#parts = parts;
     this.#task = task;
+    this.#isPassing = task.passingBytes !== undefined;
     this.digest = task.digest;
     this.clock = parts.clock;
     this.slabs = parts.slabs;
     this.sources = [task.source];
+    this.#linger = new Linger(parts.clock, parts.lingerMs, () => this.#onLingered());
     this.#bytes = new FillBytes({
       digest: task.digest,
       cache: parts.cache,
       slabs: parts.slabs,
       unstoredBudget: parts.unstoredBudget,
-      isPassing: task.isPassing,
+      passingBytes: task.passingBytes,
       heldBackBytes: HOLD_BACK_BYTES,
       changed: this.#changed,
       slowestReader: () => this.#slowestReader(),
@@ -104,7 +84,7 @@ export class BlobFetch implements SegmentHost, ReadableFetch {
     });
     this.#size.promise.catch(() => undefined);
     this.#verified.promise.catch(() => undefined);
-    if (task.isPassing && task.expectedBytes !== undefined) this.#learnSize(task.expectedBytes);
+    if (this.#isPassing && task.expectedBytes !== undefined) this.#learnSize(task.expectedBytes);
     this.ended = this.#run();
   }
 
@@ -124,7 +104,7 @@ export class BlobFetch implements SegmentHost, ReadableFetch {
   /** False when a new reader could no longer be given all of it. */
   get isJoinable(): boolean {
     const isEnding = this.#isOver || this.#controller.signal.aborted;
-    return !isEnding && !this.#bytes.hasDropped && !this.#task.isPassing;
+    return !isEnding && !this.#bytes.hasDropped && !this.#isPassing;
   }
 
   /**
@@ -135,7 +115,7 @@ export class BlobFetch implements SegmentHost, ReadableFetch {
    */
   async open(wanted: Wanted, sizeBytes: number | undefined, signal: AbortSignal): Promise<FetchReader> {
     this.#expectedReaders += 1;
-    this.#lingering?.abort();
+    this.#linger.end();
     if (sizeBytes !== undefined) this.#learnSize(sizeBytes);
     this.#notify();
     try {
@@ -233,7 +213,7 @@ export class BlobFetch implements SegmentHost, ReadableFetch {
   /** A resumed segment throws away what it gets twice. A jump gives way to the front: it would get all before it, too. */
   #onRangeIgnored(segment: Segment): void {
     this.#canJump = false;
-    if (!this.#task.isPassing && segment.position !== this.#bytes.front) segment.end = segment.position;
+    if (!this.#isPassing && segment.position !== this.#bytes.front) segment.end = segment.position;
   }
 
   #slowestReader(): number {
@@ -247,8 +227,9 @@ export class BlobFetch implements SegmentHost, ReadableFetch {
     try {
       // Whoever made this fill opens its first reader in the same turn.
       await Promise.resolve();
+      await this.#bytes.admit(this.#controller.signal);
       await this.#bringIn();
-      if (this.#task.isPassing) return;
+      if (this.#isPassing) return;
       await this.#verify();
     } catch (error) {
       this.#fail(error);
@@ -279,8 +260,8 @@ export class BlobFetch implements SegmentHost, ReadableFetch {
       demands: demands.filter(
         ({ start, end }) => start < end && this.#bytes.available.endAt(start) === start,
       ),
-      isWholeWanted: !this.#task.isPassing,
-      canJump: this.#task.isPassing || (this.#canJump && this.#sizeBytes !== undefined),
+      isWholeWanted: !this.#isPassing,
+      canJump: this.#isPassing || (this.#canJump && this.#sizeBytes !== undefined),
     });
     for (const { index, end } of cuts) {
       const segment = running[index];
@@ -303,7 +284,7 @@ export class BlobFetch implements SegmentHost, ReadableFetch {
       if (segment.end === Infinity) this.#learnSize(segment.position);
     } catch (error) {
       // A jump is dispensable: the front reaches its bytes in time.
-      const isJump = segment.position !== this.#bytes.front && !this.#task.isPassing;
+      const isJump = segment.position !== this.#bytes.front && !this.#isPassing;
       if (isJump && error instanceof UpstreamError) this.#canJump = false;
       else this.#segmentFailure ??= { error };
     } finally {
@@ -346,7 +327,7 @@ export class BlobFetch implements SegmentHost, ReadableFetch {
   async #settle(): Promise<void> {
     this.#isOver = true;
     await Promise.all(this.#work);
-    this.#lingering?.abort();
+    this.#linger.end();
     this.#bytes.end();
     this.#wakeReaders();
     void this.#closeWhenUnread();
@@ -378,18 +359,10 @@ export class BlobFetch implements SegmentHost, ReadableFetch {
       this.abort(new PullThroughError('closing', 'nobody reads the blob, and it cannot be cached'));
       return;
     }
-    this.#lingering?.abort();
-    const lingering = new AbortController();
-    this.#lingering = lingering;
-    void this.#linger(lingering.signal);
+    this.#linger.begin();
   }
 
-  async #linger(signal: AbortSignal): Promise<void> {
-    try {
-      await this.clock.sleep(this.#parts.lingerMs, signal);
-    } catch {
-      return;
-    }
+  #onLingered(): void {
     const facts = {
       sizeBytes: this.#sizeBytes,
       presentBytes: this.#bytes.available.total,

@@ -1,8 +1,9 @@
 import type { Digest } from '../oci/digest.ts';
-import { BlobFetch, type BlobFetchParts } from './blob-fetch.ts';
+import { BlobFetch } from './blob-fetch.ts';
+import type { BlobFetchParts } from './blob-fetch-task.ts';
 import { PullThroughError } from './pull-through-error.ts';
 import type { BlobSource } from './segment.ts';
-import { UnstoredBudget } from './unstored-bytes.ts';
+import { UnstoredBudget } from './unstored-budget.ts';
 
 export interface JoinedFetch {
   readonly fetch: BlobFetch;
@@ -27,7 +28,7 @@ export class BlobFetches {
   #endedCount = 0;
 
   constructor(parts: Omit<BlobFetchParts, 'unstoredBudget'>) {
-    this.#parts = { ...parts, unstoredBudget: new UnstoredBudget(UNSTORED_LIMIT_BYTES) };
+    this.#parts = { ...parts, unstoredBudget: new UnstoredBudget(parts.clock, UNSTORED_LIMIT_BYTES) };
   }
 
   get count(): number {
@@ -65,16 +66,20 @@ export class BlobFetches {
       return { fetch: running, isJoined: true };
     }
     const fetch = this.#begin(
-      new BlobFetch(this.#parts, { digest, expectedBytes, source, isPassing: false }),
+      new BlobFetch(this.#parts, { digest, expectedBytes, source, passingBytes: undefined }),
     );
     this.#byKey.set(keyOf(source.upstream.name, digest), fetch);
     return { fetch, isJoined: false };
   }
 
-  /** A fetch of some ranges for one reader: of a blob that there is no room for, or that is only probed. */
-  passBy(digest: Digest, sizeBytes: number, source: BlobSource): BlobFetch {
+  /**
+   * A fetch of some ranges for one reader: of a blob that there is no room for, or that is only probed. It waits its turn
+   * while too many of them are under way.
+   * @param passingBytes what the ranges come to
+   */
+  passBy(digest: Digest, sizeBytes: number, passingBytes: number, source: BlobSource): BlobFetch {
     return this.#begin(
-      new BlobFetch(this.#parts, { digest, expectedBytes: sizeBytes, source, isPassing: true }),
+      new BlobFetch(this.#parts, { digest, expectedBytes: sizeBytes, source, passingBytes }),
     );
   }
 

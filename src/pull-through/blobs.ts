@@ -131,10 +131,12 @@ export class Blobs {
     if (wanted === undefined) return { value: { sizeBytes, content: undefined }, outcome: 'miss' };
     if (wanted === 'whole') return this.#fetchWhole(digest, sizeBytes, source, signal);
     const running = fetches.running(key.upstream, digest);
-    const isProbe = running === undefined && !wantsWhole(lengthOf(wanted), sizeBytes);
+    const wantedBytes = lengthOf(wanted);
+    const isProbe = running === undefined && !wantsWhole(wantedBytes, sizeBytes);
     const hasNoRoom = running === undefined ? !cache.canEverHold(sizeBytes) : running.isBypassing;
     if (isProbe || hasNoRoom) {
-      const content = await fetches.passBy(digest, sizeBytes, source).open(wanted, sizeBytes, signal);
+      const passing = fetches.passBy(digest, sizeBytes, wantedBytes, source);
+      const content = await passing.open(wanted, sizeBytes, signal);
       return { value: { sizeBytes, content }, outcome: hasNoRoom ? 'bypass' : 'miss' };
     }
     const { fetch, isJoined } = fetches.join(digest, sizeBytes, source);

@@ -9,15 +9,16 @@ import type { Condition } from './condition.ts';
 import { RecentSlabs } from './recent-slabs.ts';
 import { firstGap } from './segment-plan.ts';
 import type { Reservation } from './store-budget.ts';
-import { type UnstoredBudget, UnstoredBytes } from './unstored-bytes.ts';
+import type { GiveBack, UnstoredBudget } from './unstored-budget.ts';
+import { UnstoredBytes } from './unstored-bytes.ts';
 
 export interface FillBytesParts {
   readonly digest: Digest;
   readonly cache: BlobCache;
   readonly slabs: SlabPool;
   readonly unstoredBudget: UnstoredBudget;
-  /** Bytes pass by: they are neither stored nor hashed. */
-  readonly isPassing: boolean;
+  /** So many bytes pass by: they are neither stored nor hashed. Absent: all of the blob comes in, to be stored. */
+  readonly passingBytes: number | undefined;
   /** What readers are not given before the end. */
   readonly heldBackBytes: number;
   /** Notified when bytes were let go of; whoever waits for room looks again. */
@@ -44,7 +45,7 @@ export class FillBytes {
   #opening: Promise<void> | undefined;
   #ingest: Ingest | undefined;
   #reservation: Reservation | undefined;
-  #hasBudget = false;
+  #giveBack: GiveBack | undefined;
   #hasDropped = false;
 
   constructor(parts: FillBytesParts) {
@@ -60,12 +61,25 @@ export class FillBytes {
 
   /** False when what comes in cannot be cached. */
   get isStoring(): boolean {
-    return !this.#parts.isPassing && this.#ingest?.storeFailure === undefined;
+    return !this.#isPassing && this.#ingest?.storeFailure === undefined;
+  }
+
+  get #isPassing(): boolean {
+    return this.#parts.passingBytes !== undefined;
   }
 
   /** True once bytes are gone that a new reader would need. */
   get hasDropped(): boolean {
     return this.#hasDropped;
+  }
+
+  /**
+   * Waits until there is memory for what passes by. To be called before anything is asked for.
+   * @throws ContentError `no-space` when that takes too long; the signal's reason
+   */
+  async admit(signal: AbortSignal): Promise<void> {
+    const { passingBytes, unstoredBudget } = this.#parts;
+    if (passingBytes !== undefined) this.#giveBack = await unstoredBudget.takeInTurn(passingBytes, signal);
   }
 
   /**
@@ -78,8 +92,8 @@ export class FillBytes {
   }
 
   async #begin(sizeBytes: number | undefined): Promise<void> {
-    const { cache, digest, isPassing } = this.#parts;
-    if (!isPassing) {
+    const { cache, digest } = this.#parts;
+    if (!this.#isPassing) {
       this.#reservation = await cache.reserve(sizeBytes ?? 0);
       this.#ingest = await cache.ingest(digest, sizeBytes, this.#reservation !== undefined);
     }
@@ -88,9 +102,7 @@ export class FillBytes {
 
   #passOn(cause: ContentError | undefined): void {
     this.#parts.onUnstored(cause);
-    if (this.#hasBudget) return;
-    this.#parts.unstoredBudget.take();
-    this.#hasBudget = true;
+    this.#giveBack ??= this.#parts.unstoredBudget.take();
   }
 
   /** Makes room for a blob of unknown size that has come to `bytes`; storing ends when there is none. */
@@ -107,7 +119,7 @@ export class FillBytes {
    * @throws ContentError when the fill cannot go on
    */
   async store(slab: Slab, length: number, start: number): Promise<boolean | undefined> {
-    if (this.#parts.isPassing || this.#ingest === undefined) return false;
+    if (this.#isPassing || this.#ingest === undefined) return false;
     const wasStoring = this.isStoring;
     const isAhead = start > this.front;
     let isStored: boolean | undefined;
@@ -200,7 +212,7 @@ export class FillBytes {
   async close(): Promise<void> {
     this.#recent.clear();
     this.#unstored.clear();
-    if (this.#hasBudget) this.#parts.unstoredBudget.giveBack();
+    this.#giveBack?.();
     await this.#ingest?.close();
     this.#reservation?.release();
   }

@@ -1,30 +1,7 @@
 import type { Chunk } from '../content/content.ts';
-import { ContentError } from '../content/content-error.ts';
 
 /** What one fill may keep beyond what its readers are not yet allowed to take. */
-const WINDOW_BYTES = 2 * 1024 * 1024;
-
-/** Memory for bytes that cannot be stored, of all fills together. A fill that gets none fails, and its client goes elsewhere. */
-export class UnstoredBudget {
-  readonly #limit: number;
-  #windows = 0;
-
-  constructor(limitBytes: number) {
-    this.#limit = Math.floor(limitBytes / WINDOW_BYTES);
-  }
-
-  /** @throws ContentError `no-space` */
-  take(): void {
-    if (this.#windows >= this.#limit) {
-      throw new ContentError('no-space', 'too many blobs that cannot be stored are being sent at once');
-    }
-    this.#windows += 1;
-  }
-
-  giveBack(): void {
-    this.#windows -= 1;
-  }
-}
+export const WINDOW_BYTES = 2 * 1024 * 1024;
 
 /**
  * Bytes that could not be stored, in memory of their own (never in a slab: those are everybody's), until every reader

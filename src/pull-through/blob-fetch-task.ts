@@ -1,0 +1,34 @@
+import type { Clock } from '../clock.ts';
+import type { SlabPool } from '../content/slabs.ts';
+import type { Digest } from '../oci/digest.ts';
+import type { BlobCache } from './blob-cache.ts';
+import type { PullThroughObserver } from './pull-through-observer.ts';
+import type { BlobSource } from './segment.ts';
+import type { UnstoredBudget } from './unstored-budget.ts';
+
+/** What all fetches share. */
+export interface BlobFetchParts {
+  readonly clock: Clock;
+  readonly cache: BlobCache;
+  readonly slabs: SlabPool;
+  readonly observer: PullThroughObserver;
+  readonly unstoredBudget: UnstoredBudget;
+  readonly finishFillBytes: number;
+  readonly lingerMs: number;
+}
+
+/** What one fetch is for. */
+export interface BlobFetchTask {
+  readonly digest: Digest;
+  /**
+   * The size as a manifest or the upstream's HEAD says it, if known. Only a hint while the whole is fetched: the answer's
+   * own length counts for more.
+   */
+  readonly expectedBytes: number | undefined;
+  readonly source: BlobSource;
+  /**
+   * Only what readers ask for is fetched, so many bytes, and passes by: neither stored nor verified. For probes, and
+   * without room. Absent: all of the blob is fetched.
+   */
+  readonly passingBytes: number | undefined;
+}
