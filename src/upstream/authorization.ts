@@ -68,14 +68,15 @@ export class Authorization {
   }
 
   /**
-   * The last response, whatever it says; a final 401 among it. At most three requests, and those for one token.
+   * The last response, whatever it says; a final 401 among it. At most three requests, and those for one token;
+   * one more for a credential of a cloud that had expired.
    * @throws UpstreamError what `TokenSource.token` and the source of the credentials fail with; `denied` for
    *   credentials refused a moment ago
    */
   async send(request: AuthorizedRequest, signal: AbortSignal): Promise<TransportResponse> {
     const before = this.#scheme;
     const sent = before && (await this.#knownSignature(before, request, signal));
-    const response = await this.#sendSigned(request, sent);
+    const response = await this.#sendSigned(request, sent, signal);
     if (!this.#isChallenge(response, sent)) return response;
     if (sent === undefined) return this.#answer(request, response, undefined, signal);
     if (sent.direct === undefined) this.#options.tokens.drop(sent.header.slice('Bearer '.length));
@@ -118,14 +119,29 @@ export class Authorization {
     const signature = await this.#signature(scheme, request, signal);
     if (signature === undefined || signature.header === refused?.header) return refusal;
     if (signature.direct !== undefined) this.#refusals.rejectLocked(signature.direct, request.repository);
-    return this.#sendSigned(request, signature);
+    return this.#sendSigned(request, signature, signal);
   }
 
-  /** Sends it and learns from the answer what the credential in the signature is worth, if it holds one. */
+  /** Sends it, and once more where a cloud gives a new credential in place of one that may have expired. */
   async #sendSigned(
     request: AuthorizedRequest,
     signature: Signature | undefined,
+    signal: AbortSignal,
   ): Promise<TransportResponse> {
+    const response = await this.#sendOnce(request, signature);
+    if (signature === undefined || !this.#mayHaveExpired(request, response, signature)) return response;
+    const { credentials } = this.#options;
+    const { direct, header } = signature;
+    if (direct !== undefined) credentials.refused(direct);
+    const next = await credentials.credential(request.repository, signal);
+    const again = next && directSignature(next);
+    if (again === undefined || again.header === header) return response;
+    discard(response.body);
+    return this.#sendOnce(request, again);
+  }
+
+  /** Sends it and learns from the answer what the credential in the signature is worth, if it holds one. */
+  async #sendOnce(request: AuthorizedRequest, signature: Signature | undefined): Promise<TransportResponse> {
     const response = await request.send(signature?.header);
     const direct = signature?.direct;
     if (direct === undefined) return response;
@@ -136,6 +152,21 @@ export class Authorization {
       !isFinal(challengesOf(response), this.#scopeFor(request.scope));
     if (isRefusal && this.#refusals.refused(direct, repository)) this.#options.credentials.refused(direct);
     return response;
+  }
+
+  /**
+   * What ECR says to a password, and ECR Public to a token, that has expired or was revoked: 403 and 400. Both may be
+   * about the request as well, so that they count for no refusal.
+   */
+  #mayHaveExpired(
+    { repository }: AuthorizedRequest,
+    { url, status }: TransportResponse,
+    { direct }: Signature,
+  ): boolean {
+    if (direct === undefined || this.#options.credentials.isMinted !== true) return false;
+    if (url.origin !== this.#options.origin) return false;
+    if (status !== 403 && !(status === 400 && direct.kind === 'bearer')) return false;
+    return !this.#refusals.isGoodElsewhere(direct, repository);
   }
 
   /**
@@ -182,8 +213,8 @@ export class Authorization {
     }
     const credential = await credentials.credential(repository, signal);
     if (credential === undefined) return undefined;
-    if (credential.kind === 'bearer') return { header: `Bearer ${credential.token}`, direct: credential };
-    if (credential.kind === 'basic') return { header: basicAuthorization(credential), direct: credential };
+    const signature = directSignature(credential);
+    if (signature !== undefined) return signature;
     throw new UpstreamError(
       'denied',
       'the registry wants a user name and a password, and there is an identity token only',
@@ -222,6 +253,13 @@ export class Authorization {
   #scopeFor(scope: string): string {
     return this.#scopes.get(scope) ?? scope;
   }
+}
+
+/** `undefined` for what a token endpoint alone takes. */
+function directSignature(credential: Credential): Signature | undefined {
+  if (credential.kind === 'bearer') return { header: `Bearer ${credential.token}`, direct: credential };
+  if (credential.kind === 'basic') return { header: basicAuthorization(credential), direct: credential };
+  return undefined;
 }
 
 function challengesOf(response: TransportResponse): readonly Challenge[] {

@@ -27,6 +27,7 @@ export interface AzureSourceOptions extends CloudCredentialOptions {
  */
 export class AzureSource implements CredentialSource {
   readonly account = KEY;
+  readonly isMinted = true;
   readonly #auth: AzureAuth;
   readonly #options: AzureSourceOptions;
   readonly #secret: SecretReader | undefined;

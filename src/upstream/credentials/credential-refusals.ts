@@ -49,11 +49,16 @@ export class CredentialRefusals {
 
   /** True when that says something of the credentials, false when only of the repository. */
   refused(credential: Credential, repository?: string): boolean {
-    const [key, own] = keysOf(credential, repository);
-    const isGoodElsewhere =
-      own !== undefined && this.#wasAcceptedLately(key) && !this.#wasAcceptedLately(own);
+    const [key, own = key] = keysOf(credential, repository);
+    const isGoodElsewhere = this.isGoodElsewhere(credential, repository);
     this.#count(isGoodElsewhere ? own : key);
     return !isGoodElsewhere;
+  }
+
+  /** Whether it was accepted within the last minute, but not for this repository. */
+  isGoodElsewhere(credential: Credential, repository?: string): boolean {
+    const [key, own = key] = keysOf(credential, repository);
+    return this.#wasAcceptedLately(key) && !this.#wasAcceptedLately(own);
   }
 
   accepted(credential: Credential, repository?: string): void {

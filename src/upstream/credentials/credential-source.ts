@@ -14,6 +14,10 @@ export interface CredentialSource {
   /** For metrics and log, from a closed set: the configured user name, or the kind of `auth`. Never a secret. */
   readonly account: string;
   /**
+   * Whether a cloud makes what it gives, so that what is of no use any more can be replaced at any time. Default false.
+   */
+  readonly isMinted?: boolean;
+  /**
    * What to sign in with for this repository now; `undefined`: anonymously. Cheap when nothing changed, so it may be
    * asked before every request; shared while in flight (one call's abort leaves it to the others), renewed before it
    * expires.

@@ -31,6 +31,7 @@ interface KeyFile {
 /** An access token of a service account's key, of application default credentials, or of the metadata server. */
 export class GoogleSource implements CredentialSource {
   readonly account = KEY;
+  readonly isMinted = true;
   readonly #file: WatchedFile<KeyFile> | undefined;
   readonly #credential: RenewedCredential;
   #key: KeyFile | undefined;

@@ -47,6 +47,7 @@ export function openCredentials(auth: AuthConfig | undefined, options: Credentia
   const ecr = ecrCredential(auth.ecr, { place, clock, host });
   return {
     account: 'ecr',
+    isMinted: true,
     credential: async (_repository, signal) => ecr.credential(signal),
     refused: (credential) => ecr.refused(credential),
     close: () => ecr.close(),

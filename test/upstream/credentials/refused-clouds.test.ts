@@ -7,7 +7,7 @@ import { closeAfterTest } from '../../support/close-after-test.ts';
 import { FakeClock } from '../../support/fake-clock.ts';
 import { FakeHost } from '../../support/fake-host.ts';
 import { FakeRegistry } from '../../support/fake-registry.ts';
-import { jsonReply } from '../../support/reply.ts';
+import { errorReply, jsonReply } from '../../support/reply.ts';
 import { tempDir } from '../../support/temp-dir.ts';
 import {
   failure,
@@ -18,7 +18,7 @@ import {
   repository,
   upstreamAt,
 } from '../upstream-under-test.ts';
-import { sourceOf } from './credentials-under-test.ts';
+import { setVariable, sourceOf } from './credentials-under-test.ts';
 
 /** A sign-in service of Google's that gives a new token each time, and the key for it. */
 async function google(): Promise<{ api: FakeHost; keyFile: string; key: string }> {
@@ -99,4 +99,62 @@ describe('refused credentials of a cloud', () => {
     await source.get();
     expect(api.requests).toHaveLength(1);
   });
+});
+
+/** AWS’s API, which gives `made-1`, `made-2` and so on. */
+async function awsAt(isPublic: boolean, clock: FakeClock): Promise<FakeHost> {
+  let count = 0;
+  setVariable('AWS_ACCESS_KEY_ID', 'AKIDEXAMPLE');
+  setVariable('AWS_SECRET_ACCESS_KEY', 'canary');
+  return closeAfterTest(
+    await FakeHost.start({}, () => {
+      const given = {
+        authorizationToken: Buffer.from(`AWS:made-${(count += 1)}`).toString('base64'),
+        expiresAt: clock.now() / 1000 + 43_200,
+      };
+      return jsonReply(200, { authorizationData: isPublic ? given : [given] });
+    }),
+  );
+}
+
+describe('a password of ECR, or a token of ECR Public, that was revoked', () => {
+  it.each([
+    ['ECR', false, 403],
+    ['ECR Public', true, 400],
+  ] as const)(
+    'is replaced within the request, at most once a minute: %s',
+    async (_what, isPublic, status) => {
+      const clock = new FakeClock();
+      const api = await awsAt(isPublic, clock);
+      let good = '';
+      const registry = closeAfterTest(await FakeRegistry.start());
+      registry.addManifest(repository, manifestText(), OCI_MANIFEST, ['latest']);
+      const scheme = isPublic ? `Bearer realm="${registry.url}/token"` : 'Basic realm="ecr"';
+      registry.intercept((asked, plain) => {
+        const { authorization } = asked.headers;
+        if (authorization === undefined) {
+          const challenge = { 'www-authenticate': scheme };
+          return errorReply(401, 'UNAUTHORIZED', challenge);
+        }
+        const [, token] = authorization.split(' ');
+        const isGood = token === Buffer.from(`AWS:${good}`).toString('base64');
+        return isGood ? plain(asked) : errorReply(status, 'DENIED');
+      });
+      const ecr = { public: isPublic, region: 'us-east-1', endpoint: api.url };
+      const upstream = upstreamAt(registry.url, { auth: { ecr } }, { clock });
+      const pull = async (): Promise<unknown> => upstream.getManifest(repository, latest, once, never());
+      good = 'made-1';
+      await pull();
+      await clock.advance(61_000);
+      good = 'made-2';
+      await pull();
+      expect(api.requests).toHaveLength(2);
+      good = 'none';
+      registry.forget();
+      for (let at = 0; at < 8; at += 1) expect((await failure(pull())).status).toBe(status);
+      expect(api.requests).toHaveLength(2);
+      good = 'made-2';
+      await pull();
+    },
+  );
 });
