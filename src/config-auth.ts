@@ -1,7 +1,7 @@
 import { resolve } from 'node:path';
 import { knownRegistry } from './config-profile.ts';
 import type { FileAuth } from './config-schema-auth.ts';
-import { secretFrom, type Surroundings } from './config-secret.ts';
+import type { Surroundings } from './config-secret.ts';
 
 /** As text, or the absolute path of the file that holds it, which is read again whenever it changes. */
 export type Secret = string | { readonly file: string };
@@ -98,6 +98,8 @@ export const FORBIDDEN_IN_PASSWORDS = /[^\P{Cc}\t\r\n]/u;
 export function secretFault(key: string, text: string): string | undefined {
   if (text === '') return 'must not be empty';
   // A password may be a whole JSON key (Google's user `_json_key`), with its line breaks.
+  if (key === 'password' && /[\r\n]/.test(text) && !/^\s*\{[^]*\}\s*$/.test(text))
+    return 'must not hold line breaks, unless it is a whole JSON key';
   const forbidden = key === 'password' ? FORBIDDEN_IN_PASSWORDS : /\p{Cc}/u;
   if (forbidden.test(text))
     return key === 'password'
@@ -164,17 +166,20 @@ function azureFrom(
   };
 }
 
-/** Looked at now, wherever it is, so that what is missing or wrong at the start is told at the start. */
+/** A file is not looked at: what is wrong with it is its upstream's trouble, and must not keep the others from starting. */
 function secret<Key extends string>(
   written: { readonly [name in Key | `${Key}File`]?: string | undefined },
   key: Key,
   path: readonly string[],
-  surroundings: Surroundings,
+  { baseDir, problems }: Surroundings,
 ): Secret | undefined {
-  const value = secretFrom(written, key, path, surroundings);
-  if (value === undefined) return undefined;
-  const fault = secretFault(key, value);
-  if (fault !== undefined) surroundings.problems.add([...path, key], fault);
-  const file: string | undefined = written[`${key}File`];
-  return file === undefined ? value : { file: resolve(surroundings.baseDir, file) };
+  const fileKey: `${Key}File` = `${key}File`;
+  const plain: string | undefined = written[key];
+  const file: string | undefined = written[fileKey];
+  if (plain !== undefined && file !== undefined)
+    problems.add([...path, fileKey], `only one of ${key} and ${fileKey} is accepted`, file);
+  if (plain === undefined) return file === undefined ? undefined : { file: resolve(baseDir, file) };
+  const fault = secretFault(key, plain);
+  if (fault !== undefined) problems.add([...path, key], fault);
+  return plain;
 }

@@ -90,6 +90,9 @@ export function upstreamObserver(upstream: string, { log, metrics }: Reporting):
     refusedTlsFiles({ problem }) {
       log.error({ upstream, problem }, "the upstream's new certificates cannot be used; the old ones stay");
     },
+    unusableCredentials({ key, problem }) {
+      log.error({ upstream, key, problem }, 'the credentials for the upstream cannot be had');
+    },
     doubtfulCredentials({ key, problem }) {
       log.warn({ upstream, key, problem }, 'the credentials for the upstream are not as they should be');
     },

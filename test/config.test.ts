@@ -519,9 +519,9 @@ test.each([
     'only one of',
   ],
   [
-    'x: { auth: { username: a, passwordFile: nowhere } }',
-    'upstreams.x.auth.passwordFile',
-    'there is no such file',
+    'x: { auth: { username: a, password: "b\\nc" } }',
+    'upstreams.x.auth.password',
+    'must not hold line breaks, unless it is a whole JSON key',
   ],
   ['x: { auth: {} }', 'upstreams.x.auth', 'accepted is exactly one of username and password, token,'],
   [
@@ -538,7 +538,6 @@ test.each([
     'upstreams.x.auth.tokenFile',
     'only one of token and tokenFile',
   ],
-  ['x: { auth: { identityTokenFile: nowhere } }', 'upstreams.x.auth.identityTokenFile', 'no such file'],
   ['x: { auth: { helper: ../sh } }', 'upstreams.x.auth.helper', 'docker-credential-NAME'],
   ['x: { auth: { azure: { tenantId: t } } }', 'upstreams.x.auth.azure.tenantId', 'managed identity'],
   ['x: { auth: { azure: { clientSecret: s } } }', 'upstreams.x.auth.azure.tenantId', 'clientSecret needs it'],
@@ -552,6 +551,22 @@ test.each([
   const problems = await problemsOf(`upstreams: { ${upstreams} }`);
   expect(problems.map((problem) => problem.path)).toContain(path);
   expect(problems.find((problem) => problem.path === path)?.message).toContain(message);
+});
+
+test('files of credentials are not looked at: what is wrong with one is the trouble of its upstream alone', async () => {
+  const config = await loadText(`
+upstreams:
+  a: { auth: { usernameFile: nowhere, passwordFile: /dev/zero } }
+  b: { mirrors: [{ url: https://m, auth: { tokenFile: /nowhere } }] }
+  c: { repositories: { team/**: { auth: { identityTokenFile: /nowhere } } } }
+`);
+  const [a, b, c] = config.upstreams;
+  expect(a?.auth).toEqual({
+    username: { file: expect.stringMatching(/^\/.*\/nowhere$/) as unknown },
+    password: { file: '/dev/zero' },
+  });
+  expect(b?.mirrors?.[0]?.auth).toEqual({ token: { file: '/nowhere' } });
+  expect(c?.repositories?.[0]?.auth).toEqual({ identityToken: { file: '/nowhere' } });
 });
 
 test('a client certificate needs its key, and both must be usable', async () => {

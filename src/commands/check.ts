@@ -6,6 +6,7 @@ import { systemClock } from '../clock.ts';
 import { type Config, printProblem, type UpstreamConfig } from '../config.ts';
 import { parseDuration } from '../config-text.ts';
 import { OciError } from '../oci/error.ts';
+import { inspectCredentials } from '../upstream/credentials/credential-inspection.ts';
 import { PROBE_STEPS, probeUpstream } from '../upstream/upstream-probe.ts';
 import {
   printProbes,
@@ -46,7 +47,7 @@ class UsageError extends Error {}
 /**
  * Reads the configuration, says what it amounts to, and with `online` asks every upstream. It serves nothing and touches
  * no data, so a server may run on the same configuration.
- * @returns the exit code: 0 all is well, 1 an upstream does not answer as it must, 2 wrong usage or configuration
+ * @returns the exit code: 0 all is well, 1 an upstream does not answer as it must or the file of a secret cannot be used, 2 wrong usage or configuration
  */
 export async function check(options: CheckOptions, io: CommandIo): Promise<number> {
   const read = configurationOf(options, io);
@@ -58,17 +59,25 @@ export async function check(options: CheckOptions, io: CommandIo): Promise<numbe
   const { config } = read;
   try {
     const plan = options.online === true ? planOf(config, options) : undefined;
-    const warnings = configWarnings(config, await diskBytes(config.dataDir));
+    const credentials = await inspectCredentials(
+      config.upstreams,
+      { clock: systemClock, path: io.environment['PATH'] ?? '' },
+      new AbortController().signal,
+    );
+    const { problems } = credentials;
+    const warnings = [...configWarnings(config, await diskBytes(config.dataDir)), ...credentials.warnings];
     const upstreams = config.upstreams.map(upstreamFacts);
     if (options.json !== true)
       io.stdout.write(
         `${printSettings(config)}\n${printUpstreams(upstreams)}\n${printStalePolicy(upstreams)}`,
       );
+    for (const problem of problems) io.stderr.write(`problem: ${problem}\n`);
     for (const warning of warnings) io.stderr.write(`warning: ${warning}\n`);
     const probes = plan && (await probeAll(plan, io));
-    if (options.json === true) print({ upstreams, warnings, ...(probes && { online: probes }) }, io);
+    if (options.json === true)
+      print({ upstreams, problems, warnings, ...(probes && { online: probes }) }, io);
     else if (probes !== undefined) io.stdout.write(`\n${printProbes(probes)}`);
-    return probes?.some(isWrong) === true ? FOUND_WRONG : DONE;
+    return problems.length > 0 || probes?.some(isWrong) === true ? FOUND_WRONG : DONE;
   } catch (error) {
     if (!(error instanceof UsageError)) throw error;
     io.stderr.write(`entrepot: ${error.message}\n`);

@@ -79,6 +79,7 @@ export class RegistryClient {
       clock,
       post: async (url, form, signal) => this.#token({ url, authorization: undefined, form }, signal),
       warn: (key, problem) => observer.doubtfulCredentials({ key, problem }),
+      unusable: (key, problem) => observer.unusableCredentials({ key, problem }),
     });
     const credentials = this.#credentials;
     this.#tokens = new TokenSource({

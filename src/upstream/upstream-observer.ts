@@ -42,6 +42,8 @@ export interface UpstreamObserver {
   refused(event: { what: 'realm' | 'redirect' | 'address'; host: string }): void;
   /** The credentials under `key` (a key path) work, or may, but are not as they should be. */
   doubtfulCredentials(event: { key: string; problem: string }): void;
+  /** There are no credentials under `key` (a key path), which was seen at the start; `problem` names the upstream. */
+  unusableCredentials(event: { key: string; problem: string }): void;
   /** The files of its TLS changed and cannot be used; what they held before is used on. Names the files. */
   refusedTlsFiles(event: { problem: string }): void;
 }
@@ -57,5 +59,6 @@ export const silentObserver: UpstreamObserver = {
   retried() {},
   refused() {},
   doubtfulCredentials() {},
+  unusableCredentials() {},
   refusedTlsFiles() {},
 };

@@ -6,6 +6,7 @@ import { OCI_MANIFEST } from '../../src/oci/media-type.ts';
 import { closeAfterTest } from '../support/close-after-test.ts';
 import { fakeProcess } from '../support/fake-process.ts';
 import { FakeRegistry } from '../support/fake-registry.ts';
+import { tempDir } from '../support/temp-dir.ts';
 import { manifestText } from '../upstream/upstream-under-test.ts';
 
 interface Checked {
@@ -139,6 +140,65 @@ test.each([
   expect(code).toBe(0);
   expect(stderr).toMatch(warning);
   expect((JSON.parse(stdout) as { warnings: readonly string[] }).warnings.join('\n')).toMatch(warning);
+});
+
+test('files of secrets that cannot be used are problems of their upstreams, and end it with 1', async () => {
+  const missing = { username: 'me', passwordFile: '/nowhere/password' };
+  const upstreams = {
+    'docker.io': { auth: missing },
+    'quay.io': { mirrors: [{ url: 'https://m.example', auth: { tokenFile: '/dev/zero' } }] },
+    'ghcr.io': { repositories: { 'team/**': { auth: { google: { keyFile: 'config.yaml' } } } } },
+    'other.example': {
+      prefixes: ['other'],
+      auth: { azure: { clientSecretFile: '.', tenantId: 't', clientId: 'c' } },
+    },
+  };
+  const { code, stdout, stderr } = await checked({ ...LOCAL, upstreams }, '--json');
+  expect(code).toBe(1);
+  const { problems } = JSON.parse(stdout) as { problems: readonly string[] };
+  expect(problems).toEqual([
+    'no credentials for docker.io: upstreams.docker.io.auth.passwordFile cannot be read: there is no such file',
+    'no credentials for quay.io: upstreams.quay.io.mirrors.0.auth.tokenFile cannot be read: it is not a regular file',
+    'no credentials for ghcr.io: upstreams.ghcr.io.repositories.team/**.auth.google.keyFile is malformed: it is not a JSON key of Google',
+    'no credentials for other.example: upstreams.other.example.auth.azure.clientSecretFile cannot be read: it is a directory',
+  ]);
+  expect(stderr).toBe(problems.map((problem) => `problem: ${problem}\n`).join(''));
+});
+
+test('credentials that may be had later, and those that every user can read, are warned of', async () => {
+  const directory = await tempDir();
+  const file = async (name: string, text: string, mode = 0o600) => {
+    await writeFile(join(directory, name), text, { mode });
+    return join(directory, name);
+  };
+  const entry = { auth: Buffer.from('me:canary').toString('base64') };
+  const upstreams = {
+    'docker.io': { auth: { username: 'me', passwordFile: await file('open', 'canary', 0o644) } },
+    'a.example': { auth: { dockerConfig: '/nowhere/config.json' } },
+    'b.example': { auth: { dockerConfig: await file('garbage', 'canary') } },
+    'c.example': { auth: { helper: 'that-is-nowhere' } },
+    'd.example': {
+      auth: { dockerConfig: await file('helped', '{"credHelpers":{"d.example":"that-is-nowhere"}}') },
+    },
+    'e.example': {
+      auth: { dockerConfig: await file('world', JSON.stringify({ auths: { 'e.example': entry } }), 0o644) },
+    },
+  };
+  const { code, stdout } = await checked({ ...LOCAL, upstreams }, '--json');
+  expect(code).toBe(0);
+  expect(JSON.parse(stdout)).toMatchObject({
+    problems: [],
+    warnings: [
+      'upstreams.docker.io.auth.passwordFile: holds secrets that every user can read',
+      'no credentials for a.example: upstreams.a.example.auth.dockerConfig cannot be read: there is no such file',
+      expect.stringMatching(
+        /^no credentials for b\.example: upstreams\.b\.example\.auth\.dockerConfig is malformed/,
+      ),
+      'upstreams.c.example.auth.helper names docker-credential-that-is-nowhere, which is not on the PATH',
+      'upstreams.d.example.auth.dockerConfig: its credHelpers.d.example names docker-credential-that-is-nowhere, which is not on the PATH',
+      'upstreams.e.example.auth.dockerConfig: holds secrets that every user can read',
+    ],
+  });
 });
 
 test('a configuration without anything odd is not warned of', async () => {

@@ -69,6 +69,10 @@ export class RecordingObserver implements UpstreamObserver {
   refusedTlsFiles(facts: object): void {
     this.#note('refusedTlsFiles', facts);
   }
+  unusableCredentials(facts: object): void {
+    this.#note('unusableCredentials', facts);
+  }
+
   doubtfulCredentials(facts: object): void {
     this.#note('doubtfulCredentials', facts);
   }

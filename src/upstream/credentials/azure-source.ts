@@ -3,7 +3,7 @@ import type { TokenReply } from '../token-source.ts';
 import { UpstreamError } from '../upstream-error.ts';
 import { cloudError } from './cloud-error.ts';
 import { REFUSAL_MEMORY_MS } from './credential-refusals.ts';
-import { credentialError } from './credential-place.ts';
+import { credentialError, type CredentialReports } from './credential-place.ts';
 import type { Credential, CredentialSource } from './credential-source.ts';
 import type { CloudCredentialOptions } from './ecr-credential.ts';
 import { RenewedCredential } from './renewed-credential.ts';
@@ -16,7 +16,7 @@ const REFRESH_TOKEN_LIFETIME_MS = 3_600_000;
 const RESOURCE = 'https://containerregistry.azure.net';
 const DEFAULT_ENDPOINT = 'https://login.microsoftonline.com';
 
-export interface AzureSourceOptions extends CloudCredentialOptions {
+export interface AzureSourceOptions extends CloudCredentialOptions, CredentialReports {
   readonly base: URL;
   readonly post: (url: URL, form: string, signal: AbortSignal) => Promise<TokenReply>;
 }
@@ -39,13 +39,9 @@ export class AzureSource implements CredentialSource {
     this.#options = options;
     const { clientSecret, federatedTokenFile } = auth;
     if (clientSecret !== undefined)
-      this.#secret = new SecretReader(`${KEY}.clientSecret`, clientSecret, { place, clock });
+      this.#secret = new SecretReader(`${KEY}.clientSecret`, clientSecret, options);
     else if (federatedTokenFile !== undefined)
-      this.#secret = new SecretReader(
-        `${KEY}.federatedToken`,
-        { file: federatedTokenFile },
-        { place, clock },
-      );
+      this.#secret = new SecretReader(`${KEY}.federatedToken`, { file: federatedTokenFile }, options);
     this.#credential = new RenewedCredential({
       clock,
       youngMs: REFUSAL_MEMORY_MS,

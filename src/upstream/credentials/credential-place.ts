@@ -7,6 +7,16 @@ export interface CredentialPlace {
   readonly keyPath: string;
 }
 
+/** What is told of credentials besides what their user is: `key` is a key path, `problem` a sentence without secrets. */
+export interface CredentialReports {
+  /** They work, but should not be so. */
+  readonly warn: (key: string, problem: string) => void;
+  /** They cannot be had. Told at the start; later on whoever needs them is told. */
+  readonly unusable: (key: string, problem: string) => void;
+}
+
+export const WORLD_READABLE = 'holds secrets that every user can read';
+
 /**
  * Credentials that cannot be had. Not tried again within the request: what is missing now is missing in a second, too.
  * @param key below `auth`

@@ -1,6 +1,11 @@
 import { LRUCache } from 'lru-cache';
 import type { Clock } from '../../clock.ts';
-import { credentialError, type CredentialPlace } from './credential-place.ts';
+import {
+  credentialError,
+  type CredentialPlace,
+  type CredentialReports,
+  WORLD_READABLE,
+} from './credential-place.ts';
 import type { Credential, CredentialSource } from './credential-source.ts';
 import { type DockerConfig, type DockerConfigEntry, entriesFor, parseDockerConfig } from './docker-config.ts';
 import { helperCredential } from './helper-credential.ts';
@@ -11,13 +16,12 @@ const FILE_LIMIT_BYTES = 1024 * 1024;
 const HELPER_COUNT_LIMIT = 100;
 const KEY = 'dockerConfig';
 
-export interface DockerConfigSourceOptions {
+export interface DockerConfigSourceOptions extends CredentialReports {
   readonly path: string;
   /** `host[:port]` of the registry. */
   readonly host: string;
   readonly place: CredentialPlace;
   readonly clock: Clock;
-  readonly warn: (key: string, problem: string) => void;
 }
 
 /**
@@ -29,33 +33,14 @@ export class DockerConfigSource implements CredentialSource {
   readonly #options: DockerConfigSourceOptions;
   readonly #file: WatchedFile<DockerConfig>;
   readonly #helpers: LRUCache<string, RenewedCredential>;
-  readonly #closing = new AbortController();
   readonly #warned = new Set<string>();
 
   /** The file is read at once, so that what is wrong with it is in the log from the start. */
   constructor(options: DockerConfigSourceOptions) {
-    const { path, place, clock } = options;
     this.#options = options;
     this.#helpers = new LRUCache({ max: HELPER_COUNT_LIMIT, dispose: (helper) => helper.close() });
-    const fail = (why: string): Error => credentialError(place, KEY, why);
-    this.#file = new WatchedFile({
-      path,
-      limitBytes: FILE_LIMIT_BYTES,
-      clock,
-      fail,
-      parse: (text, { isWorldReadable }) => {
-        const config = parseDockerConfig(text);
-        if (config === undefined)
-          throw fail("is malformed: it is not docker's config.json or podman's auth.json");
-        // Not an error: Kubernetes mounts secrets like this.
-        if (isWorldReadable && config.auths.size > 0)
-          this.#warnOnce('holds secrets that every user can read');
-        return config;
-      },
-    });
-    this.#file.value(this.#closing.signal).catch((error: unknown) => {
-      if (!this.#closing.signal.aborted && error instanceof Error) this.#warnOnce(error.message);
-    });
+    this.#file = dockerConfigFile({ ...options, warn: (_key, problem) => this.#warnOnce(problem) });
+    this.#file.begin((problem) => options.unusable(`${options.place.keyPath}.${KEY}`, problem));
   }
 
   async credential(repository: string, signal: AbortSignal): Promise<Credential | undefined> {
@@ -80,7 +65,6 @@ export class DockerConfigSource implements CredentialSource {
   }
 
   close(): void {
-    this.#closing.abort();
     this.#file.close();
     this.#helpers.clear();
   }
@@ -101,4 +85,28 @@ export class DockerConfigSource implements CredentialSource {
     const { warn, place } = this.#options;
     warn(`${place.keyPath}.${KEY}`, problem);
   }
+}
+
+/** The file by itself, read when first asked for. */
+export function dockerConfigFile({
+  path,
+  place,
+  clock,
+  warn,
+}: Omit<DockerConfigSourceOptions, 'host' | 'unusable'>): WatchedFile<DockerConfig> {
+  const fail = (why: string): Error => credentialError(place, KEY, why);
+  return new WatchedFile({
+    path,
+    limitBytes: FILE_LIMIT_BYTES,
+    clock,
+    fail,
+    parse: (text, { isWorldReadable }) => {
+      const config = parseDockerConfig(text);
+      if (config === undefined)
+        throw fail("is malformed: it is not docker's config.json or podman's auth.json");
+      // Not an error: Kubernetes mounts secrets like this.
+      if (isWorldReadable && config.auths.size > 0) warn(`${place.keyPath}.${KEY}`, WORLD_READABLE);
+      return config;
+    },
+  });
 }

@@ -3,7 +3,12 @@ import type { Clock } from '../../clock.ts';
 import type { GoogleAuthSettings } from '../../config.ts';
 import { cloudError } from './cloud-error.ts';
 import { REFUSAL_MEMORY_MS } from './credential-refusals.ts';
-import { credentialError } from './credential-place.ts';
+import {
+  credentialError,
+  type CredentialPlace,
+  type CredentialReports,
+  WORLD_READABLE,
+} from './credential-place.ts';
 import type { Credential, CredentialSource } from './credential-source.ts';
 import type { CloudCredentialOptions } from './ecr-credential.ts';
 import { RenewedCredential } from './renewed-credential.ts';
@@ -36,12 +41,12 @@ export class GoogleSource implements CredentialSource {
   readonly #credential: RenewedCredential;
   #key: KeyFile | undefined;
 
-  constructor(
-    { keyFile }: GoogleAuthSettings,
-    options: CloudCredentialOptions & { readonly warn: (key: string, problem: string) => void },
-  ) {
-    const { place, clock, warn } = options;
-    if (keyFile !== undefined) this.#file = watchedKey(keyFile, { place, clock, warn });
+  constructor({ keyFile }: GoogleAuthSettings, options: CloudCredentialOptions & CredentialReports) {
+    const { place, clock, warn, unusable } = options;
+    if (keyFile !== undefined) {
+      this.#file = googleKeyFile(keyFile, { place, clock, warn });
+      this.#file.begin((problem) => unusable(`${place.keyPath}.${KEY}.keyFile`, problem));
+    }
     this.#credential = new RenewedCredential({
       clock,
       youngMs: REFUSAL_MEMORY_MS,
@@ -106,13 +111,14 @@ async function accessToken(
   return { credential: { kind: 'basic', username: USER, password: token }, lifetimeMs };
 }
 
-function watchedKey(
+/** The key by itself, read when first asked for. */
+export function googleKeyFile(
   path: string,
   {
     place,
     clock,
     warn,
-  }: Pick<CloudCredentialOptions, 'place' | 'clock'> & { warn: (key: string, problem: string) => void },
+  }: Pick<CredentialReports, 'warn'> & { readonly place: CredentialPlace; readonly clock: Clock },
 ): WatchedFile<KeyFile> {
   const key = `${KEY}.keyFile`;
   const fail = (why: string): Error => credentialError(place, key, why);
@@ -127,7 +133,7 @@ function watchedKey(
       if (json === undefined) throw fail('is malformed: it is not a JSON key of Google');
       if (isWorldReadable && !warned) {
         warned = true;
-        warn(`${place.keyPath}.${key}`, 'holds secrets that every user can read');
+        warn(`${place.keyPath}.${key}`, WORLD_READABLE);
       }
       return json;
     },

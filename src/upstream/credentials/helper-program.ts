@@ -1,4 +1,6 @@
 import { type ChildProcess, spawn } from 'node:child_process';
+import { access, constants, stat } from 'node:fs/promises';
+import { delimiter, join } from 'node:path';
 import { deferred } from '../../deferred.ts';
 import type { Credential } from './credential-source.ts';
 import { userCredential } from './docker-config.ts';
@@ -66,6 +68,21 @@ export async function askHelper(name: string, server: string, signal: AbortSigna
     signal.removeEventListener('abort', aborted);
     child.stdout.destroy();
   }
+}
+
+/** Whether the program is there to be asked. @param path the variable PATH */
+export async function isHelperOnPath(name: string, path: string): Promise<boolean> {
+  for (const directory of path.split(delimiter)) {
+    const file = join(directory, `docker-credential-${name}`);
+    try {
+      if (!(await stat(file)).isFile()) continue;
+      await access(file, constants.X_OK);
+      return true;
+    } catch {
+      // Not here.
+    }
+  }
+  return false;
 }
 
 function answerOf(code: number | null, output: string): HelperAnswer {

@@ -2,6 +2,7 @@ import type { AuthConfig } from '../../config.ts';
 import type { Clock } from '../../clock.ts';
 import type { TokenReply } from '../token-source.ts';
 import { AzureSource } from './azure-source.ts';
+import type { CredentialReports } from './credential-place.ts';
 import type { CredentialSource } from './credential-source.ts';
 import { DockerConfigSource } from './docker-config-source.ts';
 import { ecrCredential } from './ecr-credential.ts';
@@ -9,7 +10,7 @@ import { GoogleSource } from './google-source.ts';
 import { HelperSource } from './helper-credential.ts';
 import { SecretSource } from './secret-source.ts';
 
-export interface CredentialOptions {
+export interface CredentialOptions extends CredentialReports {
   readonly upstreamName: string;
   /** Of `auth` in the configuration, for messages: `upstreams.quay.io.auth`. */
   readonly keyPath: string;
@@ -18,8 +19,6 @@ export interface CredentialOptions {
   readonly clock: Clock;
   /** Posts a form to the registry's own host, without following redirects. Throws UpstreamError. */
   readonly post: (url: URL, form: string, signal: AbortSignal) => Promise<TokenReply>;
-  /** Told of what works but should not be so: a sentence without secrets that does not name the upstream. */
-  readonly warn: (key: string, problem: string) => void;
 }
 
 /** Nobody signs in. */
@@ -30,17 +29,17 @@ const anonymous: CredentialSource = {
   close: () => undefined,
 };
 
-/** The source for `auth`, wherever it stands in the configuration. Asks nobody before the first call. */
+/** The source for `auth`, wherever it stands in the configuration. Reads its files, and asks nobody before the first call. */
 export function openCredentials(auth: AuthConfig | undefined, options: CredentialOptions): CredentialSource {
   const place = options;
-  const { clock } = options;
+  const { clock, warn, unusable } = options;
+  const secret = { place, clock, warn, unusable };
   if (auth === undefined) return anonymous;
-  if ('username' in auth) return SecretSource.basic(auth, { place, clock });
-  if ('token' in auth) return SecretSource.bearer(auth.token, { place, clock });
-  if ('identityToken' in auth) return SecretSource.identityToken(auth.identityToken, { place, clock });
+  if ('username' in auth) return SecretSource.basic(auth, secret);
+  if ('token' in auth) return SecretSource.bearer(auth.token, secret);
+  if ('identityToken' in auth) return SecretSource.identityToken(auth.identityToken, secret);
   const { host } = options.base;
-  if ('dockerConfig' in auth)
-    return new DockerConfigSource({ path: auth.dockerConfig, host, place, clock, warn: options.warn });
+  if ('dockerConfig' in auth) return new DockerConfigSource({ ...secret, path: auth.dockerConfig, host });
   if ('helper' in auth) return new HelperSource({ name: auth.helper, place, key: 'helper', clock }, host);
   if ('google' in auth) return new GoogleSource(auth.google, { ...options, place, host });
   if ('azure' in auth) return new AzureSource(auth.azure, { ...options, place, host });

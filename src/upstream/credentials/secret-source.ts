@@ -1,23 +1,29 @@
 import type { AuthConfig, Secret } from '../../config.ts';
 import { secretFault } from '../../config-auth.ts';
 import type { Clock } from '../../clock.ts';
-import { type CredentialPlace, closedError, credentialError } from './credential-place.ts';
+import {
+  type CredentialPlace,
+  type CredentialReports,
+  closedError,
+  credentialError,
+  WORLD_READABLE,
+} from './credential-place.ts';
 import type { Credential, CredentialSource } from './credential-source.ts';
 import { WatchedFile } from './watched-file.ts';
 
 const SECRET_LIMIT_BYTES = 64 * 1024;
 
-export interface SecretReaderOptions {
+export interface SecretReaderOptions extends CredentialReports {
   readonly place: CredentialPlace;
   readonly clock: Clock;
 }
 
-/** A secret by its key, from the configuration or from the file that it names. */
+/** A secret by its key, from the configuration or from the file that it names, which is read at once. */
 export class SecretReader {
   readonly #text: string | undefined;
   readonly #file: WatchedFile<string> | undefined;
 
-  constructor(key: string, secret: Secret, { place, clock }: SecretReaderOptions) {
+  constructor(key: string, secret: Secret, { place, clock, warn, unusable }: SecretReaderOptions) {
     if (typeof secret === 'string') {
       this.#text = secret;
       return;
@@ -25,18 +31,24 @@ export class SecretReader {
     const fail = (why: string): Error => credentialError(place, `${key}File`, why);
     // Only the last part of a nested key (`azure.clientSecret`) has rules of its own.
     const name = key.slice(key.lastIndexOf('.') + 1);
+    const keyPath = `${place.keyPath}.${key}File`;
+    let isWarned = name === 'username';
     this.#file = new WatchedFile({
       path: secret.file,
       limitBytes: SECRET_LIMIT_BYTES,
       clock,
       fail,
-      parse: (content) => {
+      parse: (content, { isWorldReadable }) => {
         const text = content.replace(/[\r\n]+$/, '');
         const fault = secretFault(name, text);
         if (fault !== undefined) throw fail(`names a file whose content ${fault}`);
+        // Not an error: Kubernetes mounts secrets like this.
+        if (isWorldReadable && !isWarned) warn(keyPath, WORLD_READABLE);
+        isWarned ||= isWorldReadable;
         return text;
       },
     });
+    this.#file.begin((problem) => unusable(keyPath, problem));
   }
 
   /** @throws UpstreamError `unavailable`; the signal's reason */

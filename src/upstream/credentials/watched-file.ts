@@ -67,6 +67,13 @@ export class WatchedFile<Value> {
     return abortable(this.#looking, signal);
   }
 
+  /** Reads the file at once, for `tell` to say what is wrong with it before anybody needs it. */
+  begin(tell: (problem: string) => void): void {
+    this.value(this.#closing.signal).catch((error: unknown) => {
+      if (!this.#closing.signal.aborted && error instanceof Error) tell(error.message);
+    });
+  }
+
   /** The next look reads the file even where it seems unchanged. */
   distrust(): void {
     if (this.#known !== undefined) this.#known = { ...this.#known, mark: '' };

@@ -14,6 +14,8 @@ import { never } from '../upstream-under-test.ts';
 
 export interface OpenSource extends CredentialSource {
   readonly warnings: readonly string[];
+  /** What it said cannot be had. */
+  readonly unusable: readonly string[];
   /** For the repository `team/app`. */
   get(): Promise<Credential | undefined>;
 }
@@ -24,6 +26,7 @@ export function sourceOf(
   options: Partial<CredentialOptions> & { readonly clock?: Clock } = {},
 ): OpenSource {
   const warnings: string[] = [];
+  const unusable: string[] = [];
   const source = openCredentials(auth, {
     upstreamName: 'r.example',
     keyPath: 'upstreams.r.example.auth',
@@ -31,12 +34,14 @@ export function sourceOf(
     clock: systemClock,
     post: async () => Promise.reject(new Error('nothing is posted')),
     warn: (key, problem) => void warnings.push(`${key}: ${problem}`),
+    unusable: (key, problem) => void unusable.push(`${key}: ${problem}`),
     ...options,
   });
   onTestFinished(() => source.close());
   return {
     account: source.account,
     warnings,
+    unusable,
     get: async () => source.credential('team/app', never()),
     credential: async (repository, signal) => source.credential(repository, signal),
     refused: (credential) => source.refused(credential),

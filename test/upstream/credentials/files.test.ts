@@ -3,6 +3,7 @@ import { chmod, mkdir, rename, rm, symlink, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { inspect } from 'node:util';
 import { describe, expect, it } from 'vitest';
+import type { AuthConfig } from '../../../src/config.ts';
 import { FakeClock } from '../../support/fake-clock.ts';
 import { tempDir } from '../../support/temp-dir.ts';
 import { failure } from '../upstream-under-test.ts';
@@ -105,6 +106,50 @@ describe('a secret in a file', () => {
     expect(await source.get()).toMatchObject({ password: '{\n  "type": "service_account"\n}' });
   });
 
+  it('with several lines that are no JSON key is no password', async () => {
+    const source = sourceOf({ username: 'me', password: { file: await secretFile(`${CANARY}\nb\n`) } });
+    const { message } = await failure(source.get());
+    expect(message).toMatch(/auth\.passwordFile names a file whose content must not hold line breaks/);
+    expect(message).not.toContain(CANARY);
+  });
+
+  it.each(['passwordFile', 'tokenFile', 'identityTokenFile', 'azure.clientSecretFile', 'google.keyFile'])(
+    'that every user can read is warned of once: %s',
+    async (key) => {
+      const file = await secretFile('{"type": "authorized_user"}');
+      const secret = { file: await secretFile(CANARY) };
+      await chmod(file, 0o644);
+      await chmod(secret.file, 0o644);
+      const clock = new FakeClock();
+      const kinds: Readonly<Record<string, AuthConfig>> = {
+        passwordFile: { username: secret, password: secret },
+        tokenFile: { token: secret },
+        identityTokenFile: { identityToken: secret },
+        'azure.clientSecretFile': { azure: { tenantId: 't', clientId: 'c', clientSecret: secret } },
+        'google.keyFile': { google: { keyFile: file } },
+      };
+      const source = sourceOf(kinds[key] ?? { token: secret }, { clock });
+      const warning = `upstreams.r.example.auth.${key}: holds secrets that every user can read`;
+      await expect.poll(() => source.warnings).toEqual([warning]);
+      if (!key.includes('.')) {
+        await writeFile(secret.file, 'another');
+        await aSecond(clock);
+        await source.get();
+      }
+      expect(source.warnings).toEqual([warning]);
+      expect(source.unusable).toEqual([]);
+    },
+  );
+
+  it('that is not there is told at once, before anybody asks', async () => {
+    const source = sourceOf({ username: 'me', password: { file: '/nowhere/secret' } });
+    await expect
+      .poll(() => source.unusable)
+      .toEqual([
+        'upstreams.r.example.auth.passwordFile: no credentials for r.example: upstreams.r.example.auth.passwordFile cannot be read: there is no such file',
+      ]);
+  });
+
   it('is no label of metrics, but a user name in the configuration is', async () => {
     const file = await secretFile(CANARY);
     expect(sourceOf({ username: { file }, password: { file } }).account).toBe('username');
@@ -158,7 +203,8 @@ describe('a docker configuration file', () => {
     expect(error.message).toContain('upstreams.r.example.auth.dockerConfig');
     expect(error.message).toContain(message);
     expect(error.message).not.toContain(CANARY);
-    expect(source.warnings).toEqual([`upstreams.r.example.auth.dockerConfig: ${error.message}`]);
+    expect(source.unusable).toEqual([`upstreams.r.example.auth.dockerConfig: ${error.message}`]);
+    expect(source.warnings).toEqual([]);
   });
 
   it('with one malformed entry is an error for who needs that entry', async () => {

@@ -1,8 +1,9 @@
-import { readFile, writeFile } from 'node:fs/promises';
+import { chmod, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { inspect } from 'node:util';
 import { describe, expect, it } from 'vitest';
+import { isHelperOnPath } from '../../../src/upstream/credentials/helper-program.ts';
 import { FakeClock } from '../../support/fake-clock.ts';
 import { tempDir } from '../../support/temp-dir.ts';
 import { failure } from '../upstream-under-test.ts';
@@ -138,3 +139,12 @@ async function isAlive(pid: string): Promise<boolean> {
   const status = await readFile(`/proc/${pid}/stat`, 'utf8').catch(() => '');
   return status !== '' && !/\) Z /.test(status);
 }
+
+it('is found on the PATH when it is a program there', async () => {
+  const directory = await installHelper('found', 'exit 0');
+  const path = `/nowhere:${directory}`;
+  expect(await isHelperOnPath('found', path)).toBe(true);
+  expect(await isHelperOnPath('other', path)).toBe(false);
+  await chmod(join(directory, 'docker-credential-found'), 0o644);
+  expect(await isHelperOnPath('found', path)).toBe(false);
+});

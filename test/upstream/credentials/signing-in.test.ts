@@ -247,7 +247,12 @@ describe('credentials that cannot be had', () => {
     expect(registry.tokenRequests).toBe(0);
     expect(JSON.stringify(app.logLines)).not.toContain(CANARY);
     expect((await get(`${app.adminUrl}/metrics`)).body.toString()).not.toContain(CANARY);
-    const early = app.logLines.filter(({ msg }) => msg.includes('not as they should be'));
-    expect(early.map(({ upstream }) => upstream)).toEqual(['missing.example', 'malformed.example']);
+    const early = app.logLines.filter(({ msg }) => msg === 'the credentials for the upstream cannot be had');
+    expect(early.map(({ level, upstream }) => `${level} ${String(upstream)}`).toSorted()).toEqual([
+      'error file.example',
+      'error google.example',
+      'error malformed.example',
+      'error missing.example',
+    ]);
   });
 });
