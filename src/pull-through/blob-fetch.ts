@@ -197,7 +197,10 @@ export class BlobFetch implements SegmentHost, ReadableFetch {
     if (!isAtFront) this.#announce(slab, range, segment);
     this.#bytes.settled(slab, range, isStored === true);
     this.#wakeReaders();
-    if (isStored !== true) await this.#bytes.room(this.#sizeBytes !== undefined, this.#controller.signal);
+  }
+
+  async room(): Promise<void> {
+    await this.#bytes.room(this.#sizeBytes !== undefined, this.#controller.signal);
   }
 
   #announce(slab: Slab, range: Interval, segment: Segment): void {

@@ -32,9 +32,11 @@ export interface SegmentHost {
   onTransfer(transfer: BlobTransfer, segment: Segment): Promise<void>;
   /**
    * Takes the slab's first `length` bytes to `start`. Awaits `before` (the bytes before them are known), then makes them
-   * known and moves the segment's position on in the same step. Resolves when the next may come.
+   * known and moves the segment's position on in the same step.
    */
   onBytes(slab: Slab, length: number, start: number, segment: Segment, before: Promise<void>): Promise<void>;
+  /** Resolves when more may be handed over: what cannot be stored has to wait for who reads it. */
+  room(): Promise<void>;
   onBreak(cause: unknown): void;
 }
 
@@ -149,8 +151,13 @@ export class Segment {
         const due = Math.min(SLAB_BYTES, this.end - handing.next);
         const isDue = body.bytes >= due || (body.bytes > 0 && (handing.isIdle || body.isOver));
         if (isDue && handing.hasRoom) {
-          // Only now: nobody holds a slab while waiting for an upstream.
+          await this.#host.room();
+          // Only now: nobody holds a slab while waiting for an upstream, or for a client.
           const slab = await this.#host.slabs.acquire(this.#signal);
+          if (handing.next >= this.end) {
+            slab.release();
+            break;
+          }
           handing.give(slab, body.take(slab.bytes, Math.min(SLAB_BYTES, this.end - handing.next)));
         } else if (body.isOver && body.bytes === 0) {
           if (body.error === undefined && this.end === Infinity) return true;

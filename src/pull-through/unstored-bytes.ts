@@ -1,6 +1,9 @@
 import type { Chunk } from '../content/content.ts';
 
-/** What one fill may keep beyond what its readers are not yet allowed to take. */
+/**
+ * What one fill may keep beyond what its readers are not yet allowed to take, before it takes no more from the upstream
+ * (but for the slabs that are being handed over).
+ */
 export const WINDOW_BYTES = 2 * 1024 * 1024;
 
 /**

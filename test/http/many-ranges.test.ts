@@ -4,7 +4,7 @@ import { closeAfterTest } from '../support/close-after-test.ts';
 import { FakeRegistry } from '../support/fake-registry.ts';
 import { Gate } from '../support/gate.ts';
 import { generatedBlob } from '../support/generated-blob.ts';
-import { get } from '../support/http-get.ts';
+import { get, openGet } from '../support/http-get.ts';
 import { startApp } from '../support/running-app.ts';
 
 const KIB = 1024;
@@ -65,4 +65,42 @@ it('large ranges of a blob that can never be stored wait for their turn when mem
     count: 40,
     atOnce: 32,
   });
+});
+
+it('clients that take their time with what cannot be stored keep no slab from the others', async () => {
+  const registry = closeAfterTest(await FakeRegistry.start());
+  const app = await startApp({
+    upstreams: [{ name: 'docker.io', url: registry.url }],
+    cache: { maxSize: { bytes: MIB } },
+  });
+  const urlOf = (size: number, seed: number) =>
+    `${app.url}/v2/library/app/blobs/${registry.addBlob('library/app', { size, seed })}`;
+  const gate = new Gate();
+  const large = urlOf(32 * MIB, 2);
+  const slow = await Promise.all(
+    Array.from({ length: 20 }, async () =>
+      openGet(large, {
+        headers: { range: `bytes=0-${32 * MIB - 1}` },
+        digestOnly: true,
+        pauseAfter: { bytes: 1, gate },
+      }),
+    ),
+  );
+  await gate.arrived(slow.length);
+  // Until the kernel takes no more for them either.
+  let came = -1;
+  await expect
+    .poll(
+      () => {
+        const before = came;
+        came = registry.blobBodyBytes();
+        return came > 0 && came === before;
+      },
+      { interval: 300, timeout: 10_000 },
+    )
+    .toBe(true);
+  expect(came).toBeLessThan(slow.length * 32 * MIB);
+  const others = await get(urlOf(100_000, 3), { signal: AbortSignal.timeout(3000) });
+  expect(others).toMatchObject({ status: 200, complete: true, length: 100_000 });
+  for (const response of slow) response.destroy();
 });
