@@ -118,7 +118,6 @@ export class Authorization {
     this.#scheme = scheme;
     const signature = await this.#signature(scheme, request, signal);
     if (signature === undefined || signature.header === refused?.header) return refusal;
-    if (signature.direct !== undefined) this.#refusals.rejectLocked(signature.direct, request.repository);
     return this.#sendSigned(request, signature, signal);
   }
 
@@ -128,7 +127,7 @@ export class Authorization {
     signature: Signature | undefined,
     signal: AbortSignal,
   ): Promise<TransportResponse> {
-    const response = await this.#sendOnce(request, signature);
+    const response = await this.#sendOnce(request, signature, signal);
     if (signature === undefined || !this.#mayHaveExpired(request, response, signature)) return response;
     const { credentials } = this.#options;
     const { direct, header } = signature;
@@ -137,15 +136,29 @@ export class Authorization {
     const again = next && directSignature(next);
     if (again === undefined || again.header === header) return response;
     discard(response.body);
-    return this.#sendOnce(request, again);
+    return this.#sendOnce(request, again, signal);
   }
 
-  /** Sends it and learns from the answer what the credential in the signature is worth, if it holds one. */
-  async #sendOnce(request: AuthorizedRequest, signature: Signature | undefined): Promise<TransportResponse> {
-    const response = await request.send(signature?.header);
-    const direct = signature?.direct;
-    if (direct === undefined) return response;
+  async #sendOnce(
+    request: AuthorizedRequest,
+    signature: Signature | undefined,
+    signal: AbortSignal,
+  ): Promise<TransportResponse> {
+    if (signature?.direct === undefined) return request.send(signature?.header);
+    const { header, direct } = signature;
     const { repository } = request;
+    const attempt = async (): Promise<TransportResponse> => this.#tried(request, { header, direct });
+    return this.#refusals.try({ credential: direct, repository }, attempt, signal);
+  }
+
+  /** Sends it and learns from the answer what the credential in the signature is worth. */
+  async #tried(
+    request: AuthorizedRequest,
+    signature: Signature & { readonly direct: Credential },
+  ): Promise<TransportResponse> {
+    const { repository } = request;
+    const { header, direct } = signature;
+    const response = await request.send(header);
     if (this.#isAcceptance(response)) this.#refusals.accepted(direct, repository);
     const isRefusal =
       this.#isChallenge(response, signature) &&

@@ -163,7 +163,17 @@ export class TokenSource {
     const refusalKey = credential && `${key} ${fingerprint(credential)}`;
     const known = refusalKey === undefined ? undefined : this.#refused.get(refusalKey);
     if (known !== undefined) throw known;
-    if (credential !== undefined) this.#refusals.rejectLocked(credential);
+    const ask = async (): Promise<GivenToken> =>
+      this.#given(key, request, { url, credential, refusalKey }, signal);
+    return credential === undefined ? ask() : this.#refusals.try({ credential }, ask, signal);
+  }
+
+  async #given(
+    key: string,
+    request: TokenRequest,
+    { url, credential, refusalKey }: Asking,
+    signal: AbortSignal,
+  ): Promise<GivenToken> {
     const askedAtMs = this.#options.clock.monotonic();
     const reply = await this.#ask(url, request, credential, signal);
     const { status } = reply;
@@ -243,6 +253,13 @@ export class TokenSource {
     }
     return new UpstreamError('denied', `${url.host} refused the credentials for it`, { status });
   }
+}
+
+interface Asking {
+  readonly url: URL;
+  readonly credential: Exclude<Credential, { kind: 'bearer' }> | undefined;
+  /** What a refusal is remembered by. */
+  readonly refusalKey: string | undefined;
 }
 
 /** RFC 7617, in UTF-8. */

@@ -1,6 +1,8 @@
 import { createHash } from 'node:crypto';
 import { LRUCache } from 'lru-cache';
+import { abortable } from '../../abortable.ts';
 import type { Clock } from '../../clock.ts';
+import { deferred } from '../../deferred.ts';
 import { UpstreamError } from '../upstream-error.ts';
 import type { Credential } from './credential-source.ts';
 
@@ -28,6 +30,8 @@ export class CredentialRefusals {
   readonly #clock: Clock;
   /** By fingerprint, and by fingerprint and repository. */
   readonly #standings = new LRUCache<string, Standing>({ max: COUNT_LIMIT });
+  /** Sign-ins on their way with what was never accepted, by fingerprint. */
+  readonly #trials = new Map<string, Promise<void>>();
 
   constructor(clock: Clock) {
     this.#clock = clock;
@@ -45,6 +49,35 @@ export class CredentialRefusals {
       'denied',
       'the credentials were refused a moment ago and are not tried again yet',
     );
+  }
+
+  /**
+   * Runs a sign-in; one at a time while it is not known that the credential is good, so that a hundred clients at once
+   * do not have a bad one refused a hundred times.
+   * @param attempt must tell `accepted` or `refused` before it settles
+   * @throws UpstreamError `denied` when it is locked out; the signal's reason; what `attempt` fails with
+   */
+  async try<T>(
+    { credential, repository }: { readonly credential: Credential; readonly repository?: string },
+    attempt: () => Promise<T>,
+    signal: AbortSignal,
+  ): Promise<T> {
+    const key = fingerprint(credential);
+    for (;;) {
+      this.rejectLocked(credential, repository);
+      if (this.wasAccepted(credential)) return attempt();
+      const running = this.#trials.get(key);
+      if (running === undefined) break;
+      await abortable(running, signal);
+    }
+    const trial = deferred<void>();
+    this.#trials.set(key, trial.promise);
+    try {
+      return await attempt();
+    } finally {
+      this.#trials.delete(key);
+      trial.resolve();
+    }
   }
 
   /** True when that says something of the credentials, false when only of the repository. */
