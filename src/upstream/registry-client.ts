@@ -1,3 +1,4 @@
+import { setMaxListeners } from 'node:events';
 import type { UpstreamConfig } from '../config.ts';
 import { Authorization } from './authorization.ts';
 import { discard, readBounded } from './bounded-body.ts';
@@ -67,6 +68,8 @@ export class RegistryClient {
 
   constructor(options: RegistryClientOptions) {
     const { host, name, auth, authKeyPath, observer } = options;
+    // Every request that waits listens; the limiter bounds them.
+    setMaxListeners(0, this.#closing.signal);
     this.#authKeyPath = authKeyPath;
     this.#patienceLimitMs = options.patienceLimitMs ?? Infinity;
     const { clock } = host;

@@ -1,3 +1,4 @@
+import { setMaxListeners } from 'node:events';
 import { LRUCache } from 'lru-cache';
 import type { Clock } from '../clock.ts';
 import { abortable } from '../abortable.ts';
@@ -79,6 +80,8 @@ export class TokenSource {
   readonly #closing = new AbortController();
 
   constructor(options: TokenSourceOptions) {
+    // Every token on its way listens; there is one for each repository that is asked for.
+    setMaxListeners(0, this.#closing.signal);
     this.#options = options;
     // By the injected clock, without a cached look at it; 0 would mean "no time" to lru-cache.
     const perf = { now: () => options.clock.monotonic() + 1 };

@@ -45,8 +45,8 @@ cd "$work"
 minor=$("$go" version | sed -nE 's/.* go1\.([0-9]+).*/\1/p')
 if [ "${minor:-0}" -lt 26 ]; then
   module=golang.org/toolchain@v0.0.1-$toolchain.$("$go" env GOOS)-$("$go" env GOARCH)
-  mkdir bootstrap
-  found=$(cd bootstrap && GOTOOLCHAIN=local "$go" mod download -json "$module" | sed -nE 's/.*"Dir": "(.*)".*/\1/p') || true
+  # Away from our go.mod, which an old Go cannot read.
+  found=$(cd / && GO111MODULE=on GOTOOLCHAIN=local GOFLAGS= "$go" mod download -json "$module" | sed -nE 's/.*"Dir": "(.*)".*/\1/p') || true
   if [ -z "$found" ]; then
     echo "this Go is too old ($("$go" version)), and $toolchain cannot be had" >&2
     exit 3
