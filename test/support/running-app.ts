@@ -1,6 +1,6 @@
 import type { LookupFunction } from 'node:net';
 import { join } from 'node:path';
-import { onTestFinished } from 'vitest';
+import { expect, onTestFinished } from 'vitest';
 import { App } from '../../src/app.ts';
 import { type Clock, systemClock } from '../../src/clock.ts';
 import { profileFor } from '../../src/config-profile.ts';
@@ -65,6 +65,12 @@ export async function startApp(options: RunningAppOptions): Promise<RunningApp> 
   const app = await App.open(config, { log, metrics, clock, version: '0.0.0', lookup });
   let closing: Promise<void> | undefined;
   const close = () => (closing ??= app.close({ graceMs: 0 }));
+  // Secrets of tests are called canaries: no log line and no metric may hold one, whatever the test is about.
+  onTestFinished(async () => {
+    const { text } = await metrics.render();
+    const told = [...lines.map((line) => JSON.stringify(line)), ...text.split('\n')];
+    expect(told.filter((line) => line.includes('canary'))).toEqual([]);
+  });
   onTestFinished(close);
   const { registry, admin } = app.addresses;
   const urls = registry.map(({ port }, at) => {
