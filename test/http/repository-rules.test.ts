@@ -6,6 +6,7 @@ import { closeAfterTest } from '../support/close-after-test.ts';
 import { FakeClock } from '../support/fake-clock.ts';
 import { FakeRegistry, type FakeRegistryOptions } from '../support/fake-registry.ts';
 import { get, type GetResult } from '../support/http-get.ts';
+import { playedOut } from '../support/played-out.ts';
 import { type RunningApp, startApp } from '../support/running-app.ts';
 
 const TYPE = 'application/vnd.oci.image.manifest.v1+json';
@@ -160,7 +161,7 @@ describe('what is served when asking fails', () => {
     const { registry, clock, pull } = await start({ tagTtlMs: 0 }, ['app']);
     await pull('app');
     registry.faults.add({ match: { path: /manifests/ }, action });
-    const answer = await playedOut(clock, pull('app'));
+    const answer = await playedOut(clock, pull('app'), 100);
     const isStale = ['timeout', '5xx', '429'].includes(reason);
     expect(answer.status).toBe(isStale ? 200 : 404);
     expect(answer.headers['x-cache']).toBe(isStale ? 'STALE' : undefined);
@@ -187,7 +188,7 @@ describe('what is served when asking fails', () => {
         const answers = [];
         for (const name of names) {
           for (const ask of [pull, list]) {
-            answers.push((await playedOut(clock, ask(name))).headers['x-cache'] ?? 'failed');
+            answers.push((await playedOut(clock, ask(name), 100)).headers['x-cache'] ?? 'failed');
           }
         }
         return answers;
@@ -200,7 +201,7 @@ describe('what is served when asking fails', () => {
 
   it('a 404 takes the list of tags away, so that it is not served when the upstream is gone later', async () => {
     const { app, registry, clock } = await start({ tagTtlMs: 0 }, ['app']);
-    const list = async () => playedOut(clock, get(`${app.url}/v2/app/tags/list`));
+    const list = async () => playedOut(clock, get(`${app.url}/v2/app/tags/list`), 100);
     expect((await list()).status).toBe(200);
     registry.faults.add({ match: { path: /tags/, times: 1 }, action: { respond: { status: 404 } } });
     expect((await list()).status).toBe(404);
@@ -208,13 +209,3 @@ describe('what is served when asking fails', () => {
     expect((await list()).status).toBe(503);
   });
 });
-
-/** Moves time on until there is an answer: retries wait. */
-async function playedOut<T>(clock: FakeClock, promise: Promise<T>): Promise<T> {
-  const state = { isSettled: false };
-  const watched = promise.finally(() => {
-    state.isSettled = true;
-  });
-  while (!state.isSettled) await clock.advance(100);
-  return watched;
-}

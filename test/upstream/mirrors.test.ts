@@ -1,6 +1,5 @@
 import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
-import { setTimeout as delay } from 'node:timers/promises';
 import { describe, expect, it, vi } from 'vitest';
 import type { UpstreamConfig } from '../../src/config.ts';
 import { GENERIC } from '../../src/config-profiles.ts';
@@ -11,6 +10,7 @@ import { FakeRegistry } from '../support/fake-registry.ts';
 import type { FaultAction } from '../support/fault.ts';
 import { get, type GetResult } from '../support/http-get.ts';
 import { type BuiltImage, buildImage, pushTo } from '../support/images.ts';
+import { playedOut } from '../support/played-out.ts';
 import { type RunningApp, startApp } from '../support/running-app.ts';
 
 const TYPE = 'application/vnd.oci.image.manifest.v1+json';
@@ -39,22 +39,8 @@ async function start(mirrorCount = 1, config: Partial<UpstreamConfig> = {}): Pro
   };
   const app = await startApp({ upstreams: [upstream], clock });
   const ask = async (path: string, method = 'GET') =>
-    playedOut(clock, get(`${app.url}/v2/${NAME}/${path}`, { method, headers: { accept: TYPE } }));
+    playedOut(clock, get(`${app.url}/v2/${NAME}/${path}`, { method, headers: { accept: TYPE } }), 5);
   return { app, clock, origin, mirrors, ask };
-}
-
-/** Moves time on until there is an answer. */
-async function playedOut<T>(clock: FakeClock, promise: Promise<T>): Promise<T> {
-  const state = { isSettled: false };
-  const watched = promise.finally(() => {
-    state.isSettled = true;
-  });
-  // Not much faster than the sockets: no penalty is to be over while they are at work.
-  while (!state.isSettled) {
-    await delay(1);
-    await clock.advance(5);
-  }
-  return watched;
 }
 
 function imageAt(registries: readonly FakeRegistry[], seed = 1): BuiltImage {
