@@ -20,7 +20,7 @@ import { MetadataError } from './metadata/metadata-error.ts';
 import { SqliteMetadataStore } from './metadata/sqlite-metadata-store.ts';
 import type { Metrics } from './metrics.ts';
 import { pullThroughObserver, upstreamObserver } from './observers.ts';
-import { BlobCache } from './pull-through/blob-cache.ts';
+import { BlobCache } from './cache/blob-cache.ts';
 import { PullThrough } from './pull-through/pull-through.ts';
 import { RepositoryPolicies } from './pull-through/repository-policies.ts';
 import { UpstreamRoutes } from './pull-through/upstream-routes.ts';

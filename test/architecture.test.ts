@@ -19,6 +19,8 @@ const RANKS: Readonly<Record<string, number>> = {
   observers: 3.5,
   http: 3,
   'pull-through': 2,
+  // Joins content and metadata; of upstreams it knows nothing, see `mayImport`.
+  cache: 1.5,
   upstream: 1,
   content: 1,
   metadata: 1,
@@ -110,6 +112,7 @@ function mayImport(from: string, to: string): boolean {
   if (LEAF.test(unit)) return LEAF.test(other) || other === 'oci';
   // The vocabulary is pure: it knows nobody, not even the leaves.
   if (LEAF.test(other)) return unit !== 'oci';
+  if (unit === 'cache' && other === 'upstream') return false;
   return (RANKS[unit] ?? -1) > (RANKS[other] ?? Infinity);
 }
 

@@ -1,7 +1,7 @@
 import type { Clock } from '../clock.ts';
 import type { SlabPool } from '../content/slabs.ts';
 import type { Digest } from '../oci/digest.ts';
-import type { BlobCache } from './blob-cache.ts';
+import type { BlobCache } from '../cache/blob-cache.ts';
 import type { PullThroughObserver } from './pull-through-observer.ts';
 import type { BlobSource } from './segment.ts';
 import type { UnstoredBudget } from './unstored-budget.ts';

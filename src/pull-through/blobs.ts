@@ -4,7 +4,7 @@ import type { RepositoryKey } from '../metadata/metadata-store.ts';
 import type { Digest } from '../oci/digest.ts';
 import type { Upstream } from '../upstream/upstream.ts';
 import { UpstreamError } from '../upstream/upstream-error.ts';
-import type { BlobCache } from './blob-cache.ts';
+import type { BlobCache } from '../cache/blob-cache.ts';
 import type { BlobFetch } from './blob-fetch.ts';
 import type { BlobFetches } from './blob-fetches.ts';
 import type { Wanted } from './fetch-reader.ts';

@@ -4,11 +4,11 @@ import type { Ingest } from '../content/ingest.ts';
 import { Intervals } from '../content/intervals.ts';
 import type { Slab, SlabPool } from '../content/slabs.ts';
 import type { Digest } from '../oci/digest.ts';
-import type { BlobCache } from './blob-cache.ts';
+import type { BlobCache } from '../cache/blob-cache.ts';
 import type { Condition } from './condition.ts';
 import { RecentSlabs } from './recent-slabs.ts';
 import { firstGap } from './segment-plan.ts';
-import type { Reservation } from './store-budget.ts';
+import type { Reservation } from '../cache/store-budget.ts';
 import type { GiveBack, UnstoredBudget } from './unstored-budget.ts';
 import { UnstoredBytes } from './unstored-bytes.ts';
 

@@ -11,7 +11,7 @@ import type {
   Upstream,
 } from '../upstream/upstream.ts';
 import { UpstreamError } from '../upstream/upstream-error.ts';
-import type { BlobCache } from './blob-cache.ts';
+import type { BlobCache } from '../cache/blob-cache.ts';
 import type { ManifestMemory } from './manifest-memory.ts';
 import type { PullThroughObserver } from './pull-through-observer.ts';
 import type { RepositoryContents } from './repository-contents.ts';

@@ -4,7 +4,7 @@ import type { MetadataStore, RepositoryKey } from '../metadata/metadata-store.ts
 import type { Digest } from '../oci/digest.ts';
 import type { Reference } from '../oci/reference.ts';
 import type { Upstream } from '../upstream/upstream.ts';
-import type { BlobCache } from './blob-cache.ts';
+import type { BlobCache } from '../cache/blob-cache.ts';
 import { BlobFetches } from './blob-fetches.ts';
 import { type Blob, Blobs, type Selection } from './blobs.ts';
 import { Lists } from './lists.ts';

@@ -11,7 +11,7 @@ import { openDatabase } from '../../src/metadata/database.ts';
 import { SqliteMetadataStore } from '../../src/metadata/sqlite-metadata-store.ts';
 import { type Digest, digestHex, digestOf } from '../../src/oci/digest.ts';
 import { parseRepositoryName } from '../../src/oci/reference.ts';
-import { BlobCache } from '../../src/pull-through/blob-cache.ts';
+import { BlobCache } from '../../src/cache/blob-cache.ts';
 import { BlobFetches } from '../../src/pull-through/blob-fetches.ts';
 import type { PullThroughObserver } from '../../src/pull-through/pull-through-observer.ts';
 import { openUpstream } from '../../src/upstream/open-upstream.ts';

@@ -11,7 +11,7 @@ import type { RepositoryKey } from '../../src/metadata/metadata-store.ts';
 import { SqliteMetadataStore } from '../../src/metadata/sqlite-metadata-store.ts';
 import { type Digest, digestOf } from '../../src/oci/digest.ts';
 import { parseRepositoryName } from '../../src/oci/reference.ts';
-import { BlobCache } from '../../src/pull-through/blob-cache.ts';
+import { BlobCache } from '../../src/cache/blob-cache.ts';
 import type { Served } from '../../src/pull-through/served.ts';
 import type { Blob } from '../../src/pull-through/blobs.ts';
 import { RepositoryPolicies } from '../../src/pull-through/repository-policies.ts';

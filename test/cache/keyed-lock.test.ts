@@ -1,5 +1,5 @@
 import { expect, it } from 'vitest';
-import { KeyedLock } from '../../src/pull-through/keyed-lock.ts';
+import { KeyedLock } from '../../src/cache/keyed-lock.ts';
 import { Gate } from '../support/gate.ts';
 
 it('work for the same key runs one after the other, in the order asked', async () => {

@@ -1,6 +1,6 @@
 import * as fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { StoreBudget } from '../../src/pull-through/store-budget.ts';
+import { StoreBudget } from '../../src/cache/store-budget.ts';
 import { Gate } from '../support/gate.ts';
 
 it('a small claim does not take what is being evicted for a large one', async () => {

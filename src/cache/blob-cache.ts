@@ -7,7 +7,7 @@ import type { BlobRow, MetadataStore } from '../metadata/metadata-store.ts';
 import { type Digest, digestAlgorithm, digestOf } from '../oci/digest.ts';
 import { evictLeastRecentlyUsed } from './eviction.ts';
 import { KeyedLock } from './keyed-lock.ts';
-import type { PullThroughObserver } from './pull-through-observer.ts';
+import type { CacheObserver } from './cache-observer.ts';
 import { readAhead } from './read-ahead.ts';
 import { type Reservation, StoreBudget, type StoreUsage } from './store-budget.ts';
 
@@ -19,7 +19,7 @@ export interface BlobCacheParts {
   readonly content: ContentStore;
   readonly metadata: MetadataStore;
   readonly clock: Clock;
-  readonly observer: PullThroughObserver;
+  readonly observer: CacheObserver;
   readonly limitBytes: number;
 }
 

@@ -3,7 +3,7 @@ import { describe, expect, it } from 'vitest';
 import { openDatabase } from '../../src/metadata/database.ts';
 import { SqliteMetadataStore } from '../../src/metadata/sqlite-metadata-store.ts';
 import { type Digest, digestOf } from '../../src/oci/digest.ts';
-import { evictLeastRecentlyUsed } from '../../src/pull-through/eviction.ts';
+import { evictLeastRecentlyUsed } from '../../src/cache/eviction.ts';
 import { closeAfterTest } from '../support/close-after-test.ts';
 import { type Pulling, readBlob, startPulling } from '../support/pulling.ts';
 import { tempDir } from '../support/temp-dir.ts';

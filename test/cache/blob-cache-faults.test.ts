@@ -10,7 +10,7 @@ import { SlabPool } from '../../src/content/slabs.ts';
 import { openDatabase } from '../../src/metadata/database.ts';
 import { SqliteMetadataStore } from '../../src/metadata/sqlite-metadata-store.ts';
 import { digestHex, digestOf } from '../../src/oci/digest.ts';
-import { BlobCache } from '../../src/pull-through/blob-cache.ts';
+import { BlobCache } from '../../src/cache/blob-cache.ts';
 import type { PullThroughObserver } from '../../src/pull-through/pull-through-observer.ts';
 import { tempDir } from '../support/temp-dir.ts';
 
