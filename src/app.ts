@@ -1,3 +1,4 @@
+import { leastRecentUse } from './cache/least-recent-use.ts';
 import { mkdir } from 'node:fs/promises';
 import type { LookupFunction } from 'node:net';
 import { getRequestListener } from '@hono/node-server';
@@ -248,10 +249,11 @@ function lockDataDirectory(dataDir: string): DataDirectoryLock {
 
 function openMetadata(dataDir: string, log: Log): SqliteMetadataStore {
   try {
-    const { database, setAside } = openDatabase(dataDir);
+    const opened = openDatabase(dataDir);
+    const { setAside } = opened;
     if (setAside !== undefined)
       log.error({ setAside }, 'the index was damaged: it was moved aside, and begins empty');
-    return new SqliteMetadataStore(database);
+    return new SqliteMetadataStore(opened, leastRecentUse);
   } catch (cause) {
     if (cause instanceof MetadataError) {
       throw new StartError(`The index in ${dataDir} cannot be opened: ${cause.message}.`, { cause });

@@ -3,7 +3,8 @@ import type { Content } from '../content/content.ts';
 import { ContentError } from '../content/content-error.ts';
 import type { ContentStore } from '../content/content-store.ts';
 import type { Ingest } from '../content/ingest.ts';
-import type { BlobRow, MetadataStore } from '../metadata/metadata-store.ts';
+import type { BlobRow } from '../metadata/stored-blobs.ts';
+import type { MetadataStore } from '../metadata/metadata-store.ts';
 import { type Digest, digestAlgorithm, digestOf } from '../oci/digest.ts';
 import { evictLeastRecentlyUsed } from './eviction.ts';
 import { KeyedLock } from './keyed-lock.ts';
@@ -37,7 +38,7 @@ export class BlobCache {
   #isSuspect = false;
 
   static async open(parts: BlobCacheParts): Promise<BlobCache> {
-    return new BlobCache(parts, await parts.metadata.totals());
+    return new BlobCache(parts, await parts.metadata.blobs.totals());
   }
 
   private constructor(parts: BlobCacheParts, stored: { bytes: number; blobs: number }) {
@@ -52,7 +53,7 @@ export class BlobCache {
   /** The row only: says that a file was committed, not that it is still there. `undefined` also when the index fails. */
   async row(digest: Digest): Promise<BlobRow | undefined> {
     try {
-      return await this.#parts.metadata.blob(digest);
+      return await this.#parts.metadata.blobs.get(digest);
     } catch (cause) {
       this.#parts.observer.cacheFailure('metadata', cause);
       return undefined;
@@ -145,12 +146,12 @@ export class BlobCache {
     let where: 'content' | 'metadata' = 'metadata';
     try {
       await this.#locks.run(row.digest, async () => {
-        const known = await metadata.blob(row.digest);
+        const known = await metadata.blobs.get(row.digest);
         try {
           where = 'content';
           await store();
           where = 'metadata';
-          await metadata.putBlob(row, clock.now());
+          await metadata.blobs.put(row, clock.now());
         } catch (cause) {
           // A file without a row would be counted by nobody, and evicted never. A commit that failed may have left one.
           if (known === undefined) await this.#discard(row.digest);
@@ -182,7 +183,7 @@ export class BlobCache {
   }
 
   async #removeLocked(digest: Digest): Promise<number> {
-    const row = await this.#parts.metadata.deleteBlob(digest);
+    const row = await this.#parts.metadata.blobs.delete(digest);
     if (row === undefined) return 0;
     this.#uses.delete(digest);
     try {
@@ -221,7 +222,7 @@ export class BlobCache {
     open: (row: BlobRow) => Promise<T | undefined>,
   ): Promise<T | undefined> {
     return this.#locks.run(digest, async () => {
-      const row = await this.#parts.metadata.blob(digest);
+      const row = await this.#parts.metadata.blobs.get(digest);
       if (row === undefined) return undefined;
       let cause = new ContentError('missing', 'the file is gone');
       try {
@@ -242,7 +243,7 @@ export class BlobCache {
     const { content, metadata, observer } = this.#parts;
     try {
       await this.#locks.run(digest, async () => {
-        const row = await metadata.blob(digest);
+        const row = await metadata.blobs.get(digest);
         if (row === undefined) return;
         if (isDamage(cause)) {
           // The file that was read may have been replaced since.
@@ -296,7 +297,7 @@ export class BlobCache {
     const uses = new Map(this.#uses);
     this.#uses.clear();
     try {
-      await this.#parts.metadata.touch(uses);
+      await this.#parts.metadata.blobs.touch(uses);
     } catch (cause) {
       this.#parts.observer.cacheFailure('metadata', cause);
     }

@@ -17,7 +17,7 @@ export async function evictLeastRecentlyUsed(
 ): Promise<Evicted> {
   const evicted = { blobs: 0, bytes: 0 };
   for (;;) {
-    const victims = await metadata.leastRecentlyUsed(BATCH);
+    const victims = await metadata.blobs.victims({ limit: BATCH });
     let removed = 0;
     for (const { digest } of victims) {
       if (evicted.bytes >= bytes) return evicted;

@@ -15,6 +15,8 @@ export interface OpenedDatabase {
   readonly database: Database.Database;
   /** Where a damaged database was moved, when there was one: the index then begins empty. */
   readonly setAside: string | undefined;
+  /** Closes it, moves it aside, and opens an empty one: for damage that was found while it was used. @throws MetadataError */
+  beginAnew(): OpenedDatabase;
 }
 
 /**
@@ -25,12 +27,20 @@ export interface OpenedDatabase {
 export function openDatabase(dataDir: string): OpenedDatabase {
   const path = join(dataDir, FILE);
   try {
-    return { database: open(path), setAside: undefined };
+    return opened(path, undefined);
   } catch (error) {
     if (!(error instanceof MetadataError) || error.reason !== 'damaged') throw error;
-    const setAside = moveAside(path);
-    return { database: open(path), setAside };
+    return opened(path, moveAside(path));
   }
+}
+
+function opened(path: string, setAside: string | undefined): OpenedDatabase {
+  const database = open(path);
+  const beginAnew = () => {
+    database.close();
+    return opened(path, moveAside(path));
+  };
+  return { database, setAside, beginAnew };
 }
 
 function open(path: string): Database.Database {

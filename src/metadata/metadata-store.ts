@@ -1,17 +1,10 @@
 import type { Digest } from '../oci/digest.ts';
-import type { RepositoryName, Tag } from '../oci/reference.ts';
+import type { Tag } from '../oci/reference.ts';
+import type { RepositoryKey } from './repository-key.ts';
+import type { StoredBlobs, ContentKind } from './stored-blobs.ts';
+import type { StoredImages } from './stored-images.ts';
 
-/** A repository of one upstream: what access is decided by. */
-export interface RepositoryKey {
-  readonly upstream: string;
-  readonly repository: RepositoryName;
-}
-
-/** A blob whose file is committed. */
-export interface BlobRow {
-  readonly digest: Digest;
-  readonly sizeBytes: number;
-}
+export type { RepositoryKey } from './repository-key.ts';
 
 /** That a repository was seen to hold some content, stored here or not. */
 export interface Holding {
@@ -45,9 +38,22 @@ export interface Listing<T> {
   readonly checkedAt: number;
 }
 
-export interface StoreTotals {
-  readonly bytes: number;
-  readonly blobs: number;
+/** Something that a manifest lists. */
+export interface Listed {
+  readonly digest: Digest;
+  readonly sizeBytes: number;
+  readonly kind: ContentKind;
+  /** Whether listing it proves that the repository has it. */
+  readonly isHeld: boolean;
+}
+
+/** A manifest whose bytes were read as such. */
+export interface NewManifest {
+  readonly digest: Digest;
+  readonly sizeBytes: number;
+  readonly mediaType: string;
+  readonly isIndex: boolean;
+  readonly children: readonly Listed[];
 }
 
 /**
@@ -56,20 +62,22 @@ export interface StoreTotals {
  * implementation passes test/metadata's contract suite.
  */
 export interface MetadataStore {
-  blob(digest: Digest): Promise<BlobRow | undefined>;
-  /** Only after the file is committed. Replaces a row of the same digest. `usedAt` in milliseconds since 1970. */
-  putBlob(row: BlobRow, usedAt: number): Promise<void>;
-  /** @returns the row that was there. The file goes after it, never before. */
-  deleteBlob(digest: Digest): Promise<BlobRow | undefined>;
-  totals(): Promise<StoreTotals>;
-  /** Stored blobs, least recently used first. */
-  leastRecentlyUsed(limit: number): Promise<readonly BlobRow[]>;
-  /** Last uses, gathered by the caller. Digests that are not stored are passed over. */
-  touch(uses: ReadonlyMap<Digest, number>): Promise<void>;
+  readonly blobs: StoredBlobs;
+  readonly images: StoredImages;
+  /** Whether the last process on this index ended without closing it, or the index was lost: files and rows may differ. */
+  readonly needsReconcile: boolean;
+  /** Called when the index turned out damaged while it was used, was moved to `setAside` and begun anew. Must not throw. */
+  onLost: ((setAside: string) => void) | undefined;
 
   holding(key: RepositoryKey, digest: Digest): Promise<Holding | undefined>;
   /** One transaction. A `manifestType` that is already known is kept when the new holding has none. */
   recordHoldings(key: RepositoryKey, holdings: readonly NewHolding[]): Promise<void>;
+  /** That the repository holds a manifest, and those of its children of which that follows. Long lists in several transactions, the manifest last. */
+  recordManifest(key: RepositoryKey, manifest: NewManifest): Promise<void>;
+  /** What a manifest lists, whoever holds it: for files that were found without a row. */
+  linkManifest(manifest: NewManifest): Promise<void>;
+  /** Files and rows agree again. */
+  reconciled(): Promise<void>;
 
   tag(key: TagKey): Promise<TagRow | undefined>;
   putTag(key: TagKey, row: TagRow): Promise<void>;

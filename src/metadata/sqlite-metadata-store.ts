@@ -1,149 +1,168 @@
-import type Database from 'better-sqlite3';
-import { LRUCache } from 'lru-cache';
+import { setImmediate as nextTurn } from 'node:timers/promises';
 import type { Digest } from '../oci/digest.ts';
 import type { Tag } from '../oci/reference.ts';
-import { translated } from './database.ts';
+import type { Ranking } from './stored-blobs.ts';
+import type { OpenedDatabase } from './database.ts';
+import { digestKey, digestOfKey } from './digest-key.ts';
+import { IndexConnection } from './index-connection.ts';
 import type {
-  BlobRow,
   Holding,
+  Listed,
   Listing,
   MetadataStore,
   NewHolding,
+  NewManifest,
   RepositoryKey,
-  StoreTotals,
   TagKey,
   TagRow,
 } from './metadata-store.ts';
-import { prepareStatements, type Statements } from './statements.ts';
+import { SqliteBlobs } from './sqlite-blobs.ts';
+import { SqliteImages } from './sqlite-images.ts';
 
-const REPOSITORY_IDS_KEPT = 10_000;
+/** Children of a manifest that one transaction takes: some milliseconds, in which nobody else is served. */
+const CHILDREN_AT_ONCE = 500;
 
 /** The index in one SQLite database. The only connection that writes it. Takes the database over, and closes it. */
 export class SqliteMetadataStore implements MetadataStore {
-  readonly #database: Database.Database;
-  readonly #statements: Statements;
-  readonly #repositoryIds = new LRUCache<string, number>({ max: REPOSITORY_IDS_KEPT });
+  readonly blobs: SqliteBlobs;
+  readonly images: SqliteImages;
+  readonly #connection: IndexConnection;
 
-  constructor(database: Database.Database) {
-    this.#database = database;
-    this.#statements = prepareStatements(database);
+  /** @param ranking the order in which blobs are given up */
+  constructor(opened: OpenedDatabase, ranking: Ranking) {
+    this.#connection = new IndexConnection(opened);
+    this.blobs = new SqliteBlobs(this.#connection, ranking);
+    this.images = new SqliteImages(this.#connection);
   }
 
-  blob(digest: Digest): Promise<BlobRow | undefined> {
-    return run(() => {
-      const row = this.#statements.blob.get(digest);
-      return row && { digest, sizeBytes: row.size };
-    });
+  get needsReconcile(): boolean {
+    return this.#connection.needsReconcile;
   }
 
-  putBlob(row: BlobRow, usedAt: number): Promise<void> {
-    return run(() => void this.#statements.putBlob.run(row.digest, row.sizeBytes, Math.round(usedAt)));
+  get onLost(): ((setAside: string) => void) | undefined {
+    return this.#connection.onLost;
   }
 
-  deleteBlob(digest: Digest): Promise<BlobRow | undefined> {
-    return run(() => {
-      const row = this.#statements.deleteBlob.get(digest);
-      return row && { digest, sizeBytes: row.size };
-    });
+  set onLost(told: ((setAside: string) => void) | undefined) {
+    this.#connection.onLost = told;
   }
 
-  totals(): Promise<StoreTotals> {
-    return run(() => this.#statements.totals.get() ?? { bytes: 0, blobs: 0 });
-  }
-
-  leastRecentlyUsed(limit: number): Promise<readonly BlobRow[]> {
-    return run(() => {
-      const rows = this.#statements.leastRecentlyUsed.all(limit);
-      return rows.map(({ digest, size }) => ({ digest: digest as Digest, sizeBytes: size }));
-    });
-  }
-
-  touch(uses: ReadonlyMap<Digest, number>): Promise<void> {
-    return run(() =>
-      this.#database.transaction(() => {
-        for (const [digest, usedAt] of uses) this.#statements.touch.run(Math.round(usedAt), digest);
-      })(),
-    );
+  reconciled(): Promise<void> {
+    return this.#connection.run(() => this.#connection.reconciled());
   }
 
   holding(key: RepositoryKey, digest: Digest): Promise<Holding | undefined> {
-    return run(() => {
-      const id = this.#repositoryId(key);
-      const row = id === undefined ? undefined : this.#statements.holding.get(id, digest);
+    return this.#connection.run((statements) => {
+      const id = this.#connection.repositoryId(key);
+      const row = id === undefined ? undefined : statements.holding.get(id, digestKey(digest));
       return row && { sizeBytes: row.size, manifestType: row.manifest_type ?? undefined };
     });
   }
 
   recordHoldings(key: RepositoryKey, holdings: readonly NewHolding[]): Promise<void> {
-    return run(() =>
-      this.#database.transaction(() => {
-        const id = this.#addRepository(key);
-        for (const { digest, sizeBytes, manifestType } of holdings) {
-          this.#statements.putHolding.run(id, digest, sizeBytes, manifestType ?? null);
-        }
-      })(),
-    );
+    return this.#connection.transaction((statements) => {
+      const id = this.#connection.addRepository(key);
+      for (const { digest, sizeBytes, manifestType } of holdings) {
+        const content = this.#connection.addContent(
+          digest,
+          manifestType === undefined ? 'layer' : 'manifest',
+        );
+        statements.putHolding.run(id, content, sizeBytes, manifestType ?? null);
+      }
+    });
+  }
+
+  async recordManifest(key: RepositoryKey, manifest: NewManifest): Promise<void> {
+    await this.linkManifest(manifest, key);
+    const { digest, sizeBytes, mediaType } = manifest;
+    await this.recordHoldings(key, [{ digest, sizeBytes, manifestType: mediaType }]);
+    this.images.changed();
+  }
+
+  /** @param holder who holds what listing proves to be held; absent: nobody */
+  async linkManifest(manifest: NewManifest, holder?: RepositoryKey): Promise<void> {
+    const { digest, isIndex, children } = manifest;
+    for (let from = 0; from === 0 || from < children.length; from += CHILDREN_AT_ONCE) {
+      if (from > 0) await nextTurn();
+      const some = children.slice(from, from + CHILDREN_AT_ONCE);
+      await this.#connection.transaction(() => this.#link(digest, isIndex, some, holder));
+    }
+  }
+
+  #link(
+    digest: Digest,
+    isIndex: boolean,
+    children: readonly Listed[],
+    holder: RepositoryKey | undefined,
+  ): void {
+    const { addLink, putHolding } = this.#connection.statements;
+    const parent = this.#connection.addContent(digest, isIndex ? 'index' : 'manifest');
+    const repository = holder && this.#connection.addRepository(holder);
+    for (const child of children) {
+      const content = this.#connection.addContent(child.digest, child.kind);
+      addLink.run(parent, content);
+      if (child.isHeld && repository !== undefined)
+        putHolding.run(repository, content, child.sizeBytes, null);
+    }
   }
 
   tag(key: TagKey): Promise<TagRow | undefined> {
-    return run(() => {
-      const id = this.#repositoryId(key);
-      const row = id === undefined ? undefined : this.#statements.tag.get(id, key.tag, key.accept);
-      return row && { digest: row.digest as Digest, checkedAt: row.checked_at };
+    return this.#connection.run((statements) => {
+      const id = this.#connection.repositoryId(key);
+      const row = id === undefined ? undefined : statements.tag.get(id, key.tag, key.accept);
+      return row && { digest: digestOfKey(row.digest), checkedAt: row.checked_at };
     });
   }
 
   putTag(key: TagKey, row: TagRow): Promise<void> {
-    return run(() =>
-      this.#database.transaction(() => {
-        const id = this.#addRepository(key);
-        this.#statements.putTag.run(id, key.tag, key.accept, row.digest, Math.round(row.checkedAt));
-      })(),
-    );
+    return this.#connection.transaction((statements) => {
+      const id = this.#connection.addRepository(key);
+      const content = this.#connection.addContent(row.digest, 'layer');
+      statements.putTag.run(id, key.tag, key.accept, content, Math.round(row.checkedAt));
+      this.images.changed();
+    });
   }
 
   deleteTag(key: RepositoryKey, tag: Tag, accept?: string): Promise<void> {
-    return run(() => {
-      const id = this.#repositoryId(key);
-      if (id !== undefined) this.#statements.deleteTag.run(id, tag, accept ?? null);
+    return this.#connection.run((statements) => {
+      const id = this.#connection.repositoryId(key);
+      if (id !== undefined) statements.deleteTag.run(id, tag, accept ?? null);
     });
   }
 
   knownTags(key: RepositoryKey): Promise<readonly string[]> {
-    return run(() => {
-      const id = this.#repositoryId(key);
-      return id === undefined ? [] : this.#statements.knownTags.all(id).map(({ tag }) => tag);
+    return this.#connection.run((statements) => {
+      const id = this.#connection.repositoryId(key);
+      return id === undefined ? [] : statements.knownTags.all(id).map(({ tag }) => tag);
     });
   }
 
   tagList(key: RepositoryKey): Promise<Listing<string> | undefined> {
-    return run(() => {
-      const id = this.#repositoryId(key);
-      const row = id === undefined ? undefined : this.#statements.tagList.get(id);
+    return this.#connection.run((statements) => {
+      const id = this.#connection.repositoryId(key);
+      const row = id === undefined ? undefined : statements.tagList.get(id);
       return row && { items: JSON.parse(row.items) as string[], checkedAt: row.checked_at };
     });
   }
 
   putTagList(key: RepositoryKey, { items, checkedAt }: Listing<string>): Promise<void> {
-    return run(() =>
-      this.#database.transaction(() => {
-        const id = this.#addRepository(key);
-        this.#statements.putTagList.run(id, JSON.stringify(items), Math.round(checkedAt));
-      })(),
-    );
+    return this.#connection.transaction((statements) => {
+      const id = this.#connection.addRepository(key);
+      statements.putTagList.run(id, JSON.stringify(items), Math.round(checkedAt));
+    });
   }
 
   deleteTagList(key: RepositoryKey): Promise<void> {
-    return run(() => {
-      const id = this.#repositoryId(key);
-      if (id !== undefined) this.#statements.deleteTagList.run(id);
+    return this.#connection.run((statements) => {
+      const id = this.#connection.repositoryId(key);
+      if (id !== undefined) statements.deleteTagList.run(id);
     });
   }
 
   referrers(key: RepositoryKey, subject: Digest): Promise<Listing<Record<string, unknown>> | undefined> {
-    return run(() => {
-      const id = this.#repositoryId(key);
-      const row = id === undefined ? undefined : this.#statements.referrers.get(id, subject);
+    return this.#connection.run((statements) => {
+      const id = this.#connection.repositoryId(key);
+      const row = id === undefined ? undefined : statements.referrers.get(id, digestKey(subject));
       return row && { items: JSON.parse(row.items) as Record<string, unknown>[], checkedAt: row.checked_at };
     });
   }
@@ -153,54 +172,28 @@ export class SqliteMetadataStore implements MetadataStore {
     subject: Digest,
     { items, checkedAt }: Listing<Record<string, unknown>>,
   ): Promise<void> {
-    return run(() =>
-      this.#database.transaction(() => {
-        if (items.length === 0) {
-          const known = this.#repositoryId(key);
-          if (known !== undefined) this.#statements.deleteReferrers.run(known, subject);
-          return;
-        }
-        const id = this.#addRepository(key);
-        this.#statements.putReferrers.run(id, subject, JSON.stringify(items), Math.round(checkedAt));
-      })(),
-    );
+    return this.#connection.transaction((statements) => {
+      if (items.length === 0) {
+        const known = this.#connection.repositoryId(key);
+        if (known !== undefined) statements.deleteReferrers.run(known, digestKey(subject));
+        return;
+      }
+      const id = this.#connection.addRepository(key);
+      const content = this.#connection.addContent(subject, 'layer');
+      statements.putReferrers.run(id, content, JSON.stringify(items), Math.round(checkedAt));
+    });
   }
 
   probe(): Promise<void> {
-    return run(() => {
+    return this.#connection.run((statements) => {
       const value = Math.floor(Math.random() * 2 ** 40);
-      this.#statements.writeProbe.run(value);
-      if (this.#statements.readProbe.get()?.value !== value)
+      statements.writeProbe.run(value);
+      if (statements.readProbe.get()?.value !== value)
         throw new Error('a row read back otherwise than written');
     });
   }
 
   close(): Promise<void> {
-    return run(() => void this.#database.close());
-  }
-
-  #repositoryId({ upstream, repository }: RepositoryKey): number | undefined {
-    const key = `${upstream} ${repository}`;
-    const kept = this.#repositoryIds.get(key);
-    if (kept !== undefined) return kept;
-    const id = this.#statements.repositoryId.get(upstream, repository)?.id;
-    if (id !== undefined) this.#repositoryIds.set(key, id);
-    return id;
-  }
-
-  /** Within a transaction: the id is not remembered, since the transaction may yet be rolled back. */
-  #addRepository(key: RepositoryKey): number {
-    const known = this.#repositoryId(key);
-    if (known !== undefined) return known;
-    return Number(this.#statements.addRepository.run(key.upstream, key.repository).lastInsertRowid);
-  }
-}
-
-/** Statements run at once; what they throw becomes the promise's rejection. */
-async function run<T>(work: () => T): Promise<T> {
-  try {
-    return work();
-  } catch (cause) {
-    throw translated(cause);
+    return this.#connection.run(() => this.#connection.close());
   }
 }

@@ -1,4 +1,5 @@
 import { type Descriptor, descriptorFrom } from './descriptor.ts';
+import type { Digest } from './digest.ts';
 import { bareMediaType, isIndexMediaType, MANIFEST_MEDIA_TYPES } from './media-type.ts';
 
 /**
@@ -16,6 +17,8 @@ export interface ManifestFacts {
   /** Everything listed: children of an index; config and layers of a manifest. In document order, each digest once. */
   readonly descriptors: readonly Descriptor[];
   readonly isIndex: boolean;
+  /** Of a manifest that has one. */
+  readonly config: Digest | undefined;
 }
 
 /** Why a document is not taken as a manifest. */
@@ -45,7 +48,8 @@ export function readManifest(bytes: Uint8Array, contentType: string | undefined)
   const clash = Object.keys(document).find((key) => foreign.has(key.toLowerCase()));
   if (clash !== undefined)
     throw new ManifestError(`a ${isIndex ? 'index' : 'manifest'} with ${clash} is ambiguous`);
-  return { mediaType, isIndex, descriptors: listed(document, isIndex) };
+  const config = isIndex ? undefined : descriptorFrom(document['config'])?.digest;
+  return { mediaType, isIndex, descriptors: listed(document, isIndex), config };
 }
 
 /** What the document itself says that it is. @throws ManifestError when it is not a JSON object */

@@ -1,4 +1,5 @@
-import type { NewHolding, RepositoryKey } from '../metadata/metadata-store.ts';
+import { newManifest } from '../cache/new-manifest.ts';
+import type { RepositoryKey } from '../metadata/metadata-store.ts';
 import type { Digest } from '../oci/digest.ts';
 import { MANIFEST_SIZE_LIMIT, ManifestError, type ManifestFacts, readManifest } from '../oci/manifest.ts';
 import { MANIFEST_MEDIA_TYPES } from '../oci/media-type.ts';
@@ -197,12 +198,8 @@ export class ManifestDocuments {
    * children are asked for.
    */
   async #record(key: RepositoryKey, { digest, bytes, facts }: ManifestDocument): Promise<void> {
-    const own: NewHolding = { digest, sizeBytes: bytes.length, manifestType: facts.mediaType };
-    const blobs = facts.isIndex ? [] : facts.descriptors;
-    const listed = blobs
-      .filter(({ held, digest: child }) => held && child !== digest)
-      .map(({ digest: child, size }): NewHolding => ({ digest: child, sizeBytes: size }));
-    await this.#parts.contents.record(key, [own, ...listed]);
+    const manifest = newManifest(digest, bytes.length, facts);
+    await this.#parts.contents.recordManifest(key, manifest);
   }
 }
 

@@ -1,4 +1,10 @@
-import type { Holding, MetadataStore, NewHolding, RepositoryKey } from '../metadata/metadata-store.ts';
+import type {
+  Holding,
+  MetadataStore,
+  NewHolding,
+  NewManifest,
+  RepositoryKey,
+} from '../metadata/metadata-store.ts';
 import type { Digest } from '../oci/digest.ts';
 import type { PullThroughObserver } from './pull-through-observer.ts';
 
@@ -21,6 +27,10 @@ export class RepositoryContents {
 
   async record(key: RepositoryKey, holdings: readonly NewHolding[]): Promise<void> {
     if (holdings.length > 0) await this.guard(() => this.#metadata.recordHoldings(key, holdings));
+  }
+
+  async recordManifest(key: RepositoryKey, manifest: NewManifest): Promise<void> {
+    await this.guard(() => this.#metadata.recordManifest(key, manifest));
   }
 
   /** Runs any work on the index; `undefined` when it failed. */

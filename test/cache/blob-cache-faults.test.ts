@@ -1,3 +1,4 @@
+import { leastRecentUse } from '../../src/cache/least-recent-use.ts';
 import { truncate } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, expect, it, onTestFinished, vi } from 'vitest';
@@ -23,7 +24,7 @@ async function start(limitBytes = 100 * MIB) {
   const hashes = new HashWorkers(1);
   const parts = { hashes, slabs: new SlabPool(2), buffers: new ReadBuffers(2), fileSystem };
   const content = await DiskContentStore.open(dataDir, parts);
-  const metadata = new SqliteMetadataStore(openDatabase(dataDir).database);
+  const metadata = new SqliteMetadataStore(openDatabase(dataDir), leastRecentUse);
   const told: string[] = [];
   const observer: PullThroughObserver = {
     fillResumed: () => undefined,
@@ -53,7 +54,7 @@ function broken(code: string): Error {
 describe('a blob cache', () => {
   it('leaves no file behind when its row cannot be written', async () => {
     const { cache, content, metadata, digest, bytes, told } = await start();
-    vi.spyOn(metadata, 'putBlob').mockRejectedValueOnce(new Error('full'));
+    vi.spyOn(metadata.blobs, 'put').mockRejectedValueOnce(new Error('full'));
     expect(await cache.put(digest, bytes)).toBe(false);
     expect(await content.open(digest, bytes.length)).toBeUndefined();
     expect(cache.usage).toMatchObject({ storedBytes: 0, reservedBytes: 0 });
@@ -63,7 +64,7 @@ describe('a blob cache', () => {
   it('keeps the file of an older row when that row cannot be written anew', async () => {
     const { cache, metadata, digest, bytes } = await start();
     await cache.put(digest, bytes);
-    vi.spyOn(metadata, 'putBlob').mockRejectedValueOnce(new Error('full'));
+    vi.spyOn(metadata.blobs, 'put').mockRejectedValueOnce(new Error('full'));
     expect(await cache.put(digest, bytes)).toBe(false);
     expect((await cache.readWhole(digest))?.equals(bytes)).toBe(true);
   });
@@ -108,7 +109,7 @@ describe('a blob cache', () => {
     await cache.put(digest, bytes);
     await truncate(file, 1000);
     expect(await cache.open(digest)).toBeUndefined();
-    expect(await metadata.blob(digest)).toBeUndefined();
+    expect(await metadata.blobs.get(digest)).toBeUndefined();
     expect(told).toEqual(['integrity open']);
   });
 
@@ -119,7 +120,7 @@ describe('a blob cache', () => {
     await truncate(file, 1000);
     await expect(content?.read(2 * MIB, MIB, never)).rejects.toThrow('shorter');
     content?.close();
-    expect(await metadata.blob(digest)).toBeUndefined();
+    expect(await metadata.blobs.get(digest)).toBeUndefined();
     expect(told).toEqual(['integrity read']);
   });
 
@@ -131,7 +132,7 @@ describe('a blob cache', () => {
     await cache.put(digest, bytes);
     await expect(content?.read(2 * MIB, MIB, never)).rejects.toThrow('shorter');
     content?.close();
-    expect(await metadata.blob(digest)).toBeDefined();
+    expect(await metadata.blobs.get(digest)).toBeDefined();
     expect(told).toEqual([]);
   });
 
@@ -140,7 +141,7 @@ describe('a blob cache', () => {
     await cache.put(digest, bytes);
     fileSystem.read = () => Promise.reject(broken('EIO'));
     expect(await cache.open(digest)).toBeUndefined();
-    expect(await metadata.blob(digest)).toBeDefined();
+    expect(await metadata.blobs.get(digest)).toBeDefined();
     expect(told).toEqual(['failure content']);
   });
 });

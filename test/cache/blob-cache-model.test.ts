@@ -1,3 +1,4 @@
+import { leastRecentUse } from '../../src/cache/least-recent-use.ts';
 import { readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setImmediate as nextTurn } from 'node:timers/promises';
@@ -98,7 +99,7 @@ it(
             buffers: new ReadBuffers(2),
             fileSystem: jittery(delays),
           });
-          const metadata = new SqliteMetadataStore(openDatabase(dataDir).database);
+          const metadata = new SqliteMetadataStore(openDatabase(dataDir), leastRecentUse);
           const clock = new FakeClock();
           const cache = await BlobCache.open({ content, metadata, clock, observer, limitBytes: LIMIT_BYTES });
 
@@ -152,7 +153,7 @@ it(
           const expected = new Map<string, Buffer>();
           for (const bytes of BLOBS) {
             const digest = digestOf(bytes);
-            if ((await metadata.blob(digest)) !== undefined) expected.set(digestHex(digest), bytes);
+            if ((await metadata.blobs.get(digest)) !== undefined) expected.set(digestHex(digest), bytes);
           }
           expect([...files.keys()].toSorted()).toEqual([...expected.keys()].toSorted());
           for (const [name, bytes] of files) expect(expected.get(name)?.equals(bytes)).toBe(true);

@@ -1,3 +1,4 @@
+import { leastRecentUse } from '../../src/cache/least-recent-use.ts';
 import { setTimeout as delay } from 'node:timers/promises';
 import { describe, expect, it } from 'vitest';
 import { openDatabase } from '../../src/metadata/database.ts';
@@ -29,13 +30,13 @@ async function nextMillisecond(): Promise<void> {
 
 /** An index of so many blobs of 10 bytes, used in order, and what is removed from it. */
 async function rows(count: number) {
-  const metadata = closeAfterTest(new SqliteMetadataStore(openDatabase(await tempDir()).database));
+  const metadata = closeAfterTest(new SqliteMetadataStore(openDatabase(await tempDir()), leastRecentUse));
   const digests = Array.from({ length: count }, (_, at) => digestOf(Buffer.from(`blob ${at}`)));
-  for (const [at, digest] of digests.entries()) await metadata.putBlob({ digest, sizeBytes: 10 }, at);
+  for (const [at, digest] of digests.entries()) await metadata.blobs.put({ digest, sizeBytes: 10 }, at);
   const removed: Digest[] = [];
   const remove = async (digest: Digest) => {
     removed.push(digest);
-    return (await metadata.deleteBlob(digest))?.sizeBytes ?? 0;
+    return (await metadata.blobs.delete(digest))?.sizeBytes ?? 0;
   };
   return { metadata, digests, removed, remove };
 }
@@ -63,7 +64,7 @@ describe('evicting', () => {
       bytes: 0,
     });
     const stubborn = async (digest: Digest) =>
-      digest === digests[0] ? 0 : ((await metadata.deleteBlob(digest))?.sizeBytes ?? 0);
+      digest === digests[0] ? 0 : ((await metadata.blobs.delete(digest))?.sizeBytes ?? 0);
     expect(await evictLeastRecentlyUsed(metadata, stubborn, 1000)).toEqual({ blobs: 2, bytes: 20 });
   });
 });

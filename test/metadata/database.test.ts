@@ -1,3 +1,4 @@
+import { leastRecentUse } from '../../src/cache/least-recent-use.ts';
 import { readFileSync } from 'node:fs';
 import { copyFile, mkdir, open, readdir, readFile, truncate, writeFile } from 'node:fs/promises';
 import { basename, join } from 'node:path';
@@ -18,8 +19,8 @@ const ROWS = 2000;
 /** A directory with an index of some pages, all of them in the main file. */
 async function filled(): Promise<{ dataDir: string; path: string }> {
   const dataDir = await tempDir();
-  const store = new SqliteMetadataStore(openDatabase(dataDir).database);
-  for (let n = 0; n < ROWS; n += 1) await store.putBlob({ digest: digestNumber(n), sizeBytes: 1 }, n);
+  const store = new SqliteMetadataStore(openDatabase(dataDir), leastRecentUse);
+  for (let n = 0; n < ROWS; n += 1) await store.blobs.put({ digest: digestNumber(n), sizeBytes: 1 }, n);
   await store.close();
   return { dataDir, path: join(dataDir, 'metadata.db') };
 }
@@ -35,11 +36,12 @@ async function size(path: string): Promise<number> {
 }
 
 async function blobsIn(dataDir: string): Promise<number> {
-  const { database, setAside } = openDatabase(dataDir);
+  const opened = openDatabase(dataDir);
+  const { setAside } = opened;
   expect(setAside).toBeUndefined();
-  const store = new SqliteMetadataStore(database);
+  const store = new SqliteMetadataStore(opened, leastRecentUse);
   try {
-    return (await store.totals()).blobs;
+    return (await store.blobs.totals()).blobs;
   } finally {
     await store.close();
   }
@@ -61,10 +63,11 @@ describe('an index', () => {
     const { dataDir, path } = await filled();
     await damage(path);
     const damaged = await readFile(path);
-    const { database, setAside } = openDatabase(dataDir);
-    const store = new SqliteMetadataStore(database);
-    expect(await store.totals()).toEqual({ bytes: 0, blobs: 0 });
-    await store.putBlob({ digest: digestNumber(1), sizeBytes: 1 }, 1);
+    const opened = openDatabase(dataDir);
+    const { setAside } = opened;
+    const store = new SqliteMetadataStore(opened, leastRecentUse);
+    expect(await store.blobs.totals()).toMatchObject({ bytes: 0, blobs: 0 });
+    await store.blobs.put({ digest: digestNumber(1), sizeBytes: 1 }, 1);
     await store.close();
     expect.assert(setAside !== undefined);
     expect(basename(setAside)).toMatch(/^metadata\.db\.damaged-[-\dTZ.]+$/);
@@ -88,8 +91,8 @@ describe('an index', () => {
     ],
   ])('whose log is %s opens with what was written before it broke', async (_what, damage) => {
     const dataDir = await tempDir();
-    const running = new SqliteMetadataStore(openDatabase(dataDir).database);
-    for (let n = 0; n < 50; n += 1) await running.putBlob({ digest: digestNumber(n), sizeBytes: 1 }, n);
+    const running = new SqliteMetadataStore(openDatabase(dataDir), leastRecentUse);
+    for (let n = 0; n < 50; n += 1) await running.blobs.put({ digest: digestNumber(n), sizeBytes: 1 }, n);
     // As a crash leaves it: copied while it is in use.
     const wal = readFileSync(join(dataDir, 'metadata.db-wal'));
     expect(wal.length).toBeGreaterThan(100_000);
@@ -101,14 +104,16 @@ describe('an index', () => {
     };
     expect(await blobsIn(await crashWith(wal))).toBe(50);
 
-    const { database, setAside } = openDatabase(await crashWith(damage(wal)));
+    const opened = openDatabase(await crashWith(damage(wal)));
+    const { setAside } = opened;
     expect(setAside).toBeUndefined();
-    const store = new SqliteMetadataStore(database);
+    const store = new SqliteMetadataStore(opened, leastRecentUse);
     // A log is read up to where it breaks: the first rows, none from the middle.
-    const { blobs } = await store.totals();
-    for (let n = 0; n < 50; n += 1) expect((await store.blob(digestNumber(n))) !== undefined).toBe(n < blobs);
-    await store.putBlob({ digest: digestNumber(99), sizeBytes: 1 }, 1);
-    expect(await store.blob(digestNumber(99))).toBeDefined();
+    const { blobs } = await store.blobs.totals();
+    for (let n = 0; n < 50; n += 1)
+      expect((await store.blobs.get(digestNumber(n))) !== undefined).toBe(n < blobs);
+    await store.blobs.put({ digest: digestNumber(99), sizeBytes: 1 }, 1);
+    expect(await store.blobs.get(digestNumber(99))).toBeDefined();
     await store.close();
     await running.close();
   });

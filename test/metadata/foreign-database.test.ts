@@ -1,3 +1,4 @@
+import { leastRecentUse } from '../../src/cache/least-recent-use.ts';
 import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { expect, it } from 'vitest';
@@ -16,9 +17,10 @@ it.each([
   const foreign = openLasting(join(dataDir, 'metadata.db'));
   foreign.exec(sql);
   foreign.close();
-  const { database, setAside } = openDatabase(dataDir);
-  const store = new SqliteMetadataStore(database);
-  expect(await store.totals()).toEqual({ bytes: 0, blobs: 0 });
+  const opened = openDatabase(dataDir);
+  const { setAside } = opened;
+  const store = new SqliteMetadataStore(opened, leastRecentUse);
+  expect(await store.blobs.totals()).toMatchObject({ bytes: 0, blobs: 0 });
   await store.probe();
   await store.close();
   expect(setAside).toBeDefined();

@@ -1,3 +1,4 @@
+import { leastRecentUse } from '../../src/cache/least-recent-use.ts';
 import { join } from 'node:path';
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { setFlagsFromString } from 'node:v8';
@@ -33,10 +34,11 @@ async function use(dataDir: string): Promise<void> {
   const lock = DataDirectoryLock.acquire(dataDir);
   expect(() => DataDirectoryLock.acquire(dataDir)).toThrow();
   openLasting(join(dataDir, 'metadata.db')).exec('CREATE TABLE blobs (digest TEXT)').close();
-  const { database, setAside } = openDatabase(dataDir);
+  const opened = openDatabase(dataDir);
+  const { setAside } = opened;
   expect(setAside).toBeDefined();
-  const store = new SqliteMetadataStore(database);
-  await store.touch(new Map([[digestNumber(1), 1]]));
+  const store = new SqliteMetadataStore(opened, leastRecentUse);
+  await store.blobs.touch(new Map([[digestNumber(1), 1]]));
   await store.probe();
   await store.close();
   lock.release();

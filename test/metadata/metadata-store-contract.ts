@@ -31,44 +31,44 @@ function blobContract(name: string, start: () => Promise<MetadataStore>): void {
   describe(`blobs in ${name}`, () => {
     it('begin with none', async () => {
       const store = await start();
-      expect(await store.blob(A)).toBeUndefined();
-      expect(await store.deleteBlob(A)).toBeUndefined();
-      expect(await store.totals()).toEqual({ bytes: 0, blobs: 0 });
-      expect(await store.leastRecentlyUsed(10)).toEqual([]);
+      expect(await store.blobs.get(A)).toBeUndefined();
+      expect(await store.blobs.delete(A)).toBeUndefined();
+      expect(await store.blobs.totals()).toMatchObject({ bytes: 0, blobs: 0 });
+      expect(await store.blobs.victims({ limit: 10 })).toEqual([]);
     });
 
     it('are found until they are deleted, and replace a row of the same digest', async () => {
       const store = await start();
-      await store.putBlob({ digest: A, sizeBytes: 10 }, 1);
-      await store.putBlob({ digest: A, sizeBytes: 12 }, 2);
-      expect(await store.blob(A)).toEqual({ digest: A, sizeBytes: 12 });
-      expect(await store.totals()).toEqual({ bytes: 12, blobs: 1 });
-      expect(await store.deleteBlob(A)).toEqual({ digest: A, sizeBytes: 12 });
-      expect(await store.deleteBlob(A)).toBeUndefined();
-      expect(await store.blob(A)).toBeUndefined();
+      await store.blobs.put({ digest: A, sizeBytes: 10 }, 1);
+      await store.blobs.put({ digest: A, sizeBytes: 12 }, 2);
+      expect(await store.blobs.get(A)).toEqual({ digest: A, sizeBytes: 12 });
+      expect(await store.blobs.totals()).toMatchObject({ bytes: 12, blobs: 1 });
+      expect(await store.blobs.delete(A)).toMatchObject({ digest: A, sizeBytes: 12 });
+      expect(await store.blobs.delete(A)).toBeUndefined();
+      expect(await store.blobs.get(A)).toBeUndefined();
     });
 
     it('are counted, empty and very large ones too', async () => {
       const store = await start();
       const large = 2 ** 45 + 1;
-      await store.putBlob({ digest: A, sizeBytes: 0 }, 1);
-      await store.putBlob({ digest: B, sizeBytes: large }, 1);
+      await store.blobs.put({ digest: A, sizeBytes: 0 }, 1);
+      await store.blobs.put({ digest: B, sizeBytes: large }, 1);
       const sha512 = digestOf(Buffer.from('x'), 'sha512');
-      await store.putBlob({ digest: sha512, sizeBytes: 5 }, 1);
-      expect(await store.blob(B)).toEqual({ digest: B, sizeBytes: large });
-      expect(await store.blob(sha512)).toEqual({ digest: sha512, sizeBytes: 5 });
-      expect(await store.totals()).toEqual({ bytes: large + 5, blobs: 3 });
+      await store.blobs.put({ digest: sha512, sizeBytes: 5 }, 1);
+      expect(await store.blobs.get(B)).toEqual({ digest: B, sizeBytes: large });
+      expect(await store.blobs.get(sha512)).toEqual({ digest: sha512, sizeBytes: 5 });
+      expect(await store.blobs.totals()).toMatchObject({ bytes: large + 5, blobs: 3 });
     });
 
     it('are listed least recently used first; a touch counts, at broken milliseconds too', async () => {
       const store = await start();
       const all = Array.from({ length: 20 }, (_, at) => digestNumber(at));
-      for (const [at, digest] of all.entries()) await store.putBlob({ digest, sizeBytes: at }, 1000 + at);
+      for (const [at, digest] of all.entries()) await store.blobs.put({ digest, sizeBytes: at }, 1000 + at);
       const listed = async (limit: number) =>
-        (await store.leastRecentlyUsed(limit)).map(({ digest }) => digest);
+        (await store.blobs.victims({ limit: limit })).map(({ digest }) => digest);
       expect(await listed(100)).toEqual(all);
       expect(await listed(3)).toEqual(all.slice(0, 3));
-      await store.touch(
+      await store.blobs.touch(
         new Map([
           [digestNumber(0), 2000.75],
           [digestNumber(2), 3000.25],
@@ -76,22 +76,25 @@ function blobContract(name: string, start: () => Promise<MetadataStore>): void {
       );
       const expected = [1, ...Array.from({ length: 17 }, (_, at) => at + 3), 0, 2].map(digestNumber);
       expect(await listed(100)).toEqual(expected);
-      expect((await store.leastRecentlyUsed(1))[0]).toEqual({ digest: digestNumber(1), sizeBytes: 1 });
+      expect((await store.blobs.victims({ limit: 1 }))[0]).toMatchObject({
+        digest: digestNumber(1),
+        sizeBytes: 1,
+      });
     });
 
     it('that are not stored are passed over by a touch', async () => {
       const store = await start();
-      await store.putBlob({ digest: A, sizeBytes: 1 }, 10);
-      await store.putBlob({ digest: B, sizeBytes: 1 }, 20);
-      await store.touch(
+      await store.blobs.put({ digest: A, sizeBytes: 1 }, 10);
+      await store.blobs.put({ digest: B, sizeBytes: 1 }, 20);
+      await store.blobs.touch(
         new Map([
           [C, 5],
           [A, 30],
         ]),
       );
-      await store.touch(new Map());
-      expect((await store.leastRecentlyUsed(9)).map(({ digest }) => digest)).toEqual([B, A]);
-      expect(await store.totals()).toEqual({ bytes: 2, blobs: 2 });
+      await store.blobs.touch(new Map());
+      expect((await store.blobs.victims({ limit: 9 })).map(({ digest }) => digest)).toEqual([B, A]);
+      expect(await store.blobs.totals()).toMatchObject({ bytes: 2, blobs: 2 });
     });
   });
 }
@@ -144,9 +147,9 @@ function repositoryContract(name: string, start: () => Promise<MetadataStore>): 
     it('know nothing of blobs: neither comes or goes with the other', async () => {
       const store = await start();
       await store.recordHoldings(APP, [{ digest: A, sizeBytes: 10 }]);
-      expect(await store.blob(A)).toBeUndefined();
-      await store.putBlob({ digest: A, sizeBytes: 10 }, 1);
-      await store.deleteBlob(A);
+      expect(await store.blobs.get(A)).toBeUndefined();
+      await store.blobs.put({ digest: A, sizeBytes: 10 }, 1);
+      await store.blobs.delete(A);
       expect(await store.holding(APP, A)).toBeDefined();
     });
   });
@@ -233,14 +236,14 @@ function listContract(name: string, start: () => Promise<MetadataStore>): void {
       const store = await start();
       await store.probe();
       await store.probe();
-      expect(await store.totals()).toEqual({ bytes: 0, blobs: 0 });
+      expect(await store.blobs.totals()).toMatchObject({ bytes: 0, blobs: 0 });
     });
   });
 
   it(`${name} fails with MetadataError once it is closed`, async () => {
     const store = await start();
     await store.close();
-    for (const ask of [store.blob(A), store.probe(), store.totals(), store.knownTags(APP)])
+    for (const ask of [store.blobs.get(A), store.probe(), store.blobs.totals(), store.knownTags(APP)])
       await expect(ask).rejects.toMatchObject({ name: 'MetadataError', reason: 'failed' });
   });
 }

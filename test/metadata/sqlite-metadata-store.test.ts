@@ -1,4 +1,5 @@
 import { expect, it } from 'vitest';
+import { leastRecentUse } from '../../src/cache/least-recent-use.ts';
 import { openDatabase } from '../../src/metadata/database.ts';
 import { prepareLasting } from '../../src/metadata/lasting-database.ts';
 import { SqliteMetadataStore } from '../../src/metadata/sqlite-metadata-store.ts';
@@ -8,7 +9,7 @@ import { tempDir } from '../support/temp-dir.ts';
 import { APP, digestNumber, metadataStoreContract } from './metadata-store-contract.ts';
 
 async function start(dataDir?: string): Promise<SqliteMetadataStore> {
-  return closeAfterTest(new SqliteMetadataStore(openDatabase(dataDir ?? (await tempDir())).database));
+  return closeAfterTest(new SqliteMetadataStore(openDatabase(dataDir ?? (await tempDir())), leastRecentUse));
 }
 
 metadataStoreContract('SQLite', start);
@@ -18,8 +19,8 @@ it('all that was written is there when the database is opened again', async () =
   const first = await start(dataDir);
   const [a, b] = [digestNumber(1), digestNumber(2)];
   const tag = { ...APP, tag: parseTag('latest'), accept: '' };
-  await first.putBlob({ digest: a, sizeBytes: 10 }, 20);
-  await first.putBlob({ digest: b, sizeBytes: 20 }, 10);
+  await first.blobs.put({ digest: a, sizeBytes: 10 }, 20);
+  await first.blobs.put({ digest: b, sizeBytes: 20 }, 10);
   await first.recordHoldings(APP, [{ digest: a, sizeBytes: 10, manifestType: 'x' }]);
   await first.putTag(tag, { digest: a, checkedAt: 3 });
   await first.putTagList(APP, { items: ['latest'], checkedAt: 4 });
@@ -27,8 +28,8 @@ it('all that was written is there when the database is opened again', async () =
   await first.close();
 
   const second = await start(dataDir);
-  expect(await second.totals()).toEqual({ bytes: 30, blobs: 2 });
-  expect((await second.leastRecentlyUsed(5)).map(({ digest }) => digest)).toEqual([b, a]);
+  expect(await second.blobs.totals()).toMatchObject({ bytes: 30, blobs: 2 });
+  expect((await second.blobs.victims({ limit: 5 })).map(({ digest }) => digest)).toEqual([b, a]);
   expect(await second.holding(APP, a)).toEqual({ sizeBytes: 10, manifestType: 'x' });
   expect(await second.tag(tag)).toEqual({ digest: a, checkedAt: 3 });
   expect(await second.knownTags(APP)).toEqual(['latest']);
@@ -40,8 +41,8 @@ it('least recently used blobs are found by index, however many there are', async
   const { database } = openDatabase(await tempDir());
   const plan = prepareLasting<[], { detail: string }>(
     database,
-    'EXPLAIN QUERY PLAN SELECT digest, size FROM blobs ORDER BY used_at LIMIT 9',
+    'EXPLAIN QUERY PLAN SELECT content, size FROM blobs ORDER BY rank LIMIT 9',
   ).all();
-  expect(plan.map(({ detail }) => detail)).toEqual(['SCAN blobs USING INDEX blobs_by_use']);
+  expect(plan.map(({ detail }) => detail)).toEqual(['SCAN blobs USING INDEX blobs_by_rank']);
   database.close();
 });

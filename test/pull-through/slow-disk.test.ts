@@ -1,3 +1,4 @@
+import { leastRecentUse } from '../../src/cache/least-recent-use.ts';
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { expect, it } from 'vitest';
@@ -72,7 +73,7 @@ it('readers have all of a blob while the disk still hangs, and it is committed o
     buffers: new ReadBuffers(4),
     fileSystem,
   });
-  const metadata = closeAfterTest(new SqliteMetadataStore(openDatabase(dataDir).database));
+  const metadata = closeAfterTest(new SqliteMetadataStore(openDatabase(dataDir), leastRecentUse));
   const cache = await BlobCache.open({
     content,
     metadata,

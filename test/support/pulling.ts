@@ -1,3 +1,4 @@
+import { leastRecentUse } from '../../src/cache/least-recent-use.ts';
 import { readdir, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import type Database from 'better-sqlite3';
@@ -53,8 +54,8 @@ export async function startPulling(limitBytes = 1024 * 1024 * 1024): Promise<Pul
   const parts = { hashes, slabs, buffers: new ReadBuffers(4), fileSystem };
   const content = await DiskContentStore.open(dataDir, parts);
   fileSystem.calls.length = 0;
-  const { database } = openDatabase(dataDir);
-  const metadata = closeAfterTest(new SqliteMetadataStore(database));
+  const opened = openDatabase(dataDir);
+  const metadata = closeAfterTest(new SqliteMetadataStore(opened, leastRecentUse));
   const told: string[] = [];
   const observer = {
     fillResumed: () => undefined,
@@ -87,7 +88,7 @@ export async function startPulling(limitBytes = 1024 * 1024 * 1024): Promise<Pul
   const pulling: Pulling = {
     registry,
     fileSystem,
-    database,
+    database: opened.database,
     cache,
     pullThrough,
     told,

@@ -1,0 +1,76 @@
+import type Database from 'better-sqlite3';
+import { prepareLasting } from './lasting-database.ts';
+
+export interface BlobColumns {
+  readonly content: number;
+  readonly digest: Buffer;
+  readonly kind: number;
+  readonly size: number;
+  readonly upstream: string | null;
+  readonly used_at: number;
+  readonly earlier_at: number | null;
+}
+
+export interface TotalColumns {
+  readonly upstream: string | null;
+  readonly bytes: number;
+  readonly blobs: number;
+}
+
+/** Of one manifest all that it lists, at any depth: indexes of indexes are nobody's images, but they are taken. */
+const CLOSURE = `WITH RECURSIVE closure (id) AS (
+  SELECT ? UNION SELECT links.child FROM links JOIN closure ON links.parent = closure.id)`;
+
+const COLUMNS = `SELECT b.content, c.digest, c.kind, b.size, u.name AS upstream, b.used_at, b.earlier_at
+  FROM blobs b JOIN contents c ON c.id = b.content LEFT JOIN upstreams u ON u.id = b.upstream`;
+
+/** Statements on digests and stored blobs. */
+export function prepareBlobStatements(database: Database.Database) {
+  const prepare = <P extends unknown[], R = unknown>(sql: string) => prepareLasting<P, R>(database, sql);
+  return {
+    contentId: prepare<[Buffer], { id: number; kind: number }>(
+      'SELECT id, kind FROM contents WHERE digest = ?',
+    ),
+    addContent: prepare<[Buffer, number]>('INSERT INTO contents (digest, kind) VALUES (?, ?)'),
+    raiseKind: prepare<[number, number]>('UPDATE contents SET kind = ? WHERE id = ?'),
+    upstreamId: prepare<[string], { id: number }>('SELECT id FROM upstreams WHERE name = ?'),
+    addUpstream: prepare<[string]>('INSERT INTO upstreams (name) VALUES (?)'),
+
+    blobSize: prepare<[Buffer], { size: number }>(
+      'SELECT b.size FROM contents c JOIN blobs b ON b.content = c.id WHERE c.digest = ?',
+    ),
+    blob: prepare<[Buffer], BlobColumns>(`${COLUMNS} WHERE c.digest = ?`),
+    putBlob: prepare<[number, number, number | null, number, number]>(
+      'INSERT OR REPLACE INTO blobs (content, size, upstream, used_at, earlier_at, rank) VALUES (?, ?, ?, ?, NULL, ?)',
+    ),
+    deleteBlob: prepare<[number]>('DELETE FROM blobs WHERE content = ?'),
+    totals: prepare<[{ block: number }], TotalColumns>(
+      `SELECT u.name AS upstream, sum((b.size + @block - 1) / @block * @block) AS bytes, count(*) AS blobs
+       FROM blobs b LEFT JOIN upstreams u ON u.id = b.upstream GROUP BY b.upstream`,
+    ),
+    victims: prepare<[number], BlobColumns>(
+      `${COLUMNS} WHERE NOT EXISTS (SELECT 1 FROM pinned p WHERE p.content = b.content) ORDER BY b.rank LIMIT ?`,
+    ),
+    victimsOfUpstream: prepare<[string, number], BlobColumns>(
+      `${COLUMNS} WHERE b.upstream = (SELECT id FROM upstreams WHERE name = ?)
+       AND NOT EXISTS (SELECT 1 FROM pinned p WHERE p.content = b.content) ORDER BY b.rank LIMIT ?`,
+    ),
+    closure: prepare<[number, number], BlobColumns>(
+      `${CLOSURE} ${COLUMNS} WHERE b.content IN (SELECT id FROM closure) LIMIT ?`,
+    ),
+    use: prepare<[number, number | null, number, number]>(
+      'UPDATE blobs SET used_at = ?, earlier_at = ?, rank = ? WHERE content = ?',
+    ),
+    page: prepare<[number, number], BlobColumns>(`${COLUMNS} WHERE b.content > ? ORDER BY b.content LIMIT ?`),
+
+    addLink: prepare<[number, number]>('INSERT OR IGNORE INTO links (parent, child) VALUES (?, ?)'),
+    deleteLinks: prepare<[number]>('DELETE FROM links WHERE parent = ?'),
+    /** Stored children that no other stored manifest lists. */
+    orphans: prepare<[number], BlobColumns>(
+      `${COLUMNS} WHERE b.content IN (SELECT child FROM links WHERE parent = ?1) AND NOT EXISTS (
+         SELECT 1 FROM links other JOIN blobs parent ON parent.content = other.parent
+         WHERE other.child = b.content AND other.parent <> ?1)`,
+    ),
+    setRank: prepare<[number, number]>('UPDATE blobs SET rank = ? WHERE content = ?'),
+  };
+}

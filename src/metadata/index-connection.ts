@@ -1,0 +1,135 @@
+import { LRUCache } from 'lru-cache';
+import type { Digest } from '../oci/digest.ts';
+import type { ContentKind } from './stored-blobs.ts';
+import { type OpenedDatabase, translated } from './database.ts';
+import { digestKey } from './digest-key.ts';
+import type { RepositoryKey } from './repository-key.ts';
+import { prepareStatements, type Statements } from './statements.ts';
+
+/** As `contents.kind` has them: a digest that is listed in several ways counts as the last of these. */
+export const KINDS: readonly ContentKind[] = ['layer', 'config', 'manifest', 'index'];
+
+const REPOSITORY_IDS_KEPT = 10_000;
+
+/**
+ * The one connection that writes the index, with its statements. One that turns out damaged while it is used is moved
+ * aside, never deleted, and begun anew: the call that found out fails, the next one finds an empty index.
+ */
+export class IndexConnection {
+  onLost: ((setAside: string) => void) | undefined;
+  #opened: OpenedDatabase;
+  #statements: Statements;
+  #isReconciled: boolean;
+  readonly #repositoryIds = new LRUCache<string, number>({ max: REPOSITORY_IDS_KEPT });
+  readonly #upstreamIds = new Map<string, number>();
+
+  constructor(opened: OpenedDatabase) {
+    this.#opened = opened;
+    this.#statements = prepareStatements(opened.database);
+    this.#isReconciled = this.#statements.state.get(FILES_AGREE)?.value === 1;
+    this.#setFilesAgree(false);
+  }
+
+  get statements(): Statements {
+    return this.#statements;
+  }
+
+  get needsReconcile(): boolean {
+    return !this.#isReconciled;
+  }
+
+  reconciled(): void {
+    this.#isReconciled = true;
+  }
+
+  /** Statements run at once; what they throw becomes the promise's rejection, a MetadataError. */
+  async run<T>(work: (statements: Statements) => T): Promise<T> {
+    try {
+      return work(this.#statements);
+    } catch (cause) {
+      const error = translated(cause);
+      if (error.reason === 'damaged') this.#beginAnew();
+      throw error;
+    }
+  }
+
+  /** As `run`, all or nothing. */
+  transaction<T>(work: (statements: Statements) => T): Promise<T> {
+    return this.run((statements) => this.#opened.database.transaction(() => work(statements))());
+  }
+
+  /** Afterwards nothing may be asked. Remembers whether files and rows agree. */
+  close(): void {
+    if (!this.#opened.database.open) return;
+    try {
+      this.#setFilesAgree(this.#isReconciled);
+    } finally {
+      this.#opened.database.close();
+    }
+  }
+
+  #setFilesAgree(agree: boolean): void {
+    const { database } = this.#opened;
+    // Durable at once: after a power cut the index must not say that it was closed.
+    database.exec('PRAGMA synchronous = FULL');
+    this.#statements.setState.run(FILES_AGREE, agree ? 1 : 0);
+    database.exec('PRAGMA synchronous = NORMAL');
+  }
+
+  #beginAnew(): void {
+    this.#repositoryIds.clear();
+    this.#upstreamIds.clear();
+    this.#isReconciled = false;
+    this.#opened = this.#opened.beginAnew();
+    this.#statements = prepareStatements(this.#opened.database);
+    this.#setFilesAgree(false);
+    if (this.#opened.setAside !== undefined) this.onLost?.(this.#opened.setAside);
+  }
+
+  // --- numbers ------------------------------------------------------------------------------------------------------
+
+  repositoryId({ upstream, repository }: RepositoryKey): number | undefined {
+    const key = `${upstream} ${repository}`;
+    const kept = this.#repositoryIds.get(key);
+    if (kept !== undefined) return kept;
+    const id = this.#statements.repositoryId.get(upstream, repository)?.id;
+    if (id !== undefined) this.#repositoryIds.set(key, id);
+    return id;
+  }
+
+  /** Within a transaction: the id is not remembered, since the transaction may yet be rolled back. */
+  addRepository(key: RepositoryKey): number {
+    const known = this.repositoryId(key);
+    if (known !== undefined) return known;
+    return Number(this.#statements.addRepository.run(key.upstream, key.repository).lastInsertRowid);
+  }
+
+  forgetRepositoryId({ upstream, repository }: RepositoryKey): void {
+    this.#repositoryIds.delete(`${upstream} ${repository}`);
+  }
+
+  /** Within a transaction, as `addRepository`. */
+  addUpstream(name: string): number {
+    const known = this.#upstreamIds.get(name) ?? this.#statements.upstreamId.get(name)?.id;
+    if (known === undefined) return Number(this.#statements.addUpstream.run(name).lastInsertRowid);
+    this.#upstreamIds.set(name, known);
+    return known;
+  }
+
+  /** Within a transaction. The content's number; what it is known to be is raised to `kind`, never lowered. */
+  addContent(digest: Digest, kind: ContentKind): number {
+    const key = digestKey(digest);
+    const wanted = KINDS.indexOf(kind);
+    const known = this.#statements.contentId.get(key);
+    if (known === undefined) return Number(this.#statements.addContent.run(key, wanted).lastInsertRowid);
+    if (known.kind < wanted) this.#statements.raiseKind.run(wanted, known.id);
+    return known.id;
+  }
+
+  contentId(digest: Digest): number | undefined {
+    return this.#statements.contentId.get(digestKey(digest))?.id;
+  }
+}
+
+/** Key of `state`: 1 after a clean end when every file had its row and every row its file. */
+const FILES_AGREE = 'files_agree';

@@ -1,0 +1,135 @@
+import { type Digest } from '../oci/digest.ts';
+import type {
+  StoredBlobs,
+  BlobPage,
+  BlobRow,
+  NewBlob,
+  Ranking,
+  StoredBlob,
+  StoreTotals,
+  VictimQuery,
+} from './stored-blobs.ts';
+import type { BlobColumns } from './blob-statements.ts';
+import { digestKey, digestOfKey } from './digest-key.ts';
+import { type IndexConnection, KINDS } from './index-connection.ts';
+import type { Statements } from './statements.ts';
+
+/** What one use of an index counts as used at most: more no image has, and each is a row to write. */
+const CLOSURE_LIMIT = 5000;
+
+export class SqliteBlobs implements StoredBlobs {
+  readonly #connection: IndexConnection;
+  readonly #ranking: Ranking;
+
+  constructor(connection: IndexConnection, ranking: Ranking) {
+    this.#connection = connection;
+    this.#ranking = ranking;
+  }
+
+  get(digest: Digest): Promise<BlobRow | undefined> {
+    return this.#connection.run(({ blobSize }) => {
+      const row = blobSize.get(digestKey(digest));
+      return row && { digest, sizeBytes: row.size };
+    });
+  }
+
+  describe(digest: Digest): Promise<StoredBlob | undefined> {
+    return this.#connection.run(({ blob }) => optional(blob.get(digestKey(digest))));
+  }
+
+  put({ digest, sizeBytes, upstream }: NewBlob, usedAt: number): Promise<void> {
+    const now = Math.round(usedAt);
+    return this.#connection.transaction(({ putBlob, contentId }) => {
+      const id = this.#connection.addContent(digest, 'layer');
+      const kind = KINDS[contentId.get(digestKey(digest))?.kind ?? 0] ?? 'layer';
+      const rank = this.#ranking.rankOf({ kind, sizeBytes, usedAt: now, earlierAt: undefined });
+      const owner = upstream === undefined ? null : this.#connection.addUpstream(upstream);
+      putBlob.run(id, sizeBytes, owner, now, rank);
+    });
+  }
+
+  delete(digest: Digest): Promise<StoredBlob | undefined> {
+    return this.#connection.transaction((statements) => {
+      const row = statements.blob.get(digestKey(digest));
+      if (row === undefined) return undefined;
+      statements.deleteBlob.run(row.content);
+      return storedBlob(row);
+    });
+  }
+
+  evict(digest: Digest): Promise<StoredBlob | undefined> {
+    return this.#connection.transaction((statements) => {
+      const row = statements.blob.get(digestKey(digest));
+      if (row === undefined) return undefined;
+      for (const orphan of statements.orphans.all(row.content)) {
+        statements.setRank.run(this.#ranking.orphanedRank(storedBlob(orphan)), orphan.content);
+      }
+      statements.deleteLinks.run(row.content);
+      statements.deleteBlob.run(row.content);
+      return storedBlob(row);
+    });
+  }
+
+  totals(blockBytes = 1): Promise<StoreTotals> {
+    return this.#connection.run((statements) => {
+      const rows = statements.totals.all({ block: blockBytes });
+      return {
+        bytes: rows.reduce((sum, { bytes }) => sum + bytes, 0),
+        blobs: rows.reduce((sum, { blobs }) => sum + blobs, 0),
+        byUpstream: new Map(
+          rows.flatMap(({ upstream, bytes, blobs }) =>
+            upstream === null ? [] : [[upstream, { bytes, blobs }] as const],
+          ),
+        ),
+      };
+    });
+  }
+
+  victims({ limit, upstream }: VictimQuery): Promise<readonly StoredBlob[]> {
+    return this.#connection.run(({ victims, victimsOfUpstream }) => {
+      const rows = upstream === undefined ? victims.all(limit) : victimsOfUpstream.all(upstream, limit);
+      return rows.map(storedBlob);
+    });
+  }
+
+  touch(uses: ReadonlyMap<Digest, number>): Promise<void> {
+    return this.#connection.transaction((statements) => {
+      const done = new Map<number, number>();
+      for (const [digest, usedAt] of uses) this.#touchImage(statements, digest, Math.round(usedAt), done);
+    });
+  }
+
+  #touchImage(statements: Statements, digest: Digest, usedAt: number, done: Map<number, number>): void {
+    const root = statements.contentId.get(digestKey(digest));
+    if (root === undefined) return;
+    for (const row of statements.closure.all(root.id, CLOSURE_LIMIT)) {
+      if ((done.get(row.content) ?? -Infinity) >= usedAt) continue;
+      done.set(row.content, usedAt);
+      const blob = storedBlob(row);
+      const next = { ...blob, ...this.#ranking.nextUse(blob, usedAt) };
+      statements.use.run(next.usedAt, next.earlierAt ?? null, this.#ranking.rankOf(next), row.content);
+    }
+  }
+
+  page(after: number, limit: number): Promise<BlobPage> {
+    return this.#connection.run((statements) => {
+      const rows = statements.page.all(after, limit);
+      return { blobs: rows.map(storedBlob), next: rows.length < limit ? undefined : rows.at(-1)?.content };
+    });
+  }
+}
+
+function optional(row: BlobColumns | undefined): StoredBlob | undefined {
+  return row && storedBlob(row);
+}
+
+function storedBlob(row: BlobColumns): StoredBlob {
+  return {
+    digest: digestOfKey(row.digest),
+    sizeBytes: row.size,
+    kind: KINDS[row.kind] ?? 'layer',
+    upstream: row.upstream ?? undefined,
+    usedAt: row.used_at,
+    earlierAt: row.earlier_at ?? undefined,
+  };
+}

@@ -1,0 +1,215 @@
+import type { Digest } from '../oci/digest.ts';
+import type { RepositoryName, Tag } from '../oci/reference.ts';
+import type { Totals } from './stored-blobs.ts';
+import { digestKey, digestOfKey } from './digest-key.ts';
+import type {
+  Forgotten,
+  ImageFilter,
+  StoredImages,
+  ImagePage,
+  ImageRow,
+  ImageSizes,
+  RepositoryRow,
+} from './stored-images.ts';
+import type { ImageColumns } from './image-statements.ts';
+import type { IndexConnection } from './index-connection.ts';
+import type { RepositoryKey } from './repository-key.ts';
+import type { Statements } from './statements.ts';
+
+export class SqliteImages implements StoredImages {
+  readonly #connection: IndexConnection;
+  #changes = 0;
+
+  constructor(connection: IndexConnection) {
+    this.#connection = connection;
+  }
+
+  get changes(): number {
+    return this.#changes;
+  }
+
+  /** For whoever writes tags and manifests. */
+  changed(): void {
+    this.#changes += 1;
+  }
+
+  page(filter: ImageFilter, after: string | undefined, limit: number): Promise<ImagePage> {
+    return this.#connection.run((statements) => {
+      const images: ImageRow[] = [];
+      let [number, content] = placeOf(after);
+      for (;;) {
+        // The repository that the page before ended in goes on where it ended.
+        const [repository] = statements.repositories.all({ ...named(filter), after: number - 1, limit: 1 });
+        if (repository === undefined) return { images, next: undefined };
+        if (repository.id !== number) content = 0;
+        const rows = statements.images.all(repository.id, content, limit - images.length);
+        images.push(...rows.map((row) => imageOf(statements, repository, row)));
+        const last = rows.at(-1);
+        if (images.length === limit && last !== undefined)
+          return { images, next: `${repository.id} ${last.content}` };
+        number = repository.id + 1;
+        content = 0;
+      }
+    });
+  }
+
+  find(
+    key: RepositoryKey,
+    reference: { readonly tag: Tag } | { readonly digest: Digest },
+  ): Promise<ImageRow | undefined> {
+    return this.#connection.run((statements) => {
+      const id = this.#connection.repositoryId(key);
+      if (id === undefined) return undefined;
+      const repository = { id, upstream: key.upstream, name: key.repository };
+      const names =
+        'digest' in reference
+          ? [digestKey(reference.digest)]
+          : statements.tagContents.all(id, reference.tag).map(({ digest }) => digest);
+      for (const name of names) {
+        const row = statements.imageOfDigest.get(id, name);
+        if (row !== undefined) return imageOf(statements, repository, row);
+      }
+      return undefined;
+    });
+  }
+
+  sizes(digest: Digest): Promise<ImageSizes> {
+    return this.#connection.run((statements) => {
+      const root = this.#connection.contentId(digest) ?? 0;
+      const row = statements.sizes.get({ root });
+      return { bytes: row?.bytes ?? 0, exclusiveBytes: row?.exclusive ?? 0, blobs: row?.blobs ?? 0 };
+    });
+  }
+
+  repositories(filter: ImageFilter, after: number, limit: number): Promise<readonly RepositoryRow[]> {
+    return this.#connection.run(({ repositories }) =>
+      repositories
+        .all({ ...named(filter), after, limit })
+        .map(({ id, upstream, name }) => ({ number: id, upstream, repository: name as RepositoryName })),
+    );
+  }
+
+  forgetImage(
+    key: RepositoryKey,
+    reference: { readonly tag: Tag } | { readonly digest: Digest },
+  ): Promise<Forgotten | undefined> {
+    return this.#connection.transaction((statements) => {
+      const repository = this.#connection.repositoryId(key);
+      if (repository === undefined) return undefined;
+      this.changed();
+      if ('digest' in reference) {
+        const row = statements.imageOfDigest.get(repository, digestKey(reference.digest));
+        if (row === undefined) return undefined;
+        statements.deleteTagsOf.run(repository, row.content);
+        return forgetClosure(statements, repository, row.content);
+      }
+      const meant = statements.tagContents.all(repository, reference.tag);
+      if (meant.length === 0) return undefined;
+      statements.deleteTag.run(repository, reference.tag, null);
+      statements.deleteTagList.run(repository);
+      const untagged = meant.filter(({ content }) => statements.tagsOf.all(repository, content).length === 0);
+      return untagged
+        .map(({ content }) => forgetClosure(statements, repository, content))
+        .reduce(joined, { holdings: 0, unheld: [] });
+    });
+  }
+
+  forgetRepository(key: RepositoryKey, limit: number): Promise<Forgotten> {
+    return this.#connection.transaction((statements) => {
+      const repository = this.#connection.repositoryId(key);
+      if (repository === undefined) return { holdings: 0, unheld: [] };
+      this.changed();
+      statements.deleteTagsOfRepository.run(repository);
+      const rows = statements.someHoldings.all(repository, limit);
+      if (rows.length < limit) {
+        const forgotten = forgetHoldings(statements, repository, rows);
+        // The rest (lists, referrers) goes with it.
+        statements.deleteRepository.run(repository);
+        this.#connection.forgetRepositoryId(key);
+        return forgotten;
+      }
+      return forgetHoldings(statements, repository, rows);
+    });
+  }
+
+  pins(): Promise<readonly string[]> {
+    return this.#connection.run((statements) => statements.pins.all().map(({ pattern }) => pattern));
+  }
+
+  addPin(pattern: string): Promise<boolean> {
+    this.changed();
+    return this.#connection.run(({ addPin }) => addPin.run(pattern).changes > 0);
+  }
+
+  removePin(pattern: string): Promise<boolean> {
+    this.changed();
+    return this.#connection.run(({ removePin }) => removePin.run(pattern).changes > 0);
+  }
+
+  tagged(key: RepositoryKey): Promise<readonly { readonly tag: string; readonly digest: Digest }[]> {
+    return this.#connection.run((statements) => {
+      const repository = this.#connection.repositoryId(key);
+      if (repository === undefined) return [];
+      return statements.tagged
+        .all(repository)
+        .map(({ tag, digest }) => ({ tag, digest: digestOfKey(digest) }));
+    });
+  }
+
+  setPinned(roots: readonly Digest[]): Promise<Totals> {
+    return this.#connection.transaction((statements) => {
+      statements.clearPinned.run();
+      for (const digest of roots) {
+        const root = this.#connection.contentId(digest);
+        if (root !== undefined) statements.addPinned.run({ root });
+      }
+      return statements.pinnedTotals.get() ?? { bytes: 0, blobs: 0 };
+    });
+  }
+}
+
+function placeOf(after: string | undefined): [number, number] {
+  const [repository = 0, content = 0] = (after ?? '').split(' ').map(Number);
+  return [repository, content];
+}
+
+function named({ upstream, repository }: ImageFilter): { upstream: string | null; name: string | null } {
+  return { upstream: upstream ?? null, name: repository ?? null };
+}
+
+function imageOf(
+  statements: Statements,
+  repository: { readonly id: number; readonly upstream: string; readonly name: string },
+  row: ImageColumns,
+): ImageRow {
+  return {
+    upstream: repository.upstream,
+    repository: repository.name as RepositoryName,
+    digest: digestOfKey(row.digest),
+    mediaType: row.manifest_type,
+    tags: statements.tagsOf.all(repository.id, row.content).map(({ tag }) => tag),
+    usedAt: row.used_at,
+  };
+}
+
+/** What other images of the repository do not use either. */
+function forgetClosure(statements: Statements, repository: number, root: number): Forgotten {
+  return forgetHoldings(statements, repository, statements.exclusiveHoldings.all({ root, repository }));
+}
+
+function forgetHoldings(
+  statements: Statements,
+  repository: number,
+  rows: readonly { readonly content: number }[],
+): Forgotten {
+  for (const { content } of rows) statements.deleteHolding.run(repository, content);
+  const unheld = rows.flatMap(({ content }) => {
+    const blob = statements.unheldBlob.get(content);
+    return blob === undefined ? [] : [digestOfKey(blob.digest)];
+  });
+  return { holdings: rows.length, unheld };
+}
+
+function joined(one: Forgotten, other: Forgotten): Forgotten {
+  return { holdings: one.holdings + other.holdings, unheld: [...one.unheld, ...other.unheld] };
+}
