@@ -17,6 +17,8 @@ export interface ProxyServer {
   readonly password?: string | undefined;
   /** PEM text: what an https proxy is checked with, in place of the system's authorities. */
   readonly ca?: string | undefined;
+  /** Where it is configured, for messages: a key, or the name of an environment variable. */
+  readonly keyPath: string;
 }
 
 /** By which proxy an upstream's hosts are reached. */
@@ -59,7 +61,7 @@ export function proxyFrom(
   const { problems } = surroundings;
   const plain = typeof written === 'string';
   if (written === 'none') return undefined;
-  const server = parseProxy(plain ? written : written.url);
+  const server = parseProxy(plain ? written : written.url, path.join('.'));
   if (server === undefined) {
     // Not quoted: it may hold a password.
     problems.add(plain ? path : [...path, 'url'], URL_ERROR);
@@ -100,7 +102,7 @@ function proxyFromEnvironment({ environment, problems }: Surroundings): ProxyCon
   const server = (...names: readonly string[]): ProxyServer | undefined => {
     const [name, value] = firstOf(environment, names);
     if (name === undefined || value === undefined) return undefined;
-    const parsed = parseProxy(value);
+    const parsed = parseProxy(value, name);
     if (parsed === undefined) problems.addDerived([name], URL_ERROR);
     return parsed;
   };
@@ -133,7 +135,7 @@ function firstOf(
 }
 
 /** `host:port` alone means http. User name and password stand in it percent-encoded. */
-function parseProxy(text: string): ProxyServer | undefined {
+function parseProxy(text: string, keyPath: string): ProxyServer | undefined {
   const whole = /^[a-z][a-z\d+.-]*:\/\//i.test(text) ? text : `http://${text}`;
   if (!URL.canParse(whole)) return undefined;
   const { protocol, hostname, port, username, password, pathname, search, hash } = new URL(whole);
@@ -159,6 +161,7 @@ function parseProxy(text: string): ProxyServer | undefined {
     host: hostname.replace(/^\[(.*)\]$/, '$1').toLowerCase(),
     port: port === '' ? DEFAULT_PORTS[protocol] : Number(port),
     ...(user !== '' && { username: user, password: secret }),
+    keyPath,
   };
 }
 

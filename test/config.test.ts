@@ -676,7 +676,7 @@ async function proxiesOf(
   return new Map((await loadText(text, environment)).upstreams.map(({ name, proxy }) => [name, proxy]));
 }
 
-const CORP: ProxyServer = { protocol: 'http:', host: 'corp', port: 3128 };
+const CORP: ProxyServer = { protocol: 'http:', host: 'corp', port: 3128, keyPath: 'proxy' };
 
 test('a proxy is the upstream’s, else the top-level one, else the environment’s', async () => {
   const environment = {
@@ -685,12 +685,24 @@ test('a proxy is the upstream’s, else the top-level one, else the environment�
   };
   const fromEnvironment: ProxyConfig = {
     http: undefined,
-    https: { protocol: 'http:', host: 'env', port: 8080, username: 'u', password: 'p@ss' },
+    https: {
+      protocol: 'http:',
+      host: 'env',
+      port: 8080,
+      username: 'u',
+      password: 'p@ss',
+      keyPath: 'HTTPS_PROXY',
+    },
     noProxy: ['a.example', '.b.example', '10.0.0.0/8', 'bad'],
     sparesLoopback: true,
   };
   const upstreams = 'upstreams: { a: {}, b: { proxy: none }, c: { proxy: "socks5h://[::1]" } }';
-  const own: ProxyServer = { protocol: 'socks5h:', host: '::1', port: 1080 };
+  const own: ProxyServer = {
+    protocol: 'socks5h:',
+    host: '::1',
+    port: 1080,
+    keyPath: 'upstreams.c.proxy',
+  };
   const c: ProxyConfig = { http: own, https: own, noProxy: [], sparesLoopback: false };
   expect(await proxiesOf(upstreams, environment)).toEqual(
     new Map([

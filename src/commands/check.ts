@@ -131,10 +131,10 @@ async function probeAll({ upstreams, images, limitMs }: Plan, io: CommandIo): Pr
   const limit = pLimit(CONCURRENT_PROBES);
   const { signal } = new AbortController();
   return Promise.all(
-    upstreams.flatMap(placesOf).map(({ place, config }) =>
+    upstreams.flatMap(placesOf).map(({ place, keyPath, config }) =>
       limit(async () => {
         const image = images.get(config.name);
-        const options = { config, clock: systemClock, version: io.version, image, limitMs };
+        const options = { config, keyPath, clock: systemClock, version: io.version, image, limitMs };
         return { upstream: place, steps: await probeUpstream(options, signal) };
       }),
     ),
@@ -144,13 +144,15 @@ async function probeAll({ upstreams, images, limitMs }: Plan, io: CommandIo): Pr
 /** The upstream itself, and each of its mirrors as if it were one. */
 function placesOf(
   upstream: UpstreamConfig,
-): readonly { readonly place: string; readonly config: UpstreamConfig }[] {
+): readonly { readonly place: string; readonly keyPath: string; readonly config: UpstreamConfig }[] {
   const { mirrors = [], ...own } = upstream;
+  const keyPath = `upstreams.${upstream.name}`;
   const { auth: _auth, tls: _tls, limits: _limits, repositories: _repositories, ...common } = own;
   return [
-    { place: upstream.name, config: own },
-    ...mirrors.map((mirror) => ({
+    { place: upstream.name, keyPath, config: own },
+    ...mirrors.map((mirror, at) => ({
       place: `${upstream.name} mirror ${new URL(mirror.url).host}`,
+      keyPath: `${keyPath}.mirrors.${at}`,
       config: { ...common, ...mirror },
     })),
   ];

@@ -37,7 +37,7 @@ export function createConnector(
   trust: HostTrust,
   tls: UpstreamConfig['tls'],
   lookup: LookupFunction | undefined,
-  route: ProxyRoute,
+  { route, keyPath }: { readonly route: ProxyRoute; readonly keyPath: string },
 ): buildConnector.connector {
   const { ca, cert, key } = tls ?? {};
   const insecure = tls?.insecure === true ? { rejectUnauthorized: false } : {};
@@ -60,7 +60,7 @@ export function createConnector(
   const through = (server: ProxyServer): Readonly<Record<Way, buildConnector.connector>> => {
     const known = tunnels.get(server);
     if (known !== undefined) return known;
-    const tunnel = new ProxyTunnel(server);
+    const tunnel = new ProxyTunnel(server, keyPath);
     const connectors = mapped(ways, (means) => tunnelled(tunnel, means));
     tunnels.set(server, connectors);
     return connectors;

@@ -5,6 +5,7 @@ import { connectionError } from './connection-error.ts';
 import { deferred } from '../deferred.ts';
 import { ResponseHeaders } from './response-headers.ts';
 import { UpstreamError } from './upstream-error.ts';
+import type { TlsKeys } from './tls-keys.ts';
 import { type Pace, Watchdog } from './watchdog.ts';
 
 /** One answer. Its body must be read to the end or destroyed. */
@@ -19,6 +20,8 @@ export interface TransportResponse {
 
 export interface ExchangeOptions {
   readonly url: URL;
+  /** Keys of the configuration, for messages. */
+  readonly tlsKeys: TlsKeys;
   readonly clock: Clock;
   readonly pace: Pace;
   readonly highWaterMarkBytes: number;
@@ -96,7 +99,8 @@ export class Exchange implements Dispatcher.DispatchHandler {
   }
 
   onResponseError(_controller: Dispatcher.DispatchController, error: Error): void {
-    this.#fail(connectionError(error, this.#options.url.host));
+    const { url, tlsKeys } = this.#options;
+    this.#fail(connectionError(error, url.host, tlsKeys));
   }
 
   readonly #aborted = (): void => {

@@ -13,6 +13,8 @@ import { silentObserver, type UpstreamObserver } from './upstream-observer.ts';
 
 export interface OpenUpstreamOptions {
   readonly clock: Clock;
+  /** Where it is configured, for messages. Default: `upstreams.<name>`. */
+  readonly keyPath?: string | undefined;
   /** Default: nobody looks. */
   readonly observer?: UpstreamObserver | undefined;
   /** entrepot's, for `User-Agent`. Absent: no version is told. */
@@ -39,12 +41,13 @@ export function openUpstream(config: UpstreamConfig, options: OpenUpstreamOption
 
 function openOrigin(config: UpstreamConfig, options: OpenUpstreamOptions): Upstream {
   const { clock, observer = silentObserver, version, lookup } = options;
+  const { name, repositories = [] } = config;
+  const { keyPath = `upstreams.${name}` } = options;
   const onAvailability = (cause: UpstreamError | undefined): void => observer.availabilityChanged(cause);
   const onTlsProblem = (problem: string): void => observer.refusedTlsFiles({ problem });
-  const host = new RegistryHost({ config, clock, onAvailability, onTlsProblem, version, lookup });
-  const { name, repositories = [] } = config;
+  const host = new RegistryHost({ config, keyPath, clock, onAvailability, onTlsProblem, version, lookup });
   const account = (auth: UpstreamConfig['auth'], place: string) =>
-    new RegistryUpstream({ name, host, auth, authKeyPath: `upstreams.${name}.${place}auth`, observer });
+    new RegistryUpstream({ name, host, auth, authKeyPath: `${keyPath}.${place}auth`, observer });
   const general = account(config.auth, '');
   const special = repositories.flatMap(({ pattern, auth }) =>
     auth === undefined ? [] : [{ pattern, upstream: account(auth, `repositories.${pattern.text}.`) }],
@@ -70,14 +73,23 @@ function openMirror(
   const onAvailability = (cause: UpstreamError | undefined): void =>
     observer.mirrorAvailabilityChanged({ mirror, cause });
   const onTlsProblem = (problem: string): void => observer.refusedTlsFiles({ problem });
-  const host = new RegistryHost({ config, clock, onAvailability, onTlsProblem, mirror, version, lookup });
-  const authKeyPath = `upstreams.${name}.mirrors.${at}.auth`;
+  const keyPath = `upstreams.${name}.mirrors.${at}`;
+  const host = new RegistryHost({
+    config,
+    keyPath,
+    clock,
+    onAvailability,
+    onTlsProblem,
+    mirror,
+    version,
+    lookup,
+  });
   // One try: the next source is there at once.
   const account = new RegistryUpstream({
     name,
     host,
     auth: config.auth,
-    authKeyPath,
+    authKeyPath: `${keyPath}.auth`,
     observer,
     patienceLimitMs: 0,
   });

@@ -4,6 +4,7 @@ import { connect as connectTls, type TLSSocket } from 'node:tls';
 import type { UpstreamConfig } from '../config.ts';
 import { type Place, placeOf } from './host-trust.ts';
 import type { StepResult } from './step-result.ts';
+import { ownTlsKeys, tlsHint } from './tls-keys.ts';
 
 const ADDRESS_COUNT_SHOWN = 4;
 const DAY_MS = 24 * 3_600_000;
@@ -35,6 +36,8 @@ export async function probeName(
 export interface ConnectionProbe {
   readonly url: URL;
   readonly tls: UpstreamConfig['tls'];
+  /** Where the upstream is configured, for messages. */
+  readonly keyPath: string;
   /** Wall time, milliseconds since 1970. */
   readonly nowMs: number;
   readonly lookup?: LookupFunction | undefined;
@@ -42,7 +45,7 @@ export interface ConnectionProbe {
 
 /** Whether somebody listens there, and over https what certificate is shown. A bad one is looked at all the same. */
 export async function probeConnection(
-  { url, tls, nowMs, lookup }: ConnectionProbe,
+  { url, tls, keyPath, nowMs, lookup }: ConnectionProbe,
   signal: AbortSignal,
 ): Promise<StepResult> {
   const place = placeOf(url);
@@ -61,7 +64,7 @@ export async function probeConnection(
       return { outcome: 'failed', detail: `${what} to ${place.hostname}:${place.port} (${codeOf(socket)})` };
     }
     return 'authorized' in socket
-      ? certificateResult(socket, { nowMs, insecure: tls?.insecure === true })
+      ? certificateResult(socket, { keyPath, nowMs, insecure: tls?.insecure === true })
       : { outcome: 'ok', detail: 'connected, without TLS' };
   } finally {
     for (const socket of sockets) socket.destroy();
@@ -82,15 +85,22 @@ function tlsOptions({ hostname }: Place, tls: UpstreamConfig['tls']): Record<str
 
 function certificateResult(
   socket: TLSSocket,
-  { nowMs, insecure }: { readonly nowMs: number; readonly insecure: boolean },
+  {
+    keyPath,
+    nowMs,
+    insecure,
+  }: { readonly keyPath: string; readonly nowMs: number; readonly insecure: boolean },
 ): StepResult {
   const certificate = socket.getPeerCertificate();
   const expiresMs = Date.parse(certificate.valid_to);
   const until = Number.isNaN(expiresMs) ? 'unknown' : new Date(expiresMs).toISOString().slice(0, 10);
   const issuer = plain(certificate.issuer?.O ?? certificate.issuer?.CN);
   const shown = `${socket.getProtocol() ?? 'TLS'}, certificate by ${issuer}, until ${until}`;
-  if (!socket.authorized && !insecure)
-    return { outcome: 'failed', detail: `${shown}: not accepted (${codeOf(socket.authorizationError)})` };
+  if (!socket.authorized && !insecure) {
+    const code = codeOf(socket.authorizationError);
+    const hint = tlsHint(code, ownTlsKeys(keyPath));
+    return { outcome: 'failed', detail: `${shown}: not accepted (${code})${hint}` };
+  }
   if (insecure) return { outcome: 'warning', detail: `${shown}: not checked (tls.insecure)` };
   return expiresMs - nowMs < EXPIRY_WARNING_MS
     ? { outcome: 'warning', detail: `${shown}: expires soon` }

@@ -27,10 +27,15 @@ export interface TunnelTarget {
 /** Opens connections that lead through one proxy. Nothing that it throws holds the proxy's credentials. */
 export class ProxyTunnel {
   readonly #server: ProxyServer;
+  readonly #name: string;
   readonly #connect: buildConnector.connector;
+  readonly #refused: (hostname: string, status: number) => UpstreamError;
 
-  constructor(server: ProxyServer) {
+  /** @param keyPath the upstream's, for messages: `upstreams.quay.io` */
+  constructor(server: ProxyServer, keyPath: string) {
     this.#server = server;
+    this.#name = `the proxy ${configuredName(server, keyPath)}`;
+    this.#refused = (hostname, status) => proxyRefusal(server, { keyPath, hostname, status });
     const { ca } = server;
     const options: buildConnector.BuildOptions & Record<string, unknown> = {
       timeout: CONNECT_TIMEOUT_MS,
@@ -78,7 +83,7 @@ export class ProxyTunnel {
     const { protocol, host, port } = this.#server;
     const options = {
       hostname: host,
-      host: this.#name,
+      host: proxyName(this.#server),
       protocol: protocol === 'https:' ? 'https:' : 'http:',
       port: String(port),
       ...(protocol === 'https:' && isIP(host) === 0 && { servername: host }),
@@ -87,7 +92,7 @@ export class ProxyTunnel {
       this.#connect(options, (...[error, socket]) => {
         if (error === null) resolve(socket);
         else {
-          const said = connectionError(error, `the proxy ${this.#name}`);
+          const said = connectionError(error, this.#name);
           const message = `${target.hostname}: ${said.message}`;
           reject(new UpstreamError(said.reason, message, { cause: said.cause }));
         }
@@ -113,10 +118,10 @@ export class ProxyTunnel {
         reject(error);
       };
       const timer = setTimeout(() => {
-        fail(new UpstreamError('timeout', `${hostname}: the proxy ${this.#name} did not answer in time`));
+        fail(new UpstreamError('timeout', `${hostname}: ${this.#name} did not answer in time`));
       }, HANDSHAKE_TIMEOUT_MS);
       asking.on('error', (error) => {
-        const { message, reason } = connectionError(error, `the proxy ${this.#name}`);
+        const { message, reason } = connectionError(error, this.#name);
         fail(new UpstreamError(reason, `${hostname}: ${message}`));
       });
       // Not asked for, and not what a proxy answers.
@@ -149,22 +154,10 @@ export class ProxyTunnel {
     } catch (error) {
       socket.destroy();
       // No cause: the library's errors hold the credentials.
-      throw new UpstreamError(
-        'unavailable',
-        `${target.hostname}: the proxy ${this.#name} ${socksFault(error)}`,
-        {
-          isFinal: /auth/i.test(error instanceof Error ? error.message : ''),
-        },
-      );
+      throw new UpstreamError('unavailable', `${target.hostname}: ${this.#name} ${socksFault(error)}`, {
+        isFinal: /auth/i.test(error instanceof Error ? error.message : ''),
+      });
     }
-  }
-
-  #refused(hostname: string, status: number): UpstreamError {
-    return proxyRefusal(this.#server, hostname, status);
-  }
-
-  get #name(): string {
-    return proxyName(this.#server);
   }
 }
 
@@ -173,9 +166,25 @@ export function proxyName({ host, port }: ProxyServer): string {
   return `${host.includes(':') ? `[${host}]` : host}:${port}`;
 }
 
-/** The error for a status with which a proxy answered in place of the host. */
-export function proxyRefusal(server: ProxyServer, hostname: string, status: number): UpstreamError {
-  const name = `${hostname}: the proxy ${proxyName(server)}`;
+/** With where it is configured, and for whom where that does not tell. */
+function configuredName(server: ProxyServer, keyPath: string): string {
+  const isOwn = server.keyPath.startsWith('upstreams.');
+  return `${proxyName(server)} (${server.keyPath}${isOwn ? '' : `, for ${keyPath}`})`;
+}
+
+/**
+ * The error for a status with which a proxy answered in place of the host.
+ * @param asked.keyPath the upstream's: `upstreams.quay.io`
+ */
+export function proxyRefusal(
+  server: ProxyServer,
+  {
+    keyPath,
+    hostname,
+    status,
+  }: { readonly keyPath: string; readonly hostname: string; readonly status: number },
+): UpstreamError {
+  const name = `${hostname}: the proxy ${configuredName(server, keyPath)}`;
   if (status === 407) {
     const wants =
       server.username === undefined ? 'wants a user name and password' : 'refuses our credentials';

@@ -11,6 +11,8 @@ import type { UpstreamError } from './upstream-error.ts';
 
 export interface RegistryHostOptions {
   readonly config: Pick<UpstreamConfig, 'url' | 'trustedHosts' | 'tls' | 'proxy' | 'limits' | 'profile'>;
+  /** Where it is configured, for messages: `upstreams.quay.io`, or `upstreams.quay.io.mirrors.0`. */
+  readonly keyPath: string;
   readonly clock: Clock;
   /** Told why the host is taken for down, and when it answers again (`undefined`). */
   readonly onAvailability: (cause: UpstreamError | undefined) => void;
@@ -41,7 +43,8 @@ export class RegistryHost {
   readonly health: Health;
 
   /** @throws when the TLS settings hold what is not PEM */
-  constructor({ config, clock, onAvailability, onTlsProblem, mirror, version, lookup }: RegistryHostOptions) {
+  constructor(options: RegistryHostOptions) {
+    const { config, keyPath, clock, onAvailability, onTlsProblem, mirror, version, lookup } = options;
     this.base = new URL(config.url);
     this.clock = clock;
     this.mirror = mirror;
@@ -51,6 +54,7 @@ export class RegistryHost {
       trust: this.trust,
       tls: config.tls,
       proxy: config.proxy,
+      keyPath,
       onTlsProblem,
       clock,
       version,

@@ -7,6 +7,7 @@ import { Exchange, type TransportResponse } from './exchange.ts';
 import { type HostTrust, placeOf } from './host-trust.ts';
 import { ProxyRoute } from './proxy-route.ts';
 import { proxyAuthorization, proxyRefusal } from './proxy-tunnel.ts';
+import { tlsKeysFor } from './tls-keys.ts';
 import { renewedConnector, TlsFiles } from './tls-files.ts';
 
 const RESPONSE_HEADERS_LIMIT_BYTES = 16 * 1024;
@@ -28,6 +29,8 @@ export interface TransportOptions {
   readonly proxy?: UpstreamConfig['proxy'];
   /** The files of `tls` changed and cannot be used; what they held before is used on. */
   readonly onTlsProblem?: ((problem: string) => void) | undefined;
+  /** Where the upstream is configured, for messages: `upstreams.quay.io`. */
+  readonly keyPath: string;
   readonly clock: Clock;
   /** Shown in `User-Agent`. */
   readonly version: string | undefined;
@@ -56,12 +59,17 @@ export class Transport {
   readonly #clock: Clock;
   readonly #userAgent: string;
   readonly #route: ProxyRoute;
+  readonly #trust: HostTrust;
+  readonly #keyPath: string;
   readonly #tlsFiles: TlsFiles | undefined;
 
   constructor(options: TransportOptions) {
     this.#clock = options.clock;
     this.#userAgent = options.version === undefined ? 'entrepot' : `entrepot/${options.version}`;
     this.#route = new ProxyRoute(options.proxy);
+    this.#trust = options.trust;
+    const { keyPath } = options;
+    this.#keyPath = keyPath;
     const { clock, onTlsProblem = () => undefined } = options;
     this.#tlsFiles =
       options.tls?.files === undefined
@@ -69,7 +77,7 @@ export class Transport {
         : new TlsFiles(options.tls, { clock, onProblem: onTlsProblem });
     this.#agent = new Agent({
       connect: renewedConnector(this.#tlsFiles, options.tls, (tls) =>
-        createConnector(options.trust, tls, options.lookup, this.#route),
+        createConnector(options.trust, tls, options.lookup, { route: this.#route, keyPath }),
       ),
       connections: CONNECTIONS_PER_ORIGIN,
       maxOrigins: ORIGINS_LIMIT,
@@ -92,7 +100,11 @@ export class Transport {
     signal.throwIfAborted();
     const { url, method, body, highWaterMarkBytes, onBytes } = request;
     const pace = { firstByteMs: FIRST_BYTE_MS, idleMs: IDLE_MS, minimum: MINIMUM_PACE };
-    const exchange = new Exchange({ url, clock: this.#clock, pace, highWaterMarkBytes, onBytes }, signal);
+    const tlsKeys = tlsKeysFor(url, this.#trust, this.#keyPath);
+    const exchange = new Exchange(
+      { url, tlsKeys, clock: this.#clock, pace, highWaterMarkBytes, onBytes },
+      signal,
+    );
     const forward = this.#forwardProxy(url);
     this.#agent.dispatch(
       {
@@ -115,7 +127,11 @@ export class Transport {
     const response = await exchange.response;
     if (forward === undefined || response.status !== 407) return response;
     response.body.destroy();
-    throw proxyRefusal(forward, url.hostname, response.status);
+    throw proxyRefusal(forward, {
+      keyPath: this.#keyPath,
+      hostname: url.hostname,
+      status: response.status,
+    });
   }
 
   /** The http(s) proxy that is sent the whole URL, as it is of plain http (RFC 9112 §3.2.2); all else is tunnelled. */

@@ -29,6 +29,8 @@ export type ProbeReport = Readonly<Record<ProbeStep, StepResult>>;
 
 export interface ProbeOptions {
   readonly config: UpstreamConfig;
+  /** Where it is configured, for messages. Default: `upstreams.<name>`. */
+  readonly keyPath?: string | undefined;
   readonly clock: Clock;
   /** entrepot's, for `User-Agent`. */
   readonly version: string;
@@ -55,7 +57,7 @@ const SKEW_LIMIT_MS = 300_000;
  * @throws the signal's reason
  */
 export async function probeUpstream(options: ProbeOptions, signal: AbortSignal): Promise<ProbeReport> {
-  const { config, clock, limitMs, lookup } = options;
+  const { config, clock, limitMs, lookup, keyPath = `upstreams.${config.name}` } = options;
   const url = new URL(config.url);
   const report = new Report();
   const deadline = new Deadline({ clock, ms: limitMs, message: `no answer in ${limitMs} ms` }, signal);
@@ -64,7 +66,7 @@ export async function probeUpstream(options: ProbeOptions, signal: AbortSignal):
     if (proxy === undefined) {
       await report.run('name', async () => probeName(url, lookup, deadline.signal));
       await report.run('connection', async () =>
-        probeConnection({ url, tls: config.tls, nowMs: clock.now(), lookup }, deadline.signal),
+        probeConnection({ url, tls: config.tls, keyPath, nowMs: clock.now(), lookup }, deadline.signal),
       );
     } else {
       // The proxy's business; what it cannot reach shows in what follows.
@@ -114,8 +116,8 @@ class Report {
 }
 
 async function probeApi(options: ProbeOptions, report: Report, signal: AbortSignal): Promise<StepResult> {
-  const { config, clock, version, lookup } = options;
-  const host = new RegistryHost({ config, clock, version, lookup, onAvailability: () => undefined });
+  const { config, clock, version, lookup, keyPath = `upstreams.${config.name}` } = options;
+  const host = new RegistryHost({ config, keyPath, clock, version, lookup, onAvailability: () => undefined });
   try {
     const request = {
       method: 'GET',
@@ -164,9 +166,9 @@ function clockResult(date: string | undefined, nowMs: number): StepResult {
 /** By the client that serves pulls, so that what it signs in with, follows and refuses is what is tried. */
 async function probeManifest(options: ProbeOptions, report: Report, signal: AbortSignal): Promise<void> {
   if (report.hasFailed) return;
-  const { config, clock, version, lookup, image = NOTHING } = options;
+  const { config, keyPath, clock, version, lookup, image = NOTHING } = options;
   const seen: Seen = { tokenCodes: [], refusedRealm: undefined, quota: undefined };
-  const upstream = openUpstream(config, { clock, version, lookup, observer: observerInto(seen) });
+  const upstream = openUpstream(config, { keyPath, clock, version, lookup, observer: observerInto(seen) });
   let result: StepResult;
   try {
     const { digest } = await upstream.headManifest(

@@ -5,8 +5,10 @@ import { runProgram } from '../../src/commands/program.ts';
 import { OCI_MANIFEST } from '../../src/oci/media-type.ts';
 import { closeAfterTest } from '../support/close-after-test.ts';
 import { fakeProcess } from '../support/fake-process.ts';
+import { FakeProxy } from '../support/fake-proxy.ts';
 import { FakeRegistry } from '../support/fake-registry.ts';
 import { tempDir } from '../support/temp-dir.ts';
+import { selfSignedCertificate } from '../upstream/certificates.ts';
 import { manifestText } from '../upstream/upstream-under-test.ts';
 
 interface Checked {
@@ -257,6 +259,32 @@ test('--online asks the mirrors too, with what is theirs', async () => {
   const { code, stdout } = await checked({ ...LOCAL, upstreams }, '--online');
   expect(code).toBe(1);
   expect(stdout).toMatch(new RegExp(`^docker\\.io mirror ${mirror.host} +connection +failed`, 'm'));
+});
+
+test('--online names the keys to look at for a proxy that refuses and for a certificate that is not accepted', async () => {
+  const hub = await registry();
+  const proxy = closeAfterTest(await FakeProxy.start({ refuse: 403 }));
+  const secret = closeAfterTest(await FakeRegistry.start({ tls: selfSignedCertificate }));
+  const upstreams = {
+    'docker.io': { url: hub.url, proxy: 'none', mirrors: [secret.url] },
+    'a.example': {},
+    'b.example': { proxy: `http://me:canary@${proxy.host}` },
+    'c.example': { url: secret.url, proxy: 'none' },
+  };
+  const { code, stdout } = await checked(
+    { ...LOCAL, proxy: `http://me:canary@${proxy.host}`, upstreams },
+    '--online',
+  );
+  expect(code).toBe(1);
+  const refusal = (hostname: string, key: string): string =>
+    `${hostname}: the proxy ${proxy.host} (${key}) does not let us connect (403)`;
+  for (const detail of [
+    refusal('a.example', 'proxy, for upstreams.a.example'),
+    refusal('b.example', 'upstreams.b.example.proxy'),
+    'not accepted (DEPTH_ZERO_SELF_SIGNED_CERT); see upstreams.c.example.tls.ca',
+    'not accepted (DEPTH_ZERO_SELF_SIGNED_CERT); see upstreams.docker.io.mirrors.0.tls.ca',
+  ])
+    expect(stdout).toContain(detail);
 });
 
 test('--online asks all at once, so that slow ones do not add up', async () => {

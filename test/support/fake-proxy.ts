@@ -21,6 +21,8 @@ export interface FakeProxyOptions {
   readonly credentials?: { readonly username: string; readonly password: string };
   /** Answered to every CONNECT in place of a tunnel. */
   readonly refuse?: number;
+  /** Ports of names that are asked for without one of this machine's. */
+  readonly names?: Readonly<Record<string, number>>;
   /** Takes requests and never answers. */
   readonly hang?: boolean;
 }
@@ -64,7 +66,8 @@ export class FakeProxy {
       const status = this.#refusal(incoming) ?? options.refuse;
       if (options.hang === true) return;
       if (status !== undefined) return void socket.end(`HTTP/1.1 ${status} No\r\n\r\n`);
-      const upstream = connect(Number(new URL(`http://${incoming.url}`).port), '127.0.0.1');
+      const { hostname, port } = new URL(`http://${incoming.url}`);
+      const upstream = connect(options.names?.[hostname] ?? Number(port), '127.0.0.1');
       this.#keep(upstream);
       upstream.once('connect', () => {
         socket.write('HTTP/1.1 200 Connection established\r\n\r\n');

@@ -2,7 +2,7 @@ import { expect, test } from 'vitest';
 import type { ProxyConfig } from '../../src/config.ts';
 import { ProxyRoute } from '../../src/upstream/proxy-route.ts';
 
-const PROXY = { protocol: 'http:', host: 'proxy', port: 3128 } as const;
+const PROXY = { protocol: 'http:', host: 'proxy', port: 3128, keyPath: 'proxy' } as const;
 
 function isProxied(
   noProxy: string[],

@@ -27,6 +27,8 @@ import {
 } from './upstream-under-test.ts';
 
 const PROXY_LOGIN = { username: 'proxy-user', password: 'canary-proxy-p4ss' };
+/** Where the configuration would name it. */
+const KEY = 'upstreams.test.example.proxy';
 const ENCODED = Buffer.from(`${PROXY_LOGIN.username}:${PROXY_LOGIN.password}`).toString('base64');
 
 /** Names exist at the proxy only. */
@@ -39,7 +41,7 @@ function resolvingTo(address: string): LookupFunction {
 }
 
 function by(server: Partial<ProxyServer> & Pick<ProxyServer, 'port'>, noProxy: string[] = []): ProxyConfig {
-  const full: ProxyServer = { protocol: 'http:', host: '127.0.0.1', ...server };
+  const full: ProxyServer = { protocol: 'http:', host: '127.0.0.1', keyPath: KEY, ...server };
   return { http: full, https: full, noProxy, sparesLoopback: false };
 }
 
@@ -99,7 +101,7 @@ describe('through an HTTP proxy', () => {
     expect(proxy.requests).toHaveLength(1);
     const unknown = await failure(asked(registry, { proxy: by({ port: proxy.port, protocol: 'https:' }) }));
     expect(unknown.message).toBe(
-      `registry.test: the certificate of the proxy ${proxy.host} is not accepted (UNABLE_TO_VERIFY_LEAF_SIGNATURE)`,
+      `registry.test: the certificate of the proxy ${proxy.host} (${KEY}) is not accepted (UNABLE_TO_VERIFY_LEAF_SIGNATURE)`,
     );
   });
 
@@ -159,7 +161,7 @@ describe('through an HTTP proxy', () => {
     expect(error).toMatchObject({
       reason: 'unavailable',
       isFinal,
-      message: `registry.test: the proxy ${proxy.host} ${message}`,
+      message: `registry.test: the proxy ${proxy.host} (${KEY}) ${message}`,
     });
   });
 
@@ -169,7 +171,9 @@ describe('through an HTTP proxy', () => {
       const observer = new RecordingObserver();
       const config = { proxy: by({ port: proxy.port, ...PROXY_LOGIN }) };
       const error = await failure(asked(await registryWith(tls), config, observer));
-      expect(error.message).toBe(`registry.test: the proxy ${proxy.host} refuses our credentials (407)`);
+      expect(error.message).toBe(
+        `registry.test: the proxy ${proxy.host} (${KEY}) refuses our credentials (407)`,
+      );
       const told = inspect([error, observer.events], { depth: 20, showHidden: true });
       expect(told).not.toContain('canary');
       expect(told).not.toContain(ENCODED);
@@ -185,10 +189,35 @@ describe('through an HTTP proxy', () => {
       expect(error).toMatchObject({
         reason: 'unavailable',
         isFinal: false,
-        message: `registry.test: the connection to the proxy ${host} failed (ECONNREFUSED)`,
+        message: `registry.test: the connection to the proxy ${host} (${KEY}) failed (ECONNREFUSED)`,
       });
     }
   });
+
+  it.each(['proxy', 'HTTPS_PROXY'])(
+    'that is everybody’s (by %s) it says for which upstream, and for which mirror',
+    async (keyPath) => {
+      const proxy = await proxyWith({ refuse: 403 });
+      const registry = await registryWith();
+      const config = { proxy: by({ port: proxy.port, keyPath }) };
+      const error = await failure(asked(registry, config));
+      expect(error.message).toBe(
+        `registry.test: the proxy ${proxy.host} (${keyPath}, for upstreams.test.example) does not let us connect (403)`,
+      );
+      const observer = new RecordingObserver();
+      const url = `https://mirror.test:${registry.port}`;
+      const mirrors = [{ url, trustedHosts: [], profile: GENERIC }];
+      const gone = await FakeProxy.start();
+      const { host, port } = gone;
+      await gone.close();
+      const upstream = upstreamAt(url, { proxy: by({ port, keyPath }), mirrors }, { observer });
+      for (let tries = 0; tries < 3; tries += 1)
+        await failure(upstream.getManifest(repository, latest, once, never()));
+      expect(observer.named('mirrorAvailabilityChanged')[0]?.facts['cause']).toMatchObject({
+        message: `mirror.test: the connection to the proxy ${host} (${keyPath}, for upstreams.test.example.mirrors.0) failed (ECONNREFUSED)`,
+      });
+    },
+  );
 
   it('that hangs does not hold a request longer than it may take', async () => {
     const proxy = await proxyWith({ hang: true });
@@ -223,7 +252,9 @@ describe('through a SOCKS proxy', () => {
     const proxy = await socksWith(options);
     const config = { proxy: by({ port: proxy.port, protocol: 'socks5h:', ...PROXY_LOGIN }) };
     const error = await failure(asked(await registryWith(), config));
-    expect(error.message).toMatch(/^registry\.test: the proxy 127\.0\.0\.1:\d+ /);
+    expect(error.message).toMatch(
+      /^registry\.test: the proxy 127\.0\.0\.1:\d+ \(upstreams\.test\.example\.proxy\) /,
+    );
     expect(error.message).toMatch(message);
     expect(inspect(error, { depth: 20, showHidden: true })).not.toContain('canary');
   });
@@ -261,7 +292,7 @@ describe('a host that an upstream leads to, through a proxy', () => {
         trustedHosts,
       };
       const error = await failure(asked(registry, config));
-      expect(error.message).toBe(`${hostname}: the proxy ${proxy.host} could not connect (502)`);
+      expect(error.message).toBe(`${hostname}: the proxy ${proxy.host} (${KEY}) could not connect (502)`);
     }
   });
 

@@ -4,6 +4,7 @@ import type { AddressInfo, LookupFunction } from 'node:net';
 import { TLSSocket } from 'node:tls';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import { closeAfterTest } from '../support/close-after-test.ts';
+import { FakeProxy } from '../support/fake-proxy.ts';
 import { FakeRegistry } from '../support/fake-registry.ts';
 import { OCI_MANIFEST } from '../../src/oci/media-type.ts';
 import {
@@ -57,7 +58,9 @@ describe('the upstream’s certificate', () => {
     const upstream = upstreamAt(registry.url, { tls: { ca, insecure: false }, auth: credentials });
     const error = await failure(upstream.getManifest(repository, latest, accept, never()));
     expect(error.reason).toBe('unavailable');
-    expect(error.message).toContain('certificate');
+    expect(error.message).toMatch(
+      /^the certificate of 127\.0\.0\.1:\d+ is not accepted \(\w+\); see upstreams\.test\.example\.tls(?:\.ca)?$/,
+    );
     expect(registry.connections).toBe(1);
     expect(registry.requests).toHaveLength(0);
   });
@@ -65,7 +68,9 @@ describe('the upstream’s certificate', () => {
   it('is refused from an authority that is not configured', async () => {
     const registry = await registryWith(serverCertificate);
     const error = await failure(upstreamAt(registry.url).getManifest(repository, latest, once, never()));
-    expect(error.message).toContain('certificate');
+    expect(error.message).toBe(
+      `the certificate of ${registry.host} is not accepted (UNABLE_TO_VERIFY_LEAF_SIGNATURE); see upstreams.test.example.tls.ca`,
+    );
   });
 
   it('is taken unseen when the upstream is configured as insecure', async () => {
@@ -93,8 +98,32 @@ describe('another host’s certificate', () => {
     const error = await failure(
       upstreamAt(registry.url, config).getManifest(repository, latest, once, never()),
     );
-    expect(error.message).toContain('certificate');
+    expect(error.message).toBe(
+      `the certificate of ${storage.host} is not accepted (DEPTH_ZERO_SELF_SIGNED_CERT); see upstreams.test.example.tls.ca`,
+    );
     expect(storage.requests).toHaveLength(0);
+  });
+
+  it('is said to need a trusted host for that where the host is none', async () => {
+    const registry = await registryWith(serverCertificate);
+    registry.configure({ redirect: () => 'https://cdn.example.com/x' });
+    const proxy = closeAfterTest(await FakeProxy.start({ names: { 'cdn.example.com': registry.port } }));
+    const server = {
+      protocol: 'http:',
+      host: '127.0.0.1',
+      port: proxy.port,
+      keyPath: 'upstreams.test.example.proxy',
+    } as const;
+    const config = {
+      tls: { ca, insecure: false },
+      proxy: { https: server, noProxy: ['127.0.0.1'], sparesLoopback: false },
+    };
+    const error = await failure(
+      upstreamAt(registry.url, config).getManifest(repository, latest, once, never()),
+    );
+    expect(error.message).toBe(
+      'the certificate of cdn.example.com is not accepted (UNABLE_TO_VERIFY_LEAF_SIGNATURE); see upstreams.test.example.trustedHosts',
+    );
   });
 });
 

@@ -104,14 +104,14 @@ test.each([
     'from an unknown authority',
     serverCertificate,
     undefined,
-    /until 2120-01-01: not accepted \(UNABLE_TO_VERIFY/,
+    /until 2120-01-01: not accepted \(UNABLE_TO_VERIFY\w+\); see upstreams\.test\.example\.tls\.ca$/,
   ],
   ['of itself', selfSignedCertificate, undefined, /not accepted \(DEPTH_ZERO_SELF_SIGNED_CERT\)/],
   [
     'that has expired',
     expiredCertificate,
     certificateAuthority,
-    /until 2020-01-02: not accepted \(CERT_HAS_EXPIRED\)/,
+    /until 2020-01-02: not accepted \(CERT_HAS_EXPIRED\); see upstreams\.test\.example\.tls$/,
   ],
 ])('a certificate %s is shown with what is wrong, and no request follows', async (_, tls, ca, detail) => {
   const fake = await registry({ tls });
@@ -265,6 +265,7 @@ test('through a proxy, name and connection are its business, and it tells of wha
     port: proxy.port,
     username: 'u',
     password: 'canary',
+    keyPath: 'proxy',
   } as const;
   const config = { proxy: { http, noProxy: [], sparesLoopback: false } };
   const report = await probe(`http://registry.nowhere:${fake.port}`, config);
@@ -275,7 +276,9 @@ test('through a proxy, name and connection are its business, and it tells of wha
     manifest: ok(),
   });
   await proxy.close();
-  expect((await probe(`http://registry.nowhere:${fake.port}`, config)).api).toEqual(failed(/proxy/));
+  expect((await probe(`http://registry.nowhere:${fake.port}`, config)).api).toEqual(
+    failed(/the proxy 127\.0\.0\.1:\d+ \(proxy, for upstreams\.test\.example\)/),
+  );
 });
 
 test('a signal that aborts ends it', async () => {
