@@ -7,14 +7,11 @@ import type { BlobRow } from '../metadata/stored-blobs.ts';
 import type { MetadataStore } from '../metadata/metadata-store.ts';
 import { type Digest, digestAlgorithm, digestOf } from '../oci/digest.ts';
 import { evictLeastRecentlyUsed } from './eviction.ts';
-import { KeyedLock } from './keyed-lock.ts';
 import type { CacheObserver } from './cache-observer.ts';
+import { KeyedLock } from './keyed-lock.ts';
+import { LastUses } from './last-uses.ts';
 import { readAhead } from './read-ahead.ts';
 import { type Reservation, StoreBudget, type StoreUsage } from './store-budget.ts';
-
-/** Last uses are gathered this long, or until there are so many; losing them is harmless. */
-const TOUCH_INTERVAL_MS = 5000;
-const TOUCH_LIMIT = 10_000;
 
 export interface BlobCacheParts {
   readonly content: ContentStore;
@@ -32,9 +29,7 @@ export class BlobCache {
   readonly #parts: BlobCacheParts;
   readonly #budget: StoreBudget;
   readonly #locks = new KeyedLock<Digest>();
-  readonly #uses = new Map<Digest, number>();
-  readonly #ending = new AbortController();
-  #flushing: Promise<void> | undefined;
+  readonly #uses: LastUses;
   #isSuspect = false;
 
   static async open(parts: BlobCacheParts): Promise<BlobCache> {
@@ -43,6 +38,9 @@ export class BlobCache {
 
   private constructor(parts: BlobCacheParts, stored: { bytes: number; blobs: number }) {
     this.#parts = parts;
+    const { metadata, clock, observer } = parts;
+    const onFailure = (cause: unknown) => observer.cacheFailure('metadata', cause);
+    this.#uses = new LastUses({ blobs: metadata.blobs, clock, onFailure });
     this.#budget = new StoreBudget(parts.limitBytes, stored, (bytes) => this.#evict(bytes));
   }
 
@@ -89,9 +87,7 @@ export class BlobCache {
 
   /** Counts a use of stored content that was served from memory. */
   touch(digest: Digest): void {
-    this.#uses.set(digest, this.#parts.clock.now());
-    if (this.#uses.size >= TOUCH_LIMIT) void this.#flushUses();
-    else this.#flushing ??= this.#flushLater();
+    this.#uses.add(digest);
   }
 
   /** Could a blob of this size ever be stored? */
@@ -185,7 +181,7 @@ export class BlobCache {
   async #removeLocked(digest: Digest): Promise<number> {
     const row = await this.#parts.metadata.blobs.delete(digest);
     if (row === undefined) return 0;
-    this.#uses.delete(digest);
+    this.#uses.forget(digest);
     try {
       await this.#parts.content.delete(digest);
     } finally {
@@ -197,9 +193,7 @@ export class BlobCache {
 
   /** Writes down what was gathered. Fills must have ended. */
   async close(): Promise<void> {
-    this.#ending.abort();
-    await this.#flushing;
-    await this.#flushUses();
+    await this.#uses.close();
   }
 
   async #guarded<T>(digest: Digest, open: (row: BlobRow) => Promise<T | undefined>): Promise<T | undefined> {
@@ -278,28 +272,11 @@ export class BlobCache {
   async #evict(bytes: number): Promise<void> {
     const { metadata, observer } = this.#parts;
     try {
-      await this.#flushUses();
+      await this.#uses.write();
       const evicted = await evictLeastRecentlyUsed(metadata, (digest) => this.remove(digest), bytes);
       if (evicted.blobs > 0) observer.evicted(evicted.blobs, evicted.bytes);
     } catch (cause) {
       observer.cacheFailure(cause instanceof ContentError ? 'content' : 'metadata', cause);
-    }
-  }
-
-  async #flushLater(): Promise<void> {
-    await this.#parts.clock.sleep(TOUCH_INTERVAL_MS, this.#ending.signal).catch(() => undefined);
-    this.#flushing = undefined;
-    await this.#flushUses();
-  }
-
-  async #flushUses(): Promise<void> {
-    if (this.#uses.size === 0) return;
-    const uses = new Map(this.#uses);
-    this.#uses.clear();
-    try {
-      await this.#parts.metadata.blobs.touch(uses);
-    } catch (cause) {
-      this.#parts.observer.cacheFailure('metadata', cause);
     }
   }
 }
