@@ -44,9 +44,11 @@ export function prepareBlobStatements(database: Database.Database) {
       'INSERT OR REPLACE INTO blobs (content, size, upstream, used_at, earlier_at, rank) VALUES (?, ?, ?, ?, NULL, ?)',
     ),
     deleteBlob: prepare<[number]>('DELETE FROM blobs WHERE content = ?'),
+    /** By a scan of the rows: their index on upstreams would lead to each of them by itself. */
     totals: prepare<[{ block: number }], TotalColumns>(
-      `SELECT u.name AS upstream, sum((b.size + @block - 1) / @block * @block) AS bytes, count(*) AS blobs
-       FROM blobs b LEFT JOIN upstreams u ON u.id = b.upstream GROUP BY b.upstream`,
+      `SELECT u.name AS upstream, t.bytes, t.blobs FROM (
+         SELECT upstream, cast(sum((size + cast(@block AS INTEGER) - 1) / cast(@block AS INTEGER) * @block) AS INTEGER) AS bytes, count(*) AS blobs
+         FROM blobs GROUP BY +upstream) t LEFT JOIN upstreams u ON u.id = t.upstream`,
     ),
     victims: prepare<[number], BlobColumns>(
       `${COLUMNS} WHERE NOT EXISTS (SELECT 1 FROM pinned p WHERE p.content = b.content) ORDER BY b.rank LIMIT ?`,
@@ -66,10 +68,10 @@ export function prepareBlobStatements(database: Database.Database) {
     addLink: prepare<[number, number]>('INSERT OR IGNORE INTO links (parent, child) VALUES (?, ?)'),
     deleteLinks: prepare<[number]>('DELETE FROM links WHERE parent = ?'),
     /** Stored children that no other stored manifest lists. */
-    orphans: prepare<[number], BlobColumns>(
-      `${COLUMNS} WHERE b.content IN (SELECT child FROM links WHERE parent = ?1) AND NOT EXISTS (
+    orphans: prepare<[{ parent: number }], BlobColumns>(
+      `${COLUMNS} WHERE b.content IN (SELECT child FROM links WHERE parent = @parent) AND NOT EXISTS (
          SELECT 1 FROM links other JOIN blobs parent ON parent.content = other.parent
-         WHERE other.child = b.content AND other.parent <> ?1)`,
+         WHERE other.child = b.content AND other.parent <> @parent)`,
     ),
     setRank: prepare<[number, number]>('UPDATE blobs SET rank = ? WHERE content = ?'),
   };

@@ -52,6 +52,9 @@ function open(path: string): Database.Database {
     database.exec('PRAGMA locking_mode = EXCLUSIVE');
     database.exec('PRAGMA journal_mode = WAL');
     database.exec('PRAGMA synchronous = NORMAL');
+    // 32 MiB of pages, and a log that is cut back after a burst: neither grows with the number of blobs.
+    database.exec('PRAGMA cache_size = -32768');
+    database.exec('PRAGMA journal_size_limit = 67108864');
     database.exec('PRAGMA foreign_keys = ON');
     database.exec('PRAGMA trusted_schema = OFF');
     if (read(database, 'PRAGMA quick_check(1)') !== 'ok') {

@@ -61,7 +61,7 @@ export class SqliteBlobs implements StoredBlobs {
     return this.#connection.transaction((statements) => {
       const row = statements.blob.get(digestKey(digest));
       if (row === undefined) return undefined;
-      for (const orphan of statements.orphans.all(row.content)) {
+      for (const orphan of statements.orphans.all({ parent: row.content })) {
         statements.setRank.run(this.#ranking.orphanedRank(storedBlob(orphan)), orphan.content);
       }
       statements.deleteLinks.run(row.content);

@@ -1,3 +1,5 @@
+import { open } from 'node:fs/promises';
+import { join } from 'node:path';
 import { expect, it } from 'vitest';
 import { leastRecentUse } from '../../src/cache/least-recent-use.ts';
 import { openDatabase } from '../../src/metadata/database.ts';
@@ -6,6 +8,7 @@ import { SqliteMetadataStore } from '../../src/metadata/sqlite-metadata-store.ts
 import { parseTag } from '../../src/oci/reference.ts';
 import { closeAfterTest } from '../support/close-after-test.ts';
 import { tempDir } from '../support/temp-dir.ts';
+import { imagesContract } from './images-contract.ts';
 import { APP, digestNumber, metadataStoreContract } from './metadata-store-contract.ts';
 
 async function start(dataDir?: string): Promise<SqliteMetadataStore> {
@@ -13,6 +16,7 @@ async function start(dataDir?: string): Promise<SqliteMetadataStore> {
 }
 
 metadataStoreContract('SQLite', start);
+imagesContract('SQLite', start);
 
 it('all that was written is there when the database is opened again', async () => {
   const dataDir = await tempDir();
@@ -45,4 +49,52 @@ it('least recently used blobs are found by index, however many there are', async
   ).all();
   expect(plan.map(({ detail }) => detail)).toEqual(['SCAN blobs USING INDEX blobs_by_rank']);
   database.close();
+});
+
+it('says that files and rows may differ until they were reconciled and it was closed', async () => {
+  const dataDir = await tempDir();
+  const opens = () => new SqliteMetadataStore(openDatabase(dataDir), leastRecentUse);
+  const first = opens();
+  expect(first.needsReconcile).toBe(true);
+  await first.close();
+  const second = opens();
+  expect(second.needsReconcile).toBe(true);
+  await second.reconciled();
+  expect(second.needsReconcile).toBe(false);
+  await second.close();
+  const third = opens();
+  expect(third.needsReconcile).toBe(false);
+  // Ended without being closed.
+  expect(await third.blobs.totals()).toMatchObject({ blobs: 0 });
+  await third.close();
+  expect(opens().needsReconcile).toBe(false);
+});
+
+it('an index that turns out damaged while it is used is moved aside, and goes on empty', async () => {
+  const dataDir = await tempDir();
+  const path = join(dataDir, 'metadata.db');
+  const filled = await start(dataDir);
+  for (let n = 0; n < 5000; n += 1) await filled.blobs.put({ digest: digestNumber(n), sizeBytes: 1 }, n);
+  await filled.reconciled();
+  await filled.close();
+
+  const opened = openDatabase(dataDir);
+  // Nothing of what its check read is to be had from memory.
+  opened.database.exec('PRAGMA cache_size = 5; PRAGMA shrink_memory');
+  const store = closeAfterTest(new SqliteMetadataStore(opened, leastRecentUse));
+  const lost: string[] = [];
+  store.onLost = (setAside) => lost.push(setAside);
+  const file = await open(path, 'r+');
+  const { size } = await file.stat();
+  await file.write(Buffer.alloc(size - 4096, 0xa5), 0, size - 4096, 4096);
+  await file.close();
+  const asked = await Promise.allSettled(
+    Array.from({ length: 5000 }, (_, n) => store.blobs.get(digestNumber(n))),
+  );
+  expect(asked.some(({ status }) => status === 'rejected')).toBe(true);
+  expect(lost).toHaveLength(1);
+  expect(store.needsReconcile).toBe(true);
+  expect(await store.blobs.totals()).toMatchObject({ blobs: 0 });
+  await store.blobs.put({ digest: digestNumber(1), sizeBytes: 1 }, 1);
+  expect(await store.blobs.get(digestNumber(1))).toEqual({ digest: digestNumber(1), sizeBytes: 1 });
 });
