@@ -132,6 +132,7 @@ async function openApp(config: Config, options: AppOptions, closers: Closer[]): 
   const slabs = new SlabPool(SLAB_COUNT);
   const buffers = new ReadBuffers(LARGE_READ_BUFFER_COUNT);
   const content = await openContent(config.dataDir, { hashes, slabs, buffers });
+  closers.push(() => content.close());
   const limitBytes =
     'bytes' in config.cache.maxSize
       ? config.cache.maxSize.bytes

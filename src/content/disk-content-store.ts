@@ -1,26 +1,43 @@
 import { randomUUID } from 'node:crypto';
 import { join } from 'node:path';
-import pLimit from 'p-limit';
-import { type Digest, digestAlgorithm } from '../oci/digest.ts';
+import { type Digest, digestAlgorithm, digestHex } from '../oci/digest.ts';
 import type { Content } from './content.ts';
 import { ContentError, contentErrorFrom, errorCode } from './content-error.ts';
-import type { ContentStore } from './content-store.ts';
-import { DiskIngest, publish, readExactly } from './disk-ingest.ts';
-import { diskFileSystem, type FileHandle, type FileSystem } from './file-system.ts';
+import type { ContentStore, StoredFile, StoredSlice, StoreSpace } from './content-store.ts';
+import { DiskIngest } from './disk-ingest.ts';
+import { readExactly } from './exact-read.ts';
+import { assertUnchanged, closeRead, FileContent, openFile } from './file-content.ts';
+import { type FileHandle, type FileSystem, diskFileSystem } from './file-system.ts';
+import { verifyFile } from './file-verification.ts';
 import type { HashWorkers } from './hash-workers.ts';
 import type { Ingest } from './ingest.ts';
+import { removeLeftovers, setLeftoversAside } from './leftovers.ts';
 import { ContentPaths } from './paths.ts';
+import { Publisher } from './publisher.ts';
+import { Quarantine, type QuarantineLimits } from './quarantine.ts';
 import type { ReadBuffers } from './read-buffers.ts';
 import type { SlabPool } from './slabs.ts';
+import { StoredFiles } from './stored-files.ts';
 
-/** More fsyncs at once would take every thread of the pool that all file I/O shares, and the disk is no faster for it. */
-const CONCURRENT_SYNCS = 2;
+/** Network file systems call the size of their transfers a block, up to 1 MiB; nothing allocates in such pieces. */
+const BLOCK_LIMIT_BYTES = 64 * 1024;
+const USUAL_BLOCK_BYTES = 4096;
 
 export interface DiskContentStoreParts {
   readonly hashes: HashWorkers;
   readonly slabs: SlabPool;
   readonly buffers: ReadBuffers;
   readonly fileSystem?: FileSystem;
+  readonly quarantineLimits?: QuarantineLimits;
+}
+
+/** What opening finds out. */
+interface Opened {
+  readonly paths: ContentPaths;
+  readonly fileSystem: FileSystem;
+  readonly quarantine: Quarantine;
+  readonly blockBytes: number;
+  readonly leftovers: readonly string[];
 }
 
 /** Content as files, one per digest (see ContentPaths). The caller holds the data directory's lock. */
@@ -28,59 +45,65 @@ export class DiskContentStore implements ContentStore {
   readonly #paths: ContentPaths;
   readonly #parts: DiskContentStoreParts;
   readonly #fileSystem: FileSystem;
-  readonly #syncs = pLimit(CONCURRENT_SYNCS);
+  readonly #publisher: Publisher;
+  readonly #files: StoredFiles;
+  readonly #quarantine: Quarantine;
+  readonly #blockBytes: number;
+  readonly #ending = new AbortController();
+  #sweeping: Promise<void> = Promise.resolve();
 
-  /** Makes the directories, and removes what an earlier process left on its way in. @throws ContentError */
+  /**
+   * Makes the directories. What an earlier process left on its way in is removed in the background.
+   * @throws ContentError
+   */
   static async open(dataDir: string, parts: DiskContentStoreParts): Promise<DiskContentStore> {
-    const store = new DiskContentStore(dataDir, parts);
+    const paths = new ContentPaths(dataDir);
+    const fileSystem = parts.fileSystem ?? diskFileSystem;
     try {
-      await store.#fileSystem.removeTree(store.#paths.ingest);
-      await store.#fileSystem.makeDirectory(store.#paths.ingest);
+      await fileSystem.makeDirectory(paths.root);
+      const leftovers = await setLeftoversAside(fileSystem, paths);
+      await fileSystem.makeDirectory(paths.ingest);
+      for (const directory of paths.ancestors) await fileSystem.syncDirectory(directory);
+      const { blockBytes } = await fileSystem.space(paths.root);
+      const quarantine = await Quarantine.open(fileSystem, paths.quarantine, parts.quarantineLimits);
+      const store = new DiskContentStore(parts, { paths, fileSystem, quarantine, blockBytes, leftovers });
       await store.probe();
+      store.#sweeping = removeLeftovers(fileSystem, leftovers, store.#ending.signal);
+      return store;
     } catch (cause) {
-      throw contentErrorFrom(cause, `preparing ${store.#paths.root}`);
+      throw contentErrorFrom(cause, `preparing ${paths.root}`);
     }
-    return store;
   }
 
-  private constructor(dataDir: string, parts: DiskContentStoreParts) {
-    this.#paths = new ContentPaths(dataDir);
+  private constructor(parts: DiskContentStoreParts, opened: Opened) {
+    const { paths, fileSystem, quarantine, blockBytes } = opened;
+    this.#paths = paths;
     this.#parts = parts;
-    this.#fileSystem = parts.fileSystem ?? diskFileSystem;
+    this.#fileSystem = fileSystem;
+    this.#publisher = new Publisher(fileSystem, paths.root);
+    this.#files = new StoredFiles(fileSystem, paths);
+    this.#quarantine = quarantine;
+    this.#blockBytes = blockBytes > 0 && blockBytes <= BLOCK_LIMIT_BYTES ? blockBytes : USUAL_BLOCK_BYTES;
   }
 
   async open(digest: Digest, sizeBytes: number): Promise<Content | undefined> {
-    const file = await this.#openFile(digest, sizeBytes);
-    return file && new FileContent(file, sizeBytes, this.#fileSystem, this.#parts.buffers);
+    const file = await openFile(this.#fileSystem, this.#paths.file(digest), sizeBytes);
+    return file && new FileContent(file, this.#fileSystem, this.#parts.buffers);
   }
 
   async readWhole(digest: Digest, sizeBytes: number): Promise<Buffer | undefined> {
-    const file = await this.#openFile(digest, sizeBytes);
+    const file = await openFile(this.#fileSystem, this.#paths.file(digest), sizeBytes);
     if (file === undefined) return undefined;
     try {
       const bytes = Buffer.allocUnsafeSlow(sizeBytes);
-      await readExactly(this.#fileSystem, file, bytes, sizeBytes, 0);
+      await readExactly(this.#fileSystem, file.handle, bytes, sizeBytes, 0);
+      await assertUnchanged(this.#fileSystem, file);
       return bytes;
     } catch (cause) {
       throw contentErrorFrom(cause, 'reading content');
     } finally {
-      await file.close();
+      await closeRead(this.#fileSystem, file.handle);
     }
-  }
-
-  async #openFile(digest: Digest, sizeBytes: number): Promise<FileHandle | undefined> {
-    let file: FileHandle | undefined;
-    try {
-      file = await this.#fileSystem.open(this.#paths.file(digest), 'r');
-      const facts = await file.stat();
-      if (facts.isFile() && facts.size === sizeBytes) return file;
-    } catch (cause) {
-      await file?.close();
-      if (errorCode(cause) === 'ENOENT') return undefined;
-      throw contentErrorFrom(cause, 'opening content');
-    }
-    await file.close();
-    throw new ContentError('damaged', 'the file has another size than the index says');
   }
 
   async ingest(digest: Digest, sizeBytes: number | undefined): Promise<Ingest> {
@@ -111,33 +134,58 @@ export class DiskContentStore implements ContentStore {
       hash: hashes.start(digestAlgorithm(digest), sizeBytes),
       slabs,
       buffers,
-      syncs: this.#syncs,
+      publisher: this.#publisher,
     });
   }
 
   async put(digest: Digest, bytes: Uint8Array): Promise<void> {
+    const target = this.#paths.file(digest);
+    await this.#withTemporary('storing content', bytes, async (file, path) => {
+      await this.#publisher.publish(file, path, target);
+      return 'moved';
+    });
+  }
+
+  async probe(): Promise<void> {
+    const written = Buffer.from(randomUUID());
+    await this.#withTemporary('probing the content store', written, async (file) => {
+      await this.#publisher.sync(file);
+      const read = Buffer.alloc(written.length);
+      await readExactly(this.#fileSystem, file, read, read.length, 0);
+      if (!read.equals(written)) throw new ContentError('damaged', 'a file read back otherwise than written');
+      return 'stayed';
+    });
+  }
+
+  /** Makes a file, and removes it unless it was moved. */
+  async #withTemporary(
+    doing: string,
+    bytes: Uint8Array,
+    use: (file: FileHandle, path: string) => Promise<'moved' | 'stayed'>,
+  ): Promise<void> {
     const path = join(this.#paths.ingest, randomUUID());
+    let place: 'moved' | 'stayed' = 'stayed';
     try {
-      await this.#writeWhole(path, bytes);
-      await publish(this.#fileSystem, path, this.#paths.file(digest));
+      const file = await this.#fileSystem.open(path, 'wx+', 0o600);
+      try {
+        await this.#writeWhole(file, bytes);
+        place = await use(file, path);
+      } finally {
+        await this.#fileSystem.close(file);
+      }
     } catch (cause) {
-      await this.#fileSystem.unlink(path).catch(() => undefined);
-      throw contentErrorFrom(cause, 'storing content');
+      throw contentErrorFrom(cause, doing);
+    } finally {
+      if (place === 'stayed') await this.#fileSystem.unlink(path).catch(() => undefined);
     }
   }
 
-  async #writeWhole(path: string, bytes: Uint8Array): Promise<void> {
-    const file = await this.#fileSystem.open(path, 'wx+', 0o600);
-    try {
-      for (let done = 0; done < bytes.length;) {
-        const rest = bytes.subarray(done);
-        const written = await this.#fileSystem.write(file, rest, rest.length, done);
-        if (written === 0) throw new ContentError('io', 'a write wrote nothing');
-        done += written;
-      }
-      await this.#syncs(() => this.#fileSystem.sync(file));
-    } finally {
-      await file.close();
+  async #writeWhole(file: FileHandle, bytes: Uint8Array): Promise<void> {
+    for (let done = 0; done < bytes.length;) {
+      const rest = bytes.subarray(done);
+      const written = await this.#fileSystem.write(file, rest, rest.length, done);
+      if (written === 0) throw new ContentError('io', 'a write wrote nothing');
+      done += written;
     }
   }
 
@@ -151,63 +199,60 @@ export class DiskContentStore implements ContentStore {
     }
   }
 
+  list(signal: AbortSignal): AsyncIterable<StoredSlice> {
+    return this.#files.list(signal);
+  }
+
+  find(digest: Digest): Promise<StoredFile | undefined> {
+    return this.#files.find(digest);
+  }
+
+  async verify(
+    digest: Digest,
+    sizeBytes: number,
+    signal: AbortSignal,
+    onBytes?: (bytes: number) => Promise<void> | void,
+  ): Promise<void> {
+    const parts = { ...this.#parts, fileSystem: this.#fileSystem };
+    await verifyFile(parts, { path: this.#paths.file(digest), digest, sizeBytes }, signal, onBytes);
+  }
+
+  async quarantine(digest: Digest): Promise<boolean> {
+    const label = `${digestAlgorithm(digest)}-${digestHex(digest)}`;
+    return this.#quarantine.add(this.#paths.file(digest), label);
+  }
+
+  async quarantineStray(stray: string): Promise<boolean> {
+    return this.#quarantine.add(join(this.#paths.root, stray), 'stray');
+  }
+
+  async trimQuarantine(limitBytes: number): Promise<void> {
+    await this.#quarantine.trim(limitBytes);
+  }
+
+  get quarantinedBytes(): number {
+    return this.#quarantine.heldBytes;
+  }
+
+  allocatedBytes(sizeBytes: number): number {
+    return Math.ceil(sizeBytes / this.#blockBytes) * this.#blockBytes;
+  }
+
+  async space(): Promise<StoreSpace> {
+    try {
+      const { totalBytes, freeBytes } = await this.#fileSystem.space(this.#paths.root);
+      return { totalBytes, freeBytes };
+    } catch (cause) {
+      throw contentErrorFrom(cause, 'asking how much room there is');
+    }
+  }
+
   async capacityBytes(): Promise<number> {
-    return this.#fileSystem.capacityBytes(this.#paths.root);
+    return (await this.space()).totalBytes;
   }
 
-  async probe(): Promise<void> {
-    const path = join(this.#paths.ingest, `probe-${randomUUID()}`);
-    const written = Buffer.from(path);
-    try {
-      await this.#writeWhole(path, written);
-      const file = await this.#fileSystem.open(path, 'r');
-      try {
-        const read = Buffer.alloc(written.length);
-        await readExactly(this.#fileSystem, file, read, read.length, 0);
-        if (!read.equals(written))
-          throw new ContentError('damaged', 'a file read back otherwise than written');
-      } finally {
-        await file.close();
-      }
-    } catch (cause) {
-      throw contentErrorFrom(cause, 'probing the content store');
-    } finally {
-      await this.#fileSystem.unlink(path).catch(() => undefined);
-    }
-  }
-
-  close(): Promise<void> {
-    return Promise.resolve();
-  }
-}
-
-class FileContent implements Content {
-  readonly sizeBytes: number;
-  readonly #file: FileHandle;
-  readonly #fileSystem: FileSystem;
-  readonly #buffers: ReadBuffers;
-
-  constructor(file: FileHandle, sizeBytes: number, fileSystem: FileSystem, buffers: ReadBuffers) {
-    this.#file = file;
-    this.sizeBytes = sizeBytes;
-    this.#fileSystem = fileSystem;
-    this.#buffers = buffers;
-  }
-
-  async read(position: number, limitBytes: number, signal: AbortSignal) {
-    signal.throwIfAborted();
-    const buffer = this.#buffers.take(Math.min(limitBytes, this.sizeBytes - position));
-    try {
-      await readExactly(this.#fileSystem, this.#file, buffer.bytes, buffer.bytes.length, position);
-      return buffer.chunk(buffer.bytes.length);
-    } catch (cause) {
-      buffer.release();
-      throw contentErrorFrom(cause, 'reading content');
-    }
-  }
-
-  close(): void {
-    // Closing a file that was only read has nothing to tell.
-    this.#file.close().catch(() => undefined);
+  async close(): Promise<void> {
+    this.#ending.abort();
+    await this.#sweeping;
   }
 }

@@ -1,13 +1,13 @@
 import assert from 'node:assert/strict';
-import { dirname } from 'node:path';
-import type { LimitFunction } from 'p-limit';
 import { type Digest, digestAlgorithm } from '../oci/digest.ts';
 import type { Chunk } from './content.ts';
 import { ContentError, contentErrorFrom } from './content-error.ts';
+import { readExactly } from './exact-read.ts';
 import type { FileHandle, FileSystem } from './file-system.ts';
 import type { HashJob } from './hash-workers.ts';
 import type { Ingest } from './ingest.ts';
 import { Intervals } from './intervals.ts';
+import type { Publisher } from './publisher.ts';
 import type { ReadBuffers } from './read-buffers.ts';
 import { type Slab, SLAB_BYTES, type SlabPool } from './slabs.ts';
 
@@ -23,7 +23,7 @@ export interface DiskIngestParts {
   readonly hash: HashJob;
   readonly slabs: SlabPool;
   readonly buffers: ReadBuffers;
-  readonly syncs: LimitFunction;
+  readonly publisher: Publisher;
 }
 
 /** An ingest into a file beside its final place. */
@@ -171,14 +171,13 @@ export class DiskIngest implements Ingest {
   }
 
   async commit(): Promise<void> {
-    const { temporary, target, fileSystem, syncs } = this.#parts;
+    const { temporary, target, publisher } = this.#parts;
     if (temporary === undefined || this.#storeFailure !== undefined) {
       throw this.#storeFailure ?? new ContentError('no-space', 'nothing was stored');
     }
     assert.equal(this.#writing, 0, 'an ingest is committed only when all its writes have ended');
     try {
-      await syncs(() => fileSystem.sync(temporary.file));
-      await publish(fileSystem, temporary.path, target);
+      await publisher.publish(temporary.file, temporary.path, target);
       this.#isCommitted = true;
     } catch (cause) {
       this.#storeFailure = contentErrorFrom(cause, 'committing content');
@@ -192,37 +191,8 @@ export class DiskIngest implements Ingest {
     await this.#catchUp;
     hash.drop();
     if (temporary === undefined) return;
-    await temporary.file.close().catch(() => undefined);
+    await fileSystem.close(temporary.file).catch(() => undefined);
     // A leftover is harmless: nothing reads the ingest directory, and the next start sweeps it.
     if (!this.#isCommitted) await fileSystem.unlink(temporary.path).catch(() => undefined);
-  }
-}
-
-/** Moves a synced file to its final place, durably: every directory that was made is synced into its parent too. */
-export async function publish(fileSystem: FileSystem, from: string, to: string): Promise<void> {
-  const directory = dirname(to);
-  const made = await fileSystem.makeDirectory(directory);
-  await fileSystem.rename(from, to);
-  await fileSystem.syncDirectory(directory);
-  if (made === undefined) return;
-  for (let child = directory; ; child = dirname(child)) {
-    await fileSystem.syncDirectory(dirname(child));
-    if (child === made || child === dirname(child)) return;
-  }
-}
-
-/** @throws ContentError `damaged` when the file ends before `length` bytes. */
-export async function readExactly(
-  fileSystem: FileSystem,
-  file: FileHandle,
-  into: Uint8Array,
-  length: number,
-  position: number,
-): Promise<void> {
-  for (let done = 0; done < length;) {
-    const rest = done === 0 ? into : into.subarray(done);
-    const read = await fileSystem.read(file, rest, length - done, position + done);
-    if (read === 0) throw new ContentError('damaged', 'the file is shorter than it should be');
-    done += read;
   }
 }

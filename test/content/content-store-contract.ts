@@ -157,10 +157,15 @@ export function contentStoreContract(name: string, start: () => Promise<StoreUnd
       const { store } = await start();
       await store.probe();
       expect(await store.capacityBytes()).toBeGreaterThan(0);
+      const { totalBytes, freeBytes } = await store.space();
+      expect(totalBytes).toBe(await store.capacityBytes());
+      expect(freeBytes).toBeGreaterThan(0);
+      expect(freeBytes).toBeLessThanOrEqual(totalBytes);
     });
   });
 
   ingestContract(name, start);
+  upkeepContract(name, start);
 }
 
 function ingestContract(name: string, start: () => Promise<StoreUnderTest>): void {
@@ -278,6 +283,143 @@ function ingestContract(name: string, start: () => Promise<StoreUnderTest>): voi
         await expect(ingest.commit()).rejects.toMatchObject({ reason: 'no-space' });
         await ingest.close();
         expect(await store.open(digest, bytes.length)).toBeUndefined();
+      }
+    });
+  });
+}
+
+/** All that the store lists. */
+export async function listed(store: ContentStore, signal = never) {
+  const slices = [];
+  for await (const slice of store.list(signal)) slices.push(slice);
+  return { files: slices.flatMap(({ files }) => files), strays: slices.flatMap(({ strays }) => strays) };
+}
+
+function upkeepContract(name: string, start: () => Promise<StoreUnderTest>): void {
+  describe(`the upkeep of ${name}`, () => {
+    it('lists everything that is committed, and nothing else', async () => {
+      const { store, slabs } = await start();
+      expect(await listed(store)).toEqual({ files: [], strays: [] });
+      const expected = new Map<string, number>();
+      const before = Date.now() - 1000;
+      for (let n = 0; n < 300; n += 1) {
+        const bytes = Buffer.from(`blob ${n}`);
+        const digest = digestOf(bytes, n % 3 === 0 ? 'sha512' : 'sha256');
+        await store.put(digest, bytes);
+        expected.set(digest, bytes.length);
+      }
+      const ingest = await store.ingest(digestOf(bytesOf(10)), 10);
+      await writeRange(slabs, ingest, bytesOf(10));
+      const { files, strays } = await listed(store);
+      expect(strays).toEqual([]);
+      expect(new Map(files.map(({ digest, sizeBytes }) => [digest as string, sizeBytes]))).toEqual(expected);
+      expect(files).toHaveLength(300);
+      for (const { modifiedAt } of files) {
+        expect(modifiedAt).toBeGreaterThan(before);
+        expect(modifiedAt).toBeLessThan(Date.now() + 1000);
+      }
+      await ingest.close();
+    });
+
+    it('ends its list when it is told to', async () => {
+      const { store } = await start();
+      await store.put(digestOf(bytesOf(10)), bytesOf(10));
+      await store.put(digestOf(bytesOf(20)), bytesOf(20));
+      const ending = new AbortController();
+      await expect(async () => {
+        for await (const { files } of store.list(ending.signal)) {
+          expect(files).toHaveLength(1);
+          ending.abort(new Error('enough'));
+        }
+      }).rejects.toThrow('enough');
+      await expect(listed(store, ending.signal)).rejects.toThrow('enough');
+    });
+
+    it('finds what is committed, with its size', async () => {
+      const { store } = await start();
+      const [bytes, other] = [bytesOf(5000), bytesOf(7000)];
+      expect(await store.find(digestOf(bytes))).toBeUndefined();
+      await store.put(digestOf(bytes), bytes);
+      expect(await store.find(digestOf(bytes))).toMatchObject({ digest: digestOf(bytes), sizeBytes: 5000 });
+      expect(await store.find(digestOf(other))).toBeUndefined();
+    });
+
+    it.each([
+      [0, 'sha256'],
+      [100, 'sha512'],
+      [3_500_000, 'sha256'],
+      [20_000_000, 'sha512'],
+    ] as const)('verifies %i bytes by %s, and tells what it has read', async (size, algorithm) => {
+      const { store, slabs } = await start();
+      const bytes = bytesOf(size);
+      const digest = digestOf(bytes, algorithm);
+      await store.put(digest, bytes);
+      let read = 0;
+      let isWaiting = false;
+      await store.verify(digest, size, never, async (more) => {
+        expect(isWaiting).toBe(false);
+        isWaiting = true;
+        await Promise.resolve();
+        isWaiting = false;
+        read += more;
+      });
+      expect(read).toBe(size);
+      for (const off of [-1, 1])
+        await expect(store.verify(digest, size + off, never)).rejects.toMatchObject({ reason: 'damaged' });
+      // It has given back every slab.
+      for (let n = 0; n < 8; n += 1) await slabs.acquire(AbortSignal.timeout(1000));
+    });
+
+    it('verifies nothing that is not there, and ends when it is told to', async () => {
+      const { store, slabs } = await start();
+      const bytes = bytesOf(5_000_000);
+      const digest = digestOf(bytes);
+      await expect(store.verify(digest, bytes.length, never)).rejects.toMatchObject({ reason: 'missing' });
+      await store.put(digest, bytes);
+      const ending = new AbortController();
+      const verified = store.verify(digest, bytes.length, ending.signal, () =>
+        ending.abort(new Error('enough')),
+      );
+      await expect(verified).rejects.toThrow('enough');
+      await expect(store.verify(digest, bytes.length, ending.signal)).rejects.toThrow('enough');
+      for (let n = 0; n < 8; n += 1) await slabs.acquire(AbortSignal.timeout(1000));
+    });
+
+    it('sets content aside, which can then be stored anew', async () => {
+      const { store } = await start();
+      const bytes = bytesOf(50_000);
+      const digest = digestOf(bytes);
+      expect(store.quarantinedBytes).toBe(0);
+      expect(await store.quarantine(digest)).toBe(false);
+      await store.put(digest, bytes);
+      const reading = await store.open(digest, bytes.length);
+      expect(await store.quarantine(digest)).toBe(true);
+      expect(await store.quarantine(digest)).toBe(false);
+      expect(await store.open(digest, bytes.length)).toBeUndefined();
+      expect(await store.find(digest)).toBeUndefined();
+      expect(await listed(store)).toEqual({ files: [], strays: [] });
+      expect(reading && (await contentBytes(reading)).equals(bytes)).toBe(true);
+      reading?.close();
+      expect(store.quarantinedBytes).toBeGreaterThanOrEqual(50_000);
+      await store.put(digest, bytes);
+      expect(await store.quarantine(digest)).toBe(true);
+      expect(store.quarantinedBytes).toBeGreaterThanOrEqual(100_000);
+      await store.put(digest, bytes);
+      expect((await store.readWhole(digest, bytes.length))?.equals(bytes)).toBe(true);
+      await store.trimQuarantine(99_999);
+      expect(store.quarantinedBytes).toBeGreaterThanOrEqual(50_000);
+      expect(store.quarantinedBytes).toBeLessThanOrEqual(99_999);
+      await store.trimQuarantine(0);
+      expect(store.quarantinedBytes).toBe(0);
+      expect(await store.find(digest)).toBeDefined();
+    });
+
+    it('says what a file takes of the disk: never less than its size, nothing for none', async () => {
+      const { store } = await start();
+      expect(store.allocatedBytes(0)).toBe(0);
+      for (const size of [1, 4095, 4096, 4097, 1_000_000]) {
+        expect(store.allocatedBytes(size)).toBeGreaterThanOrEqual(size);
+        expect(store.allocatedBytes(size)).toBeLessThan(size + 128 * 1024);
       }
     });
   });

@@ -1,37 +1,34 @@
-import { mkdir, readdir, writeFile } from 'node:fs/promises';
+import { appendFile, mkdir, open, readdir, rename, rm, symlink, truncate, writeFile } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { DiskContentStore } from '../../src/content/disk-content-store.ts';
-import { HashWorkers } from '../../src/content/hash-workers.ts';
-import { ReadBuffers } from '../../src/content/read-buffers.ts';
-import { SLAB_BYTES, SlabPool } from '../../src/content/slabs.ts';
+import { SLAB_BYTES } from '../../src/content/slabs.ts';
 import { digestHex, digestOf } from '../../src/oci/digest.ts';
-import { closeAfterTest } from '../support/close-after-test.ts';
-import { failingFileSystem } from '../support/failing-file-system.ts';
 import { tempDir } from '../support/temp-dir.ts';
-import { bytesOf, contentStoreContract, storedBytes, writeRange } from './content-store-contract.ts';
+import {
+  bytesOf,
+  contentBytes,
+  contentStoreContract,
+  storedBytes,
+  writeRange,
+} from './content-store-contract.ts';
+import { type DiskStoreUnderTest, startDiskStore } from './disk-store.ts';
 
-async function start(dataDir?: string) {
-  const directory = dataDir ?? (await tempDir());
-  const fileSystem = failingFileSystem();
-  const slabs = new SlabPool(8);
-  const hashes = closeAfterTest(new HashWorkers(1));
-  const parts = { hashes, slabs, buffers: new ReadBuffers(2), fileSystem };
-  const store = await DiskContentStore.open(directory, parts);
-  fileSystem.calls.length = 0;
-  const ingesting = () => readdir(join(directory, 'content', 'v1', 'ingest'));
-  return { store, slabs, fileSystem, parts, dataDir: directory, ingesting };
-}
+contentStoreContract('the disk', () => startDiskStore());
 
-type Started = Awaited<ReturnType<typeof start>>;
-
-contentStoreContract('the disk', () => start());
-
+const never = new AbortController().signal;
 const BYTES = bytesOf(2 * SLAB_BYTES + 10);
 const DIGEST = digestOf(BYTES);
 
+/** Other bytes, the same size. */
+async function overwrite(path: string): Promise<void> {
+  const file = await open(path, 'r+');
+  await file.write('other', 1_000_000);
+  await file.close();
+}
+
 /** One blob in, as a fill brings it in. */
-async function ingestOne({ store, slabs }: Started) {
+async function ingestOne({ store, slabs }: DiskStoreUnderTest) {
   const ingest = await store.ingest(DIGEST, BYTES.length);
   try {
     await writeRange(slabs, ingest, BYTES);
@@ -44,7 +41,7 @@ async function ingestOne({ store, slabs }: Started) {
 
 describe('content on disk', () => {
   it('is synced before it is renamed, and every directory that was made before the commit is done', async () => {
-    const started = await start();
+    const started = await startDiskStore();
     await ingestOne(started);
     const { calls } = started.fileSystem;
     const names = calls.map(({ name }) => name);
@@ -56,6 +53,7 @@ describe('content on disk', () => {
       'syncDirectory',
       'syncDirectory',
       'syncDirectory',
+      'close',
     ]);
     expect(names.lastIndexOf('write')).toBeLessThan(names.indexOf('sync'));
     const root = join(started.dataDir, 'content', 'v1');
@@ -66,7 +64,7 @@ describe('content on disk', () => {
   });
 
   it('that is small and put whole is committed in the same order', async () => {
-    const { store, fileSystem } = await start();
+    const { store, fileSystem } = await startDiskStore();
     await store.put(DIGEST, BYTES);
     const names = fileSystem.calls.map(({ name }) => name);
     expect(names.slice(0, 6)).toEqual(['open', 'write', 'sync', 'makeDirectory', 'rename', 'syncDirectory']);
@@ -76,20 +74,21 @@ describe('content on disk', () => {
   });
 
   it('is there after a restart, and what was on its way in is swept', async () => {
-    const first = await start();
+    const first = await startDiskStore();
     await first.store.put(DIGEST, BYTES);
     const left = await first.store.ingest(digestOf(bytesOf(10)), 10);
     expect(await first.ingesting()).toHaveLength(1);
     await writeFile(join(first.dataDir, 'content', 'v1', 'ingest', 'leftover'), 'x');
     await mkdir(join(first.dataDir, 'content', 'v1', 'ingest', 'odd', 'tree'), { recursive: true });
-    const second = await start(first.dataDir);
+    const second = await startDiskStore(first.dataDir);
     expect(await second.ingesting()).toEqual([]);
+    await expect.poll(() => readdir(second.root)).toEqual(['ingest', 'sha256']);
     expect((await second.store.readWhole(DIGEST, BYTES.length))?.equals(BYTES)).toBe(true);
     await left.close();
   });
 
   it('leaves no temporary file behind, whether it is committed, closed or put', async () => {
-    const started = await start();
+    const started = await startDiskStore();
     await ingestOne(started);
     await started.store.put(digestOf(bytesOf(10)), bytesOf(10));
     const given = await started.store.ingest(digestOf(bytesOf(20)), 20);
@@ -99,24 +98,121 @@ describe('content on disk', () => {
   });
 
   it('is not a directory that stands where the file should be', async () => {
-    const { store, dataDir } = await start();
+    const { store, dataDir } = await startDiskStore();
     const hex = digestHex(DIGEST);
     await mkdir(join(dataDir, 'content', 'v1', 'sha256', hex.slice(0, 2), hex), { recursive: true });
     await expect(store.open(DIGEST, BYTES.length)).rejects.toMatchObject({ name: 'ContentError' });
   });
 
   it('that cannot be read is a failure, not missing', async () => {
-    const { store, fileSystem } = await start();
+    const { store, fileSystem } = await startDiskStore();
     await store.put(DIGEST, BYTES);
     fileSystem.rule = (name) => (name === 'open' ? 'EACCES' : undefined);
     await expect(store.open(DIGEST, BYTES.length)).rejects.toMatchObject({ reason: 'io' });
     fileSystem.rule = (name) => (name === 'read' ? 'EIO' : undefined);
     await expect(store.readWhole(DIGEST, BYTES.length)).rejects.toMatchObject({ reason: 'io' });
     const content = await store.open(DIGEST, BYTES.length);
-    await expect(content?.read(0, 10, new AbortController().signal)).rejects.toMatchObject({ reason: 'io' });
+    await expect(content?.read(0, 10, never)).rejects.toMatchObject({ reason: 'io' });
     content?.close();
     fileSystem.rule = (name) => (name === 'unlink' ? 'EROFS' : undefined);
     await expect(store.delete(DIGEST)).rejects.toMatchObject({ reason: 'io' });
+  });
+
+  it.each(['EMFILE', 'ENFILE', 'ENOMEM'])('is neither missing nor damaged when there is %s', async (code) => {
+    const { store, fileSystem } = await startDiskStore();
+    await store.put(DIGEST, BYTES);
+    for (const call of ['open', 'statFile', 'read'] as const) {
+      fileSystem.rule = (name) => (name === call ? code : undefined);
+      for (const ask of [
+        () => store.readWhole(DIGEST, BYTES.length),
+        () => store.verify(DIGEST, BYTES.length, never),
+      ])
+        await expect(ask()).rejects.toMatchObject({ name: 'ContentError', reason: 'exhausted' });
+    }
+    fileSystem.rule = (name) => (name === 'stat' ? code : undefined);
+    await expect(store.find(DIGEST)).rejects.toMatchObject({ reason: 'exhausted' });
+  });
+
+  it('that is damaged may fail to close as well: damaged is what is told', async () => {
+    const { store, fileSystem } = await startDiskStore();
+    await store.put(DIGEST, BYTES);
+    fileSystem.rule = (name) => (name === 'close' ? 'EIO' : undefined);
+    await expect(store.open(DIGEST, 1)).rejects.toMatchObject({ name: 'ContentError', reason: 'damaged' });
+    expect((await store.readWhole(DIGEST, BYTES.length))?.equals(BYTES)).toBe(true);
+  });
+
+  it('is no link, wherever it leads', async () => {
+    const { store, fileOf, dataDir } = await startDiskStore();
+    await store.put(DIGEST, BYTES);
+    const elsewhere = join(dataDir, 'elsewhere');
+    await rename(fileOf(DIGEST), elsewhere);
+    await symlink(elsewhere, fileOf(DIGEST));
+    for (const ask of [
+      () => store.open(DIGEST, BYTES.length),
+      () => store.readWhole(DIGEST, BYTES.length),
+      () => store.find(DIGEST),
+      () => store.verify(DIGEST, BYTES.length, never),
+    ])
+      await expect(ask()).rejects.toMatchObject({ name: 'ContentError', reason: 'damaged' });
+    await store.put(DIGEST, BYTES);
+    expect((await store.readWhole(DIGEST, BYTES.length))?.equals(BYTES)).toBe(true);
+  });
+
+  it.each([
+    ['cut', (path: string) => truncate(path, 1000)],
+    ['made longer', (path: string) => appendFile(path, 'x')],
+    ['written over in its middle', (path: string) => overwrite(path)],
+  ])('that is %s while it is read never ends as whole', async (_what, change) => {
+    const { store, fileOf } = await startDiskStore();
+    await store.put(DIGEST, BYTES);
+    const content = await store.open(DIGEST, BYTES.length);
+    expect.assert(content !== undefined);
+    const first = await content.read(0, 100_000, never);
+    first.release();
+    await change(fileOf(DIGEST));
+    await expect(contentBytes(content)).rejects.toMatchObject({ name: 'ContentError', reason: 'damaged' });
+    content.close();
+  });
+
+  it('is synced once: a commit that failed at its fsync never tries another', async () => {
+    const { store, slabs, fileSystem } = await startDiskStore();
+    const ingest = await store.ingest(DIGEST, BYTES.length);
+    await writeRange(slabs, ingest, BYTES);
+    await ingest.verify(BYTES.length);
+    fileSystem.rule = (name) => (name === 'sync' ? 'EIO' : undefined);
+    await expect(ingest.commit()).rejects.toMatchObject({ reason: 'io' });
+    fileSystem.rule = () => undefined;
+    await expect(ingest.commit()).rejects.toMatchObject({ reason: 'io' });
+    expect(fileSystem.calls.filter(({ name }) => name === 'sync')).toHaveLength(1);
+    await ingest.close();
+    expect(await store.open(DIGEST, BYTES.length)).toBeUndefined();
+  });
+
+  it.each(['syncDirectory', 'rename'] as const)(
+    'syncs the directories above it though an earlier commit had failed at %s',
+    async (failing) => {
+      const { store, fileSystem, root, fileOf } = await startDiskStore();
+      let seen = 0;
+      // The second fsync of a directory is that of the one above.
+      const from = failing === 'rename' ? 1 : 2;
+      fileSystem.rule = (name) => (name === failing && (seen += 1) >= from ? 'EIO' : undefined);
+      await expect(store.put(DIGEST, BYTES)).rejects.toMatchObject({ reason: 'io' });
+      fileSystem.rule = () => undefined;
+      fileSystem.calls.length = 0;
+      await store.put(DIGEST, BYTES);
+      const synced = fileSystem.calls.filter(({ name }) => name === 'syncDirectory').map(({ path }) => path);
+      expect(synced).toEqual([dirname(fileOf(DIGEST)), join(root, 'sha256'), root]);
+    },
+  );
+
+  it('gets its directory back, durably, when that was removed', async () => {
+    const { store, fileSystem, root, fileOf } = await startDiskStore();
+    await store.put(DIGEST, BYTES);
+    await rm(join(root, 'sha256'), { recursive: true });
+    fileSystem.calls.length = 0;
+    await store.put(DIGEST, BYTES);
+    const synced = fileSystem.calls.filter(({ name }) => name === 'syncDirectory').map(({ path }) => path);
+    expect(synced).toEqual([dirname(fileOf(DIGEST)), join(root, 'sha256'), root]);
   });
 });
 
@@ -124,14 +220,17 @@ describe.each([
   ['ENOSPC', 'no-space'],
   ['EDQUOT', 'no-space'],
   ['EIO', 'io'],
+  ['EROFS', 'io'],
+  ['EMFILE', 'exhausted'],
 ] as const)('when the disk answers %s', (code, reason) => {
   it('at any one call of an ingest, the digest is still right, and nothing that was not committed is visible', async () => {
-    const healthy = await start();
+    const healthy = await startDiskStore();
     await ingestOne(healthy);
-    const total = healthy.fileSystem.calls.length;
+    expect(healthy.fileSystem.calls.at(-1)?.name).toBe('close');
+    const total = healthy.fileSystem.calls.length - 1;
     expect(total).toBeGreaterThan(8);
     for (let nth = 1; nth <= total; nth += 1) {
-      const { store, slabs, fileSystem, ingesting } = await start();
+      const { store, slabs, fileSystem, ingesting } = await startDiskStore();
       fileSystem.rule = (_name, call) => (call === nth ? code : undefined);
       const began = store.ingest(DIGEST, BYTES.length);
       if (nth === 1) {
@@ -154,12 +253,19 @@ describe.each([
     }
   });
 
+  it('when a committed file is closed, nothing is lost', async () => {
+    const started = await startDiskStore();
+    started.fileSystem.rule = (name) => (name === 'close' ? code : undefined);
+    await ingestOne(started);
+    expect((await storedBytes(started.store, DIGEST, BYTES.length))?.equals(BYTES)).toBe(true);
+  });
+
   it('at any one call of a put, the put fails, and the next one works', async () => {
-    const healthy = await start();
+    const healthy = await startDiskStore();
     await healthy.store.put(DIGEST, BYTES);
     const total = healthy.fileSystem.calls.length;
     for (let nth = 1; nth <= total; nth += 1) {
-      const { store, fileSystem, ingesting } = await start();
+      const { store, fileSystem, ingesting } = await startDiskStore();
       fileSystem.rule = (_name, call) => (call === nth ? code : undefined);
       await expect(store.put(DIGEST, BYTES)).rejects.toMatchObject({ name: 'ContentError', reason });
       expect(await ingesting()).toEqual([]);
@@ -169,7 +275,7 @@ describe.each([
   });
 
   it('at any one call of a probe but the last, the probe fails; without trouble it succeeds', async () => {
-    const { store, fileSystem, ingesting } = await start();
+    const { store, fileSystem, ingesting } = await startDiskStore();
     await store.probe();
     const names = fileSystem.calls.map(({ name }) => name);
     expect(names.at(-1)).toBe('unlink');
@@ -184,14 +290,19 @@ describe.each([
   });
 
   it('at any one call while it starts, the store does not open', async () => {
-    const { parts, fileSystem } = await start();
+    const { parts, fileSystem } = await startDiskStore();
     const dataDir = await tempDir();
-    await DiskContentStore.open(dataDir, parts);
-    const total = fileSystem.calls.length - 1;
+    await DiskContentStore.open(dataDir, parts).then((store) => store.close());
+    fileSystem.calls.length = 0;
+    const store = await DiskContentStore.open(dataDir, parts);
+    // The last is the removal of the probe's file; what comes after it is in the background.
+    const total = fileSystem.calls.findLastIndex(({ name }) => name === 'unlink');
+    expect(total).toBeGreaterThan(10);
+    await store.close();
     for (let nth = 1; nth <= total; nth += 1) {
       fileSystem.calls.length = 0;
       fileSystem.rule = (_name, call) => (call === nth ? code : undefined);
-      await expect(DiskContentStore.open(dataDir, parts)).rejects.toMatchObject({
+      await expect(DiskContentStore.open(dataDir, parts), `call ${nth}`).rejects.toMatchObject({
         name: 'ContentError',
         reason,
       });
@@ -201,7 +312,7 @@ describe.each([
 
 describe('an ingest whose disk fills up', () => {
   it('reads back what it had stored, and hashes in order what comes after', async () => {
-    const { store, slabs, fileSystem } = await start();
+    const { store, slabs, fileSystem } = await startDiskStore();
     const ingest = await store.ingest(DIGEST, BYTES.length);
     expect(await writeRange(slabs, ingest, BYTES, 0, SLAB_BYTES)).toBe(true);
     fileSystem.rule = (name) => (name === 'write' ? 'ENOSPC' : undefined);
@@ -215,7 +326,7 @@ describe('an ingest whose disk fills up', () => {
   });
 
   it('refuses bytes out of order, which have no place to wait', async () => {
-    const { store, slabs, fileSystem, ingesting } = await start();
+    const { store, slabs, fileSystem, ingesting } = await startDiskStore();
     fileSystem.rule = (name) => (name === 'write' ? 'ENOSPC' : undefined);
     const ingest = await store.ingest(DIGEST, BYTES.length);
     await expect(writeRange(slabs, ingest, BYTES, SLAB_BYTES)).rejects.toMatchObject({ reason: 'no-space' });
@@ -224,11 +335,11 @@ describe('an ingest whose disk fills up', () => {
   });
 
   it('goes on when a write takes only part of the bytes, and fails to store when it takes none', async () => {
-    const { store, slabs, fileSystem } = await start();
+    const { store, slabs, fileSystem } = await startDiskStore();
     const write = fileSystem.write.bind(fileSystem);
     fileSystem.write = (file, bytes, length, position) =>
       write(file, bytes, Math.min(length, 100_000), position);
-    await ingestOne({ store, slabs } as Started);
+    await ingestOne({ store, slabs } as DiskStoreUnderTest);
     expect((await store.readWhole(DIGEST, BYTES.length))?.equals(BYTES)).toBe(true);
     fileSystem.write = () => Promise.resolve(0);
     const ingest = await store.ingest(DIGEST, BYTES.length);
@@ -239,7 +350,7 @@ describe('an ingest whose disk fills up', () => {
 });
 
 it('a file is named by its digest, below its algorithm and the first two digits', async () => {
-  const { store, dataDir } = await start();
+  const { store, dataDir } = await startDiskStore();
   const digest = digestOf(BYTES, 'sha512');
   await store.put(digest, BYTES);
   const hex = digestHex(digest);

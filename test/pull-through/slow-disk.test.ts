@@ -73,6 +73,7 @@ it('readers have all of a blob while the disk still hangs, and it is committed o
     buffers: new ReadBuffers(4),
     fileSystem,
   });
+  renamed.length = 0;
   const metadata = closeAfterTest(new SqliteMetadataStore(openDatabase(dataDir), leastRecentUse));
   const cache = await BlobCache.open({
     content,

@@ -25,6 +25,25 @@ export function failingFileSystem(): FailingFileSystem {
       ask('open', path);
       return diskFileSystem.open(path, flags, mode);
     },
+    close: async (file) => {
+      // As POSIX has it: whatever it answers, the descriptor is gone.
+      await diskFileSystem.close(file);
+      ask('close');
+    },
+    statFile: async (file) => {
+      ask('statFile');
+      return diskFileSystem.statFile(file);
+    },
+    stat: async (path) => {
+      ask('stat', path);
+      return diskFileSystem.stat(path);
+    },
+    async *readDirectory(path) {
+      ask('readDirectory', path);
+      yield* diskFileSystem.readDirectory(path);
+      // What fails in the middle of a directory.
+      ask('readDirectory', path);
+    },
     write: async (...call) => {
       ask('write');
       return diskFileSystem.write(...call);
@@ -57,9 +76,9 @@ export function failingFileSystem(): FailingFileSystem {
       ask('syncDirectory', path);
       await diskFileSystem.syncDirectory(path);
     },
-    capacityBytes: async (path) => {
-      ask('capacityBytes', path);
-      return diskFileSystem.capacityBytes(path);
+    space: async (path) => {
+      ask('space', path);
+      return diskFileSystem.space(path);
     },
   };
   return made;

@@ -1,0 +1,52 @@
+import assert from 'node:assert/strict';
+import { dirname } from 'node:path';
+import pLimit from 'p-limit';
+import type { FileHandle, FileSystem } from './file-system.ts';
+
+/** More fsyncs at once would take every thread of the pool that all file I/O shares, and the disk is no faster for it. */
+const CONCURRENT_SYNCS = 2;
+
+/** Makes files durable and gives them their final names. */
+export class Publisher {
+  readonly #fileSystem: FileSystem;
+  readonly #turns = pLimit(CONCURRENT_SYNCS);
+  readonly #asked = new WeakSet<FileHandle>();
+  /** Directories whose own names are durable, and those of all above them. */
+  readonly #durable: Set<string>;
+
+  /** @param root a directory whose name is durable already */
+  constructor(fileSystem: FileSystem, root: string) {
+    this.#fileSystem = fileSystem;
+    this.#durable = new Set([root]);
+  }
+
+  /** At most once for a file: after an fsync that failed another may succeed though bytes are lost. */
+  async sync(file: FileHandle): Promise<void> {
+    assert.ok(!this.#asked.has(file), 'a file is synced once');
+    this.#asked.add(file);
+    await this.#turns(() => this.#fileSystem.sync(file));
+  }
+
+  /**
+   * Syncs a file and moves it to its final place, durably: so that the name can be lost no more, neither can those of
+   * the directories above it, whoever made them and whether or not that was ever finished.
+   */
+  async publish(file: FileHandle, from: string, to: string): Promise<void> {
+    await this.sync(file);
+    const directory = dirname(to);
+    const made = await this.#fileSystem.makeDirectory(directory);
+    if (made !== undefined)
+      for (const path of chain(directory, (above) => above === dirname(made))) this.#durable.delete(path);
+    await this.#fileSystem.rename(from, to);
+    await this.#fileSystem.syncDirectory(directory);
+    const uncertain = [...chain(directory, (path) => this.#durable.has(path))];
+    for (const path of uncertain) await this.#fileSystem.syncDirectory(dirname(path));
+    // Only when all of it is done: what failed is done again by the next.
+    for (const path of uncertain) this.#durable.add(path);
+  }
+}
+
+/** A path and those above it, as far as the first that ends it. */
+function* chain(path: string, isEnd: (path: string) => boolean): Iterable<string> {
+  for (let at = path; !isEnd(at) && at !== dirname(at); at = dirname(at)) yield at;
+}
