@@ -5,12 +5,12 @@ import type { ContentStore } from '../content/content-store.ts';
 import type { Ingest } from '../content/ingest.ts';
 import type { BlobRow } from '../metadata/stored-blobs.ts';
 import type { MetadataStore } from '../metadata/metadata-store.ts';
-import { type Digest, digestAlgorithm, digestOf } from '../oci/digest.ts';
+import type { Digest } from '../oci/digest.ts';
 import { evictLeastRecentlyUsed } from './eviction.ts';
 import type { CacheObserver } from './cache-observer.ts';
 import { KeyedLock } from './keyed-lock.ts';
 import { LastUses } from './last-uses.ts';
-import { readAhead } from './read-ahead.ts';
+import { StoredContent } from './stored-content.ts';
 import { type Reservation, StoreBudget, type StoreUsage } from './store-budget.ts';
 
 export interface BlobCacheParts {
@@ -28,6 +28,7 @@ export interface BlobCacheParts {
 export class BlobCache {
   readonly #parts: BlobCacheParts;
   readonly #budget: StoreBudget;
+  readonly #stored: StoredContent;
   readonly #locks = new KeyedLock<Digest>();
   readonly #uses: LastUses;
   #isSuspect = false;
@@ -42,6 +43,12 @@ export class BlobCache {
     const onFailure = (cause: unknown) => observer.cacheFailure('metadata', cause);
     this.#uses = new LastUses({ blobs: metadata.blobs, clock, onFailure });
     this.#budget = new StoreBudget(parts.limitBytes, stored, (bytes) => this.#evict(bytes));
+    this.#stored = new StoredContent({
+      ...parts,
+      locks: this.#locks,
+      condemn: async (digest) => void (await this.#removeLocked(digest)),
+      onUse: (digest) => this.touch(digest),
+    });
   }
 
   get usage(): StoreUsage {
@@ -49,13 +56,8 @@ export class BlobCache {
   }
 
   /** The row only: says that a file was committed, not that it is still there. `undefined` also when the index fails. */
-  async row(digest: Digest): Promise<BlobRow | undefined> {
-    try {
-      return await this.#parts.metadata.blobs.get(digest);
-    } catch (cause) {
-      this.#parts.observer.cacheFailure('metadata', cause);
-      return undefined;
-    }
+  row(digest: Digest): Promise<BlobRow | undefined> {
+    return this.#stored.row(digest);
   }
 
   /**
@@ -64,25 +66,13 @@ export class BlobCache {
    * @param firstPosition where the reader will begin
    * @param firstLimitBytes what it will take there at most; absent = as much as an answer takes at a time
    */
-  async open(digest: Digest, firstPosition = 0, firstLimitBytes?: number): Promise<Content | undefined> {
-    const content = await this.#guarded(digest, async ({ sizeBytes }) => {
-      const opened = await this.#parts.content.open(digest, sizeBytes);
-      return opened && readAhead(opened, firstPosition, firstLimitBytes);
-    });
-    return content && this.#watched(content, digest);
+  open(digest: Digest, firstPosition = 0, firstLimitBytes?: number): Promise<Content | undefined> {
+    return this.#stored.open(digest, firstPosition, firstLimitBytes);
   }
 
   /** All of stored content that is no larger than `limitBytes`, its digest checked; otherwise like `open`. */
-  async readWhole(digest: Digest, limitBytes = Infinity): Promise<Buffer | undefined> {
-    const row = await this.row(digest);
-    if (row === undefined || row.sizeBytes > limitBytes) return undefined;
-    return this.#guarded(digest, async ({ sizeBytes }) => {
-      const bytes = await this.#parts.content.readWhole(digest, sizeBytes);
-      if (bytes !== undefined && digestOf(bytes, digestAlgorithm(digest)) !== digest) {
-        throw new ContentError('damaged', 'the file holds other bytes than its digest names');
-      }
-      return bytes;
-    });
+  readWhole(digest: Digest, limitBytes = Infinity): Promise<Buffer | undefined> {
+    return this.#stored.readWhole(digest, limitBytes);
   }
 
   /** Counts a use of stored content that was served from memory. */
@@ -196,79 +186,6 @@ export class BlobCache {
     await this.#uses.close();
   }
 
-  async #guarded<T>(digest: Digest, open: (row: BlobRow) => Promise<T | undefined>): Promise<T | undefined> {
-    const row = await this.row(digest);
-    if (row === undefined) return undefined;
-    try {
-      // Between the row and the file an eviction may have come, or a new fill: what does not fit is looked at again
-      // while nothing can.
-      const opened = (await unlessUnfit(() => open(row))) ?? (await this.#openLocked(digest, open));
-      if (opened !== undefined) this.touch(digest);
-      return opened;
-    } catch (cause) {
-      this.#parts.observer.cacheFailure(cause instanceof ContentError ? 'content' : 'metadata', cause);
-      return undefined;
-    }
-  }
-
-  async #openLocked<T>(
-    digest: Digest,
-    open: (row: BlobRow) => Promise<T | undefined>,
-  ): Promise<T | undefined> {
-    return this.#locks.run(digest, async () => {
-      const row = await this.#parts.metadata.blobs.get(digest);
-      if (row === undefined) return undefined;
-      let cause = new ContentError('missing', 'the file is gone');
-      try {
-        const opened = await open(row);
-        if (opened !== undefined) return opened;
-      } catch (failure) {
-        if (!isDamage(failure)) throw failure;
-        cause = failure;
-      }
-      this.#parts.observer.integrityFailure('open', digest, cause);
-      await this.#removeLocked(digest);
-      return undefined;
-    });
-  }
-
-  /** After a failed read in the middle of an answer. A file that cannot be read goes too: only so is it fetched again. */
-  async #dropUnreadable(digest: Digest, cause: ContentError): Promise<void> {
-    const { content, metadata, observer } = this.#parts;
-    try {
-      await this.#locks.run(digest, async () => {
-        const row = await metadata.blobs.get(digest);
-        if (row === undefined) return;
-        if (isDamage(cause)) {
-          // The file that was read may have been replaced since.
-          const now = await unlessUnfit(() => content.open(digest, row.sizeBytes));
-          now?.close();
-          if (now !== undefined) return;
-        }
-        observer.integrityFailure('read', digest, cause);
-        await this.#removeLocked(digest);
-      });
-    } catch (failure) {
-      observer.cacheFailure(failure instanceof ContentError ? 'content' : 'metadata', failure);
-    }
-  }
-
-  /** Content that takes itself out of the cache when it turns out damaged while it is read. */
-  #watched(content: Content, digest: Digest): Content {
-    return {
-      sizeBytes: content.sizeBytes,
-      close: () => content.close(),
-      read: async (position, limitBytes, signal) => {
-        try {
-          return await content.read(position, limitBytes, signal);
-        } catch (cause) {
-          if (cause instanceof ContentError) await this.#dropUnreadable(digest, cause);
-          throw cause;
-        }
-      },
-    };
-  }
-
   async #evict(bytes: number): Promise<void> {
     const { metadata, observer } = this.#parts;
     try {
@@ -278,19 +195,5 @@ export class BlobCache {
     } catch (cause) {
       observer.cacheFailure(cause instanceof ContentError ? 'content' : 'metadata', cause);
     }
-  }
-}
-
-function isDamage(cause: unknown): cause is ContentError {
-  return cause instanceof ContentError && cause.reason === 'damaged';
-}
-
-/** `undefined` also for what is damaged. */
-async function unlessUnfit<T>(open: () => Promise<T | undefined>): Promise<T | undefined> {
-  try {
-    return await open();
-  } catch (cause) {
-    if (isDamage(cause)) return undefined;
-    throw cause;
   }
 }

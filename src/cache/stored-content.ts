@@ -1,0 +1,149 @@
+import type { Content } from '../content/content.ts';
+import { ContentError } from '../content/content-error.ts';
+import type { ContentStore } from '../content/content-store.ts';
+import type { BlobRow } from '../metadata/stored-blobs.ts';
+import type { MetadataStore } from '../metadata/metadata-store.ts';
+import { type Digest, digestAlgorithm, digestOf } from '../oci/digest.ts';
+import type { CacheObserver } from './cache-observer.ts';
+import { isDamage } from './damage.ts';
+import type { KeyedLock } from './keyed-lock.ts';
+import { readAhead } from './read-ahead.ts';
+
+export interface StoredContentParts {
+  readonly content: ContentStore;
+  readonly metadata: MetadataStore;
+  readonly observer: CacheObserver;
+  readonly locks: KeyedLock<Digest>;
+  /** Takes a blob out whose file turned out bad. Called under the digest's lock. */
+  readonly condemn: (digest: Digest) => Promise<void>;
+  readonly onUse: (digest: Digest) => void;
+}
+
+/** The reading half of the cache: what is opened is whole as far as can be seen, and what turns out bad is taken out. */
+export class StoredContent {
+  readonly #parts: StoredContentParts;
+
+  constructor(parts: StoredContentParts) {
+    this.#parts = parts;
+  }
+
+  /** As `BlobCache.row`. */
+  async row(digest: Digest): Promise<BlobRow | undefined> {
+    try {
+      return await this.#parts.metadata.blobs.get(digest);
+    } catch (cause) {
+      this.#parts.observer.cacheFailure('metadata', cause);
+      return undefined;
+    }
+  }
+
+  /** As `BlobCache.open`. */
+  async open(digest: Digest, firstPosition: number, firstLimitBytes?: number): Promise<Content | undefined> {
+    const content = await this.#guarded(digest, async ({ sizeBytes }) => {
+      const opened = await this.#parts.content.open(digest, sizeBytes);
+      return opened && readAhead(opened, firstPosition, firstLimitBytes);
+    });
+    return content && this.#watched(content, digest);
+  }
+
+  /** As `BlobCache.readWhole`. */
+  async readWhole(digest: Digest, limitBytes: number): Promise<Buffer | undefined> {
+    const row = await this.row(digest);
+    if (row === undefined || row.sizeBytes > limitBytes) return undefined;
+    return this.#guarded(digest, async ({ sizeBytes }) => {
+      const bytes = await this.#parts.content.readWhole(digest, sizeBytes);
+      if (bytes !== undefined && digestOf(bytes, digestAlgorithm(digest)) !== digest) {
+        throw new ContentError('damaged', 'the file holds other bytes than its digest names');
+      }
+      return bytes;
+    });
+  }
+
+  async #guarded<T>(digest: Digest, open: (row: BlobRow) => Promise<T | undefined>): Promise<T | undefined> {
+    const row = await this.row(digest);
+    if (row === undefined) return undefined;
+    try {
+      // Between the row and the file an eviction may have come, or a new fill: what does not fit is looked at again
+      // while nothing can.
+      const opened = (await unlessUnfit(() => open(row))) ?? (await this.#openLocked(digest, open));
+      if (opened !== undefined) this.#parts.onUse(digest);
+      return opened;
+    } catch (cause) {
+      this.#fail(cause);
+      return undefined;
+    }
+  }
+
+  async #openLocked<T>(
+    digest: Digest,
+    open: (row: BlobRow) => Promise<T | undefined>,
+  ): Promise<T | undefined> {
+    const { locks, metadata } = this.#parts;
+    return locks.run(digest, async () => {
+      const row = await metadata.blobs.get(digest);
+      if (row === undefined) return undefined;
+      let cause: unknown = new ContentError('missing', 'the file is gone');
+      try {
+        const opened = await open(row);
+        if (opened !== undefined) return opened;
+      } catch (failure) {
+        if (!isDamage(failure)) throw failure;
+        cause = failure;
+      }
+      this.#parts.observer.integrityFailure('open', digest, cause);
+      await this.#parts.condemn(digest);
+      return undefined;
+    });
+  }
+
+  /** After a failed read in the middle of an answer. A file that cannot be read goes too: only so is it fetched again. */
+  async #dropUnreadable(digest: Digest, cause: ContentError): Promise<void> {
+    const { content, metadata, observer, locks } = this.#parts;
+    try {
+      await locks.run(digest, async () => {
+        const row = await metadata.blobs.get(digest);
+        if (row === undefined) return;
+        if (cause.reason === 'damaged') {
+          // The file that was read may have been replaced since.
+          const now = await unlessUnfit(() => content.open(digest, row.sizeBytes));
+          now?.close();
+          if (now !== undefined) return;
+        }
+        observer.integrityFailure('read', digest, cause);
+        await this.#parts.condemn(digest);
+      });
+    } catch (failure) {
+      this.#fail(failure);
+    }
+  }
+
+  /** Content that takes itself out of the cache when it turns out damaged while it is read. */
+  #watched(content: Content, digest: Digest): Content {
+    return {
+      sizeBytes: content.sizeBytes,
+      close: () => content.close(),
+      read: async (position, limitBytes, signal) => {
+        try {
+          return await content.read(position, limitBytes, signal);
+        } catch (cause) {
+          if (cause instanceof ContentError) await this.#dropUnreadable(digest, cause);
+          throw cause;
+        }
+      },
+    };
+  }
+
+  #fail(cause: unknown): void {
+    this.#parts.observer.cacheFailure(cause instanceof ContentError ? 'content' : 'metadata', cause);
+  }
+}
+
+/** `undefined` also for what is damaged. */
+async function unlessUnfit<T>(open: () => Promise<T | undefined>): Promise<T | undefined> {
+  try {
+    return await open();
+  } catch (cause) {
+    if (isDamage(cause)) return undefined;
+    throw cause;
+  }
+}
