@@ -23,6 +23,14 @@ interface ConnectOptions {
   readonly lookup?: LookupFunction;
 }
 
+export interface ConnectorContext {
+  readonly route: ProxyRoute;
+  /** The upstream's, for messages: `upstreams.quay.io`. */
+  readonly keyPath: string;
+  /** Ends at once what is being opened through a proxy. */
+  readonly closing: AbortSignal;
+}
+
 /**
  * How sockets of one upstream are opened.
  * - The upstream's own host and port: at any address, with all of the upstream's TLS settings.
@@ -37,7 +45,7 @@ export function createConnector(
   trust: HostTrust,
   tls: UpstreamConfig['tls'],
   lookup: LookupFunction | undefined,
-  { route, keyPath }: { readonly route: ProxyRoute; readonly keyPath: string },
+  { route, ...context }: ConnectorContext,
 ): buildConnector.connector {
   const { ca, cert, key } = tls ?? {};
   const insecure = tls?.insecure === true ? { rejectUnauthorized: false } : {};
@@ -60,7 +68,7 @@ export function createConnector(
   const through = (server: ProxyServer): Readonly<Record<Way, buildConnector.connector>> => {
     const known = tunnels.get(server);
     if (known !== undefined) return known;
-    const tunnel = new ProxyTunnel(server, keyPath);
+    const tunnel = new ProxyTunnel(server, context);
     const connectors = mapped(ways, (means) => tunnelled(tunnel, means));
     tunnels.set(server, connectors);
     return connectors;
@@ -125,8 +133,12 @@ function tunnelled(
         callback(connectionError(error, hostname), null);
         return;
       }
-      if (isSecure) secure({ ...options, httpSocket: socket }, callback);
-      else callback(null, socket);
+      const settle: buildConnector.Callback = (...result) => {
+        tunnel.settled(socket);
+        callback(...result);
+      };
+      if (isSecure) secure({ ...options, httpSocket: socket }, settle);
+      else settle(null, socket);
     })();
   };
 }

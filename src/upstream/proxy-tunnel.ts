@@ -1,6 +1,6 @@
 import { type LookupAddress, lookup as systemLookup } from 'node:dns';
 import { request } from 'node:http';
-import { isIP, type LookupFunction, type Socket } from 'node:net';
+import { isIP, type LookupFunction, Socket } from 'node:net';
 import { createSecureContext } from 'node:tls';
 import { buildConnector } from 'undici';
 import type { ProxyServer } from '../config.ts';
@@ -29,11 +29,21 @@ export class ProxyTunnel {
   readonly #server: ProxyServer;
   readonly #name: string;
   readonly #connect: buildConnector.connector;
+  readonly #closing: AbortSignal;
+  /** What is to be undone once a socket is not on its way any more. */
+  readonly #leave = new WeakMap<Socket, () => void>();
   readonly #refused: (hostname: string, status: number) => UpstreamError;
 
-  /** @param keyPath the upstream's, for messages: `upstreams.quay.io` */
-  constructor(server: ProxyServer, keyPath: string) {
+  /**
+   * @param context.keyPath the upstream's, for messages: `upstreams.quay.io`
+   * @param context.closing ends at once what is being opened
+   */
+  constructor(
+    server: ProxyServer,
+    { keyPath, closing }: { readonly keyPath: string; readonly closing: AbortSignal },
+  ) {
     this.#server = server;
+    this.#closing = closing;
     this.#name = `the proxy ${configuredName(server, keyPath)}`;
     this.#refused = (hostname, status) => proxyRefusal(server, { keyPath, hostname, status });
     const { ca } = server;
@@ -54,7 +64,8 @@ export class ProxyTunnel {
   }
 
   /**
-   * A socket whose other end is the target's, or the proxy itself where it is to be sent whole URLs.
+   * A socket whose other end is the target's, or the proxy itself where it is to be sent whole URLs. Until it is said to
+   * be `settled` it ends with `closing`.
    * @param lookup resolves names for a `socks5:` proxy; what it gives has been checked
    * @throws UpstreamError `unavailable`, `timeout`, or what `lookup` fails with
    */
@@ -78,8 +89,14 @@ export class ProxyTunnel {
     throw failure;
   }
 
+  /** What was opened is fit for use: whoever uses it closes it. */
+  settled(socket: Socket): void {
+    this.#leave.get(socket)?.();
+  }
+
   /** A connection to the proxy itself. */
   async #dial(target: TunnelTarget): Promise<Socket> {
+    this.#closing.throwIfAborted();
     const { protocol, host, port } = this.#server;
     const options = {
       hostname: host,
@@ -89,7 +106,8 @@ export class ProxyTunnel {
       ...(protocol === 'https:' && isIP(host) === 0 && { servername: host }),
     };
     return new Promise((resolve, reject) => {
-      this.#connect(options, (...[error, socket]) => {
+      // undici gives the socket at once, though its types do not say so.
+      const dialled: unknown = this.#connect(options, (...[error, socket]) => {
         if (error === null) resolve(socket);
         else {
           const said = connectionError(error, this.#name);
@@ -97,7 +115,16 @@ export class ProxyTunnel {
           reject(new UpstreamError(said.reason, message, { cause: said.cause }));
         }
       });
+      if (dialled instanceof Socket) this.#endWithClosing(dialled);
     });
+  }
+
+  #endWithClosing(socket: Socket): void {
+    const end = (): void => void socket.destroy(new Error('closed'));
+    const leave = (): void => this.#closing.removeEventListener('abort', end);
+    this.#closing.addEventListener('abort', end, { once: true });
+    this.#leave.set(socket, leave);
+    socket.once('close', leave);
   }
 
   /** HTTP's CONNECT (RFC 9110 §9.3.6). */

@@ -1,3 +1,4 @@
+import { setMaxListeners } from 'node:events';
 import type { LookupFunction } from 'node:net';
 import { Agent } from 'undici';
 import type { Clock } from '../clock.ts';
@@ -9,6 +10,7 @@ import { ProxyRoute } from './proxy-route.ts';
 import { proxyAuthorization, proxyRefusal } from './proxy-tunnel.ts';
 import { tlsKeysFor } from './tls-keys.ts';
 import { renewedConnector, TlsFiles } from './tls-files.ts';
+import { UpstreamError } from './upstream-error.ts';
 
 const RESPONSE_HEADERS_LIMIT_BYTES = 16 * 1024;
 const FIRST_BYTE_MS = 20_000;
@@ -62,6 +64,7 @@ export class Transport {
   readonly #trust: HostTrust;
   readonly #keyPath: string;
   readonly #tlsFiles: TlsFiles | undefined;
+  readonly #closing = new AbortController();
 
   constructor(options: TransportOptions) {
     this.#clock = options.clock;
@@ -69,6 +72,9 @@ export class Transport {
     this.#route = new ProxyRoute(options.proxy);
     this.#trust = options.trust;
     const { keyPath } = options;
+    const { signal: closing } = this.#closing;
+    // Every connection that is being opened listens; the limiter bounds them.
+    setMaxListeners(0, closing);
     this.#keyPath = keyPath;
     const { clock, onTlsProblem = () => undefined } = options;
     this.#tlsFiles =
@@ -77,7 +83,7 @@ export class Transport {
         : new TlsFiles(options.tls, { clock, onProblem: onTlsProblem });
     this.#agent = new Agent({
       connect: renewedConnector(this.#tlsFiles, options.tls, (tls) =>
-        createConnector(options.trust, tls, options.lookup, { route: this.#route, keyPath }),
+        createConnector(options.trust, tls, options.lookup, { route: this.#route, keyPath, closing }),
       ),
       connections: CONNECTIONS_PER_ORIGIN,
       maxOrigins: ORIGINS_LIMIT,
@@ -143,6 +149,7 @@ export class Transport {
 
   /** Cuts every connection; requests in flight fail. */
   async close(): Promise<void> {
+    this.#closing.abort(new UpstreamError('unavailable', 'the upstream client is closed'));
     this.#tlsFiles?.close();
     await this.#agent.destroy();
   }

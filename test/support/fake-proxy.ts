@@ -64,7 +64,8 @@ export class FakeProxy {
     this.#server.on('connect', (incoming: IncomingMessage, socket: Duplex, head: Buffer) => {
       this.#keep(socket);
       const status = this.#refusal(incoming) ?? options.refuse;
-      if (options.hang === true) return;
+      // Who does not read does not learn that the other side has left.
+      if (options.hang === true) return void socket.once('end', () => socket.end()).resume();
       if (status !== undefined) return void socket.end(`HTTP/1.1 ${status} No\r\n\r\n`);
       const { hostname, port } = new URL(`http://${incoming.url}`);
       const upstream = connect(options.names?.[hostname] ?? Number(port), '127.0.0.1');
@@ -94,6 +95,11 @@ export class FakeProxy {
     return `127.0.0.1:${this.port}`;
   }
 
+  /** Connections that are open now, its own onwards too. */
+  get openCount(): number {
+    return this.#sockets.size;
+  }
+
   async close(): Promise<void> {
     for (const socket of this.#sockets) socket.destroy();
     await new Promise((resolve) => this.#server.close(resolve));
@@ -118,6 +124,8 @@ export interface FakeSocksOptions {
   readonly credentials?: { readonly username: string; readonly password: string };
   /** The reply's code (RFC 1928 §6) in place of a connection. */
   readonly refuse?: number;
+  /** Takes connections and never says a word. */
+  readonly hang?: boolean;
 }
 
 /** A SOCKS5 proxy on loopback for whom every name and address is this machine. */
@@ -127,10 +135,11 @@ export class FakeSocksProxy {
   readonly #server: TcpServer;
   readonly #sockets = new Set<Socket>();
 
-  private constructor({ credentials, refuse }: FakeSocksOptions) {
+  private constructor({ credentials, refuse, hang }: FakeSocksOptions) {
     this.#server = createTcpServer((socket) => {
       this.#keep(socket);
-      void this.#serve(socket, credentials, refuse).catch(() => socket.destroy());
+      if (hang === true) socket.resume();
+      else void this.#serve(socket, credentials, refuse).catch(() => socket.destroy());
     });
   }
 
@@ -144,6 +153,11 @@ export class FakeSocksProxy {
 
   get port(): number {
     return (this.#server.address() as AddressInfo).port;
+  }
+
+  /** Connections that are open now, its own onwards too. */
+  get openCount(): number {
+    return this.#sockets.size;
   }
 
   async close(): Promise<void> {

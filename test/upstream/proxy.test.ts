@@ -1,6 +1,6 @@
 import type { LookupFunction } from 'node:net';
 import { inspect } from 'node:util';
-import { describe, expect, it } from 'vitest';
+import { describe, expect, it, vi } from 'vitest';
 import type { ProxyConfig, ProxyServer, UpstreamConfig } from '../../src/config.ts';
 import { GENERIC } from '../../src/config-profiles.ts';
 import { OCI_MANIFEST } from '../../src/oci/media-type.ts';
@@ -258,6 +258,29 @@ describe('through a SOCKS proxy', () => {
     expect(error.message).toMatch(message);
     expect(inspect(error, { depth: 20, showHidden: true })).not.toContain('canary');
   });
+});
+
+describe('a proxy that says nothing', () => {
+  it.each(['CONNECT', 'SOCKS', 'TLS with the proxy', 'TLS with the host'])(
+    'is left at once when the upstream is closed, in %s',
+    async (what) => {
+      const isSocks = what === 'SOCKS';
+      // Who takes connections and never says a word speaks no TLS either.
+      const silent = isSocks || what.startsWith('TLS') ? await socksWith({ hang: true }) : undefined;
+      const names = { 'registry.test': silent?.port ?? 0 };
+      const proxy =
+        silent !== undefined && what !== 'TLS with the host'
+          ? silent
+          : await proxyWith(what === 'CONNECT' ? { hang: true } : { names });
+      const protocol = isSocks ? 'socks5h:' : what === 'TLS with the proxy' ? 'https:' : 'http:';
+      const upstream = upstreamAt('https://registry.test', { proxy: by({ port: proxy.port, protocol }) });
+      const failed = failure(upstream.getManifest(repository, latest, once, never()));
+      await vi.waitFor(() => expect((silent ?? proxy).openCount).toBeGreaterThan(0));
+      await upstream.close();
+      expect((await failed).reason).toBe('unavailable');
+      await vi.waitFor(() => expect(proxy.openCount).toBe(0), 1000);
+    },
+  );
 });
 
 describe('a host that an upstream leads to, through a proxy', () => {
