@@ -1,13 +1,7 @@
-import { leastRecentUse } from './cache/least-recent-use.ts';
-import { mkdir } from 'node:fs/promises';
 import type { LookupFunction } from 'node:net';
 import { getRequestListener } from '@hono/node-server';
 import type { Clock } from './clock.ts';
 import type { Config, ListenAddress, UpstreamConfig } from './config.ts';
-import { DiskContentStore } from './content/disk-content-store.ts';
-import { HashWorkers } from './content/hash-workers.ts';
-import { ReadBuffers } from './content/read-buffers.ts';
-import { SlabPool } from './content/slabs.ts';
 import { Distribution } from './http/distribution.ts';
 import { Exchange } from './http/exchange.ts';
 import { ConnectionGate } from './http/connection-gate.ts';
@@ -15,25 +9,16 @@ import { Certificates, Listeners } from './http/listeners.ts';
 import { operationsApp } from './http/operations.ts';
 import { reportWhenOver } from './http/request-report.ts';
 import type { Log } from './log.ts';
-import { DataDirectoryLock } from './metadata/data-directory-lock.ts';
-import { openDatabase } from './metadata/database.ts';
-import { MetadataError } from './metadata/metadata-error.ts';
-import { SqliteMetadataStore } from './metadata/sqlite-metadata-store.ts';
 import type { Metrics } from './metrics.ts';
 import { pullThroughObserver, upstreamObserver } from './observers.ts';
-import { BlobCache } from './cache/blob-cache.ts';
+import { type Closer, openStore } from './open-store.ts';
 import { PullThrough } from './pull-through/pull-through.ts';
 import { RepositoryPolicies } from './pull-through/repository-policies.ts';
 import { UpstreamRoutes } from './pull-through/upstream-routes.ts';
-import { StartError } from './start-error.ts';
 import { offlineUpstream } from './upstream/offline-upstream.ts';
 import { openUpstream } from './upstream/open-upstream.ts';
 import type { Upstream } from './upstream/upstream.ts';
 
-/** 1 MiB each, made when needed: what all fills together may have in memory on its way to the disk. */
-const SLAB_COUNT = 48;
-/** 1 MiB each: what readers of files may use before they get smaller buffers. */
-const LARGE_READ_BUFFER_COUNT = 32;
 /** Of all listeners of the registry together. */
 const CONNECTION_LIMIT = 10_000;
 /** Of the admin listener, which has a count of its own: health is answered while the registry is flooded. */
@@ -48,8 +33,6 @@ export interface AppOptions {
   /** In place of `dns.lookup` for upstreams, for tests under the names of real registries. */
   readonly lookup?: LookupFunction | undefined;
 }
-
-type Closer = () => Promise<void> | void;
 
 interface Serving {
   readonly registry: Listeners;
@@ -121,26 +104,8 @@ export class App {
 async function openApp(config: Config, options: AppOptions, closers: Closer[]): Promise<App> {
   const { log, metrics, clock } = options;
   const reporting = { log, metrics };
-  await makeDataDirectory(config.dataDir);
-  const lock = lockDataDirectory(config.dataDir);
-  closers.push(() => lock.release());
-  const metadata = openMetadata(config.dataDir, log);
-  closers.push(() => metadata.close());
-
-  const hashes = new HashWorkers();
-  closers.push(() => hashes.close());
-  const slabs = new SlabPool(SLAB_COUNT);
-  const buffers = new ReadBuffers(LARGE_READ_BUFFER_COUNT);
-  const content = await openContent(config.dataDir, { hashes, slabs, buffers });
-  closers.push(() => content.close());
-  const limitBytes =
-    'bytes' in config.cache.maxSize
-      ? config.cache.maxSize.bytes
-      : Math.floor((await content.capacityBytes()) * config.cache.maxSize.share);
-
   const observer = pullThroughObserver(reporting);
-  const cache = await BlobCache.open({ content, metadata, clock, observer, limitBytes });
-  closers.push(() => cache.close());
+  const { content, metadata, cache, slabs } = await openStore(config, { clock, log, observer, closers });
   const upstreams = new Map(
     config.upstreams.map(
       (upstream) => [upstream.name, openClient(config, upstream, options, closers)] as const,
@@ -160,7 +125,7 @@ async function openApp(config: Config, options: AppOptions, closers: Closer[]): 
   });
   closers.push(() => pullThrough.close());
   metrics.gauges(() => {
-    const { storedBytes, storedBlobs, reservedBytes } = cache.usage;
+    const { storedBytes, storedBlobs, reservedBytes, limitBytes } = cache.usage;
     const { fillsInFlight, fillReaders } = pullThrough;
     return {
       fillsInFlight,
@@ -230,52 +195,6 @@ function openClient(
   closers.push(() => client.close());
   metrics.upstreamUp(upstream.name, true);
   return client;
-}
-
-async function makeDataDirectory(dataDir: string): Promise<void> {
-  try {
-    await mkdir(dataDir, { recursive: true, mode: 0o700 });
-  } catch (cause) {
-    throw new StartError(`The data directory ${dataDir} cannot be made: ${reasonOf(cause)}.`, { cause });
-  }
-}
-
-function lockDataDirectory(dataDir: string): DataDirectoryLock {
-  try {
-    return DataDirectoryLock.acquire(dataDir);
-  } catch (cause) {
-    throw new StartError(`The data directory ${dataDir} cannot be used: ${reasonOf(cause)}.`, { cause });
-  }
-}
-
-function openMetadata(dataDir: string, log: Log): SqliteMetadataStore {
-  try {
-    const opened = openDatabase(dataDir);
-    const { setAside } = opened;
-    if (setAside !== undefined)
-      log.error({ setAside }, 'the index was damaged: it was moved aside, and begins empty');
-    return new SqliteMetadataStore(opened, leastRecentUse);
-  } catch (cause) {
-    if (cause instanceof MetadataError) {
-      throw new StartError(`The index in ${dataDir} cannot be opened: ${cause.message}.`, { cause });
-    }
-    throw cause;
-  }
-}
-
-async function openContent(
-  dataDir: string,
-  parts: Parameters<typeof DiskContentStore.open>[1],
-): Promise<DiskContentStore> {
-  try {
-    return await DiskContentStore.open(dataDir, parts);
-  } catch (cause) {
-    throw new StartError(`The data directory ${dataDir} cannot be written: ${reasonOf(cause)}.`, { cause });
-  }
-}
-
-function reasonOf(error: unknown): string {
-  return error instanceof Error ? error.message : String(error);
 }
 
 async function closeAll(closers: readonly Closer[]): Promise<void> {

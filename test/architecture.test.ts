@@ -17,6 +17,8 @@ const RANKS: Readonly<Record<string, number>> = {
   app: 4,
   // Part of the composition: what the layers tell, as metrics and log lines.
   observers: 3.5,
+  // Part of the composition: commands need it without the rest.
+  'open-store': 3.5,
   http: 3,
   'pull-through': 2,
   // Joins content and metadata; of upstreams it knows nothing, see `mayImport`.

@@ -1,0 +1,115 @@
+import { mkdir } from 'node:fs/promises';
+import { BlobCache } from './cache/blob-cache.ts';
+import type { CacheObserver } from './cache/cache-observer.ts';
+import { leastRecentUse } from './cache/least-recent-use.ts';
+import type { Clock } from './clock.ts';
+import type { Config } from './config.ts';
+import { DiskContentStore } from './content/disk-content-store.ts';
+import { HashWorkers } from './content/hash-workers.ts';
+import { ReadBuffers } from './content/read-buffers.ts';
+import { SlabPool } from './content/slabs.ts';
+import type { Log } from './log.ts';
+import { DataDirectoryLock } from './metadata/data-directory-lock.ts';
+import { openDatabase } from './metadata/database.ts';
+import { MetadataError } from './metadata/metadata-error.ts';
+import { SqliteMetadataStore } from './metadata/sqlite-metadata-store.ts';
+import { StartError } from './start-error.ts';
+
+/** 1 MiB each, made when needed: what all fills together may have in memory on its way to the disk. */
+const SLAB_COUNT = 48;
+/** 1 MiB each: what readers of files may use before they get smaller buffers. */
+const LARGE_READ_BUFFER_COUNT = 32;
+
+export type Closer = () => Promise<void> | void;
+
+export interface OpenStoreParts {
+  readonly clock: Clock;
+  readonly log: Log;
+  readonly observer: CacheObserver;
+  /** What was opened is put here as it is opened, also when the rest fails: closed in reverse order. */
+  readonly closers: Closer[];
+}
+
+/** All that is kept, under the data directory's lock. */
+export interface OpenStore {
+  readonly content: DiskContentStore;
+  readonly metadata: SqliteMetadataStore;
+  readonly cache: BlobCache;
+  readonly slabs: SlabPool;
+}
+
+/**
+ * The store of a data directory: for the server, and for commands where no server runs.
+ * @throws StartError with one sentence
+ */
+export async function openStore(
+  config: Pick<Config, 'dataDir' | 'cache'>,
+  { clock, log, observer, closers }: OpenStoreParts,
+): Promise<OpenStore> {
+  await makeDataDirectory(config.dataDir);
+  const lock = lockDataDirectory(config.dataDir);
+  closers.push(() => lock.release());
+  const metadata = openMetadata(config.dataDir, log);
+  closers.push(() => metadata.close());
+
+  const hashes = new HashWorkers();
+  closers.push(() => hashes.close());
+  const slabs = new SlabPool(SLAB_COUNT);
+  const buffers = new ReadBuffers(LARGE_READ_BUFFER_COUNT);
+  const content = await openContent(config.dataDir, { hashes, slabs, buffers });
+  closers.push(() => content.close());
+  const limitBytes =
+    'bytes' in config.cache.maxSize
+      ? config.cache.maxSize.bytes
+      : Math.floor((await content.capacityBytes()) * config.cache.maxSize.share);
+
+  const cache = await BlobCache.open({ content, metadata, clock, observer, limitBytes });
+  closers.push(() => cache.close());
+  return { content, metadata, cache, slabs };
+}
+
+async function makeDataDirectory(dataDir: string): Promise<void> {
+  try {
+    await mkdir(dataDir, { recursive: true, mode: 0o700 });
+  } catch (cause) {
+    throw new StartError(`The data directory ${dataDir} cannot be made: ${reasonOf(cause)}.`, { cause });
+  }
+}
+
+function lockDataDirectory(dataDir: string): DataDirectoryLock {
+  try {
+    return DataDirectoryLock.acquire(dataDir);
+  } catch (cause) {
+    throw new StartError(`The data directory ${dataDir} cannot be used: ${reasonOf(cause)}.`, { cause });
+  }
+}
+
+function openMetadata(dataDir: string, log: Log): SqliteMetadataStore {
+  try {
+    const opened = openDatabase(dataDir);
+    const { setAside } = opened;
+    if (setAside !== undefined)
+      log.error({ setAside }, 'the index was damaged: it was moved aside, and begins empty');
+    return new SqliteMetadataStore(opened, leastRecentUse);
+  } catch (cause) {
+    if (cause instanceof MetadataError) {
+      throw new StartError(`The index in ${dataDir} cannot be opened: ${cause.message}.`, { cause });
+    }
+    throw cause;
+  }
+}
+
+async function openContent(
+  dataDir: string,
+  parts: Parameters<typeof DiskContentStore.open>[1],
+): Promise<DiskContentStore> {
+  try {
+    return await DiskContentStore.open(dataDir, parts);
+  } catch (cause) {
+    throw new StartError(`The data directory ${dataDir} cannot be written: ${reasonOf(cause)}.`, { cause });
+  }
+}
+
+function reasonOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
+}
