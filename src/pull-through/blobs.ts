@@ -83,9 +83,14 @@ export class Blobs {
       }
       // What was in flight a moment ago may have been committed since the row was looked for.
       if (fetches.endedCount !== endedBefore) continue;
-      return select === undefined
-        ? this.#fetchWhole(digest, expectedBytes, source, signal)
-        : this.#fetchRanges(key, digest, source, select, signal);
+      const fetched =
+        select === undefined
+          ? await this.#fetchWhole(digest, expectedBytes, source, signal)
+          : await this.#fetchRanges(key, digest, source, select, signal);
+      // The upstream confirmed that the repository holds it, but told no size: now it is known.
+      if (expectedBytes === undefined)
+        await contents.record(key, [{ digest, sizeBytes: fetched.value.sizeBytes }]);
+      return fetched;
     }
   }
 
