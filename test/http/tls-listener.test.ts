@@ -10,6 +10,7 @@ import { closeAfterTest } from '../support/close-after-test.ts';
 import { FakeRegistry } from '../support/fake-registry.ts';
 import { Gate } from '../support/gate.ts';
 import { get, openGet } from '../support/http-get.ts';
+import { hurriedClock } from '../support/hurried-clock.ts';
 import { type RunningApp, startApp } from '../support/running-app.ts';
 import { tempDir } from '../support/temp-dir.ts';
 import {
@@ -55,6 +56,8 @@ async function start(
   const app = await startApp({
     upstreams: [{ name: 'docker.io', url: registry.url }],
     listeners: [{ ...LOOPBACK, tls }, LOOPBACK],
+    // Files are looked at every two seconds.
+    clock: hurriedClock(10),
   });
   return { registry, app, tls, dir, port: Number(new URL(app.url).port) };
 }

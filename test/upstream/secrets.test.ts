@@ -2,6 +2,7 @@ import { inspect } from 'node:util';
 import { describe, expect, it } from 'vitest';
 import { OCI_MANIFEST } from '../../src/oci/media-type.ts';
 import { closeAfterTest } from '../support/close-after-test.ts';
+import { hurriedClock } from '../support/hurried-clock.ts';
 import { FakeHost } from '../support/fake-host.ts';
 import { FakeRegistry } from '../support/fake-registry.ts';
 import type { FaultAction } from '../support/fault.ts';
@@ -49,7 +50,7 @@ describe('no secret is in an error, its causes or what the observer hears', () =
     const digest = registry.addBlob(repository, { size: 100, seed: 1 });
     const observer = new RecordingObserver();
     const config = { auth: credentials, trustedHosts: [storage.host] };
-    const upstream = upstreamAt(registry.url, config, { observer });
+    const upstream = upstreamAt(registry.url, config, { observer, clock: hurriedClock(10) });
     const errors = [
       await failure(upstream.getManifest(repository, latest, once, never())),
       ...(action.respond?.status === 200
