@@ -7,6 +7,7 @@ import { createConnector } from './connector.ts';
 import { Exchange, type TransportResponse } from './exchange.ts';
 import { type HostTrust, placeOf } from './host-trust.ts';
 import { ProxyRoute } from './proxy-route.ts';
+import { isProxysOwn } from './proxy-answer.ts';
 import { proxyAuthorization, proxyRefusal } from './proxy-tunnel.ts';
 import { tlsKeysFor } from './tls-keys.ts';
 import { renewedConnector, TlsFiles } from './tls-files.ts';
@@ -131,7 +132,7 @@ export class Transport {
       exchange,
     );
     const response = await exchange.response;
-    if (forward === undefined || response.status !== 407) return response;
+    if (forward === undefined || !isProxysOwn(response.status, response.headers)) return response;
     response.body.destroy();
     throw proxyRefusal(forward, {
       keyPath: this.#keyPath,

@@ -57,6 +57,36 @@ test('a proxy of the environment that wants a login is named with its variable a
   });
 });
 
+test('what the proxy itself says of plain http takes no held tag away', async () => {
+  const registry = closeAfterTest(await FakeRegistry.start());
+  pushTo(registry, { repository: 'team/app', tag: 'v1', image: buildImage() });
+  let denies = false;
+  const denial = { status: 404, headers: { server: 'squid/5.7', 'x-squid-error': 'ERR_CUSTOM 0' } };
+  const proxy = closeAfterTest(await FakeProxy.start({ answer: () => (denies ? denial : undefined) }));
+  const keyPath = 'upstreams.plain.proxy';
+  const server = { protocol: 'http:', host: '127.0.0.1', port: proxy.port, keyPath } as const;
+  const app = await startApp({
+    upstreams: [
+      {
+        name: 'plain',
+        url: registry.url,
+        tagTtlMs: 0,
+        proxy: { http: server, noProxy: [], sparesLoopback: false },
+      },
+    ],
+  });
+  const pull = async () => get(`${app.url}/v2/plain/team/app/manifests/v1`);
+  expect((await pull()).headers['x-cache']).toBe('MISS');
+  denies = true;
+  const { status, headers } = await pull();
+  expect([status, headers['x-cache']]).toEqual([200, 'STALE']);
+  const { status: unknown, body } = await get(`${app.url}/v2/plain/team/other/manifests/v1`);
+  expect(unknown).toBe(503);
+  expect(body.toString('utf8')).toContain(
+    `the proxy ${proxy.host} (${keyPath}) does not let us connect (404)`,
+  );
+});
+
 test('a certificate that is not accepted is told with the key of its authority', async () => {
   const registry = closeAfterTest(await FakeRegistry.start({ tls: selfSignedCertificate }));
   expect(await pulled({ url: registry.url })).toEqual({

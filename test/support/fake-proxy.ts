@@ -21,10 +21,17 @@ export interface FakeProxyOptions {
   readonly credentials?: { readonly username: string; readonly password: string };
   /** Answered to every CONNECT in place of a tunnel. */
   readonly refuse?: number;
+  /** Answered to whole URLs in place of what is there, by the proxy itself. */
+  readonly answer?: ProxyAnswer | (() => ProxyAnswer | undefined);
   /** Ports of names that are asked for without one of this machine's. */
   readonly names?: Readonly<Record<string, number>>;
   /** Takes requests and never answers. */
   readonly hang?: boolean;
+}
+
+export interface ProxyAnswer {
+  readonly status: number;
+  readonly headers: Readonly<Record<string, string>>;
 }
 
 export interface ProxiedRequest {
@@ -47,6 +54,8 @@ export class FakeProxy {
       const status = this.#refusal(incoming);
       if (options.hang === true) return;
       if (status !== undefined) return void response.writeHead(status).end();
+      const own = typeof options.answer === 'function' ? options.answer() : options.answer;
+      if (own !== undefined) return void response.writeHead(own.status, own.headers).end();
       const { port, pathname, search } = new URL(incoming.url ?? '');
       const { 'proxy-authorization': _proxy, ...headers } = incoming.headers;
       const onwards = request(

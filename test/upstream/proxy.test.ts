@@ -180,6 +180,34 @@ describe('through an HTTP proxy', () => {
     }
   });
 
+  it.each([
+    ['squid', 403, { server: 'squid/5.7', 'x-squid-error': 'ERR_ACCESS_DENIED 0', via: '1.1 p (squid/5.7)' }],
+    ['squid, its name hidden', 404, { 'x-squid-error': 'ERR_CUSTOM 0' }],
+    ['squid that reaches nobody', 503, { 'x-squid-error': 'ERR_CONNECT_FAIL 111' }],
+    ['tinyproxy', 403, { server: 'tinyproxy/1.11.1', 'content-type': 'text/html' }],
+    ['a proxy of RFC 9209', 404, { 'proxy-status': 'gate; error=http_request_denied' }],
+    ['a proxy that wants a login', 401, { 'proxy-authenticate': 'Basic realm="gate"' }],
+  ])('what %s itself says of plain http (%i) is not the registry’s word', async (_who, status, headers) => {
+    const proxy = await proxyWith({ answer: { status, headers } });
+    const config = { proxy: by({ port: proxy.port }), auth: credentials };
+    const error = await failure(asked(await registryWith(false), config));
+    const what = status < 500 ? 'does not let us connect' : 'could not connect';
+    expect(error).toMatchObject({
+      reason: 'unavailable',
+      message: `registry.test: the proxy ${proxy.host} (${KEY}) ${what} (${status})`,
+    });
+  });
+
+  it.each([
+    ['squid passes on', { via: '1.1 p (squid/5.7)', 'x-cache': 'MISS from p', server: 'nginx' }],
+    ['a reporting proxy passes on', { 'proxy-status': 'gate; received-status=404' }],
+    ['a proxy says that tells nothing of itself', { 'content-type': 'text/html' }],
+  ])('what %s is taken for the registry’s word', async (_what, headers) => {
+    const proxy = await proxyWith({ answer: { status: 404, headers } });
+    const error = await failure(asked(await registryWith(false), { proxy: by({ port: proxy.port }) }));
+    expect(error.reason).toBe('not-found');
+  });
+
   it('that is not there it says so, and is tried again', async () => {
     const proxy = await FakeProxy.start();
     const { host, port } = proxy;
