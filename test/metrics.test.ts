@@ -157,6 +157,9 @@ test('faults of the cache are counted where they happened', async () => {
     '{where="fill"}': 0,
     '{where="open"}': 0,
     '{where="read"}': 1,
+    '{where="reconcile"}': 0,
+    '{where="scrub"}': 0,
+    '{where="verify"}': 0,
     '{where="manifest"}': 0,
   });
   expect(await samples(subject, 'entrepot_cache_errors_total')).toMatchObject({ '{where="metadata"}': 1 });

@@ -8,9 +8,17 @@ import type { MetadataStore } from '../metadata/metadata-store.ts';
 import type { Digest } from '../oci/digest.ts';
 import { evictLeastRecentlyUsed } from './eviction.ts';
 import type { CacheObserver } from './cache-observer.ts';
+import { Generations } from './generations.ts';
 import { KeyedLock } from './keyed-lock.ts';
 import { LastUses } from './last-uses.ts';
 import { StoredContent } from './stored-content.ts';
+import {
+  type VerifyEvent,
+  type VerifyOptions,
+  type VerifySelection,
+  verifyStore,
+} from './store-verification.ts';
+import { Upkeep } from './upkeep.ts';
 import { type Reservation, StoreBudget, type StoreUsage } from './store-budget.ts';
 
 export interface BlobCacheParts {
@@ -29,6 +37,8 @@ export class BlobCache {
   readonly #parts: BlobCacheParts;
   readonly #budget: StoreBudget;
   readonly #stored: StoredContent;
+  readonly #upkeep: Upkeep;
+  readonly #generations = new Generations();
   readonly #locks = new KeyedLock<Digest>();
   readonly #uses: LastUses;
   #isSuspect = false;
@@ -43,12 +53,14 @@ export class BlobCache {
     const onFailure = (cause: unknown) => observer.cacheFailure('metadata', cause);
     this.#uses = new LastUses({ blobs: metadata.blobs, clock, onFailure });
     this.#budget = new StoreBudget(parts.limitBytes, stored, (bytes) => this.#evict(bytes));
-    this.#stored = new StoredContent({
+    const upkeepParts = {
       ...parts,
       locks: this.#locks,
-      condemn: async (digest) => void (await this.#removeLocked(digest)),
-      onUse: (digest) => this.touch(digest),
-    });
+      generations: this.#generations,
+      condemn: (digest: Digest) => this.#condemnLocked(digest),
+    };
+    this.#stored = new StoredContent({ ...upkeepParts, onUse: (digest) => this.touch(digest) });
+    this.#upkeep = new Upkeep(upkeepParts);
   }
 
   get usage(): StoreUsage {
@@ -61,8 +73,8 @@ export class BlobCache {
   }
 
   /**
-   * Stored content, counted as used. Its first bytes are read before it counts as open: what is damaged is removed, what
-   * cannot be read is left alone, and `undefined` is the answer to both: a miss.
+   * Stored content, counted as used. Its first bytes are read before it counts as open: what is damaged is set aside,
+   * what cannot be read just now is left alone, and `undefined` is the answer to both: a miss.
    * @param firstPosition where the reader will begin
    * @param firstLimitBytes what it will take there at most; absent = as much as an answer takes at a time
    */
@@ -136,6 +148,7 @@ export class BlobCache {
         try {
           where = 'content';
           await store();
+          this.#generations.end(row.digest);
           where = 'metadata';
           await metadata.blobs.put(row, clock.now());
         } catch (cause) {
@@ -169,16 +182,35 @@ export class BlobCache {
   }
 
   async #removeLocked(digest: Digest): Promise<number> {
-    const row = await this.#parts.metadata.blobs.delete(digest);
-    if (row === undefined) return 0;
-    this.#uses.forget(digest);
+    const row = await this.#dropRow(digest);
+    if (row !== undefined) await this.#parts.content.delete(digest);
+    return row?.sizeBytes ?? 0;
+  }
+
+  /** As `#removeLocked`, of what is bad: its file is kept aside. One that cannot be moved is in nobody's way. */
+  async #condemnLocked(digest: Digest): Promise<void> {
+    await this.#dropRow(digest);
     try {
-      await this.#parts.content.delete(digest);
-    } finally {
-      // Totals are those of the rows, whatever became of the file.
-      this.#budget.removed(row.sizeBytes);
+      await this.#parts.content.quarantine(digest);
+    } catch (cause) {
+      this.#parts.observer.cacheFailure('content', cause);
     }
-    return row.sizeBytes;
+  }
+
+  /** Totals are those of the rows, whatever becomes of the file. */
+  async #dropRow(digest: Digest): Promise<BlobRow | undefined> {
+    const row = await this.#parts.metadata.blobs.delete(digest);
+    this.#generations.end(digest);
+    if (row === undefined) return undefined;
+    this.#uses.forget(digest);
+    this.#budget.removed(row.sizeBytes);
+    return row;
+  }
+
+  /** Looks at what is stored, and takes out what is bad: see `verifyStore`. */
+  verify(selection: VerifySelection, options: VerifyOptions): AsyncIterable<VerifyEvent> {
+    const { metadata, clock } = this.#parts;
+    return verifyStore({ metadata, clock, upkeep: this.#upkeep }, selection, options);
   }
 
   /** Writes down what was gathered. Fills must have ended. */

@@ -6,6 +6,7 @@ import type { MetadataStore } from '../metadata/metadata-store.ts';
 import { type Digest, digestAlgorithm, digestOf } from '../oci/digest.ts';
 import type { CacheObserver } from './cache-observer.ts';
 import { isDamage } from './damage.ts';
+import type { Generation, Generations } from './generations.ts';
 import type { KeyedLock } from './keyed-lock.ts';
 import { readAhead } from './read-ahead.ts';
 
@@ -14,6 +15,7 @@ export interface StoredContentParts {
   readonly metadata: MetadataStore;
   readonly observer: CacheObserver;
   readonly locks: KeyedLock<Digest>;
+  readonly generations: Generations;
   /** Takes a blob out whose file turned out bad. Called under the digest's lock. */
   readonly condemn: (digest: Digest) => Promise<void>;
   readonly onUse: (digest: Digest) => void;
@@ -39,11 +41,13 @@ export class StoredContent {
 
   /** As `BlobCache.open`. */
   async open(digest: Digest, firstPosition: number, firstLimitBytes?: number): Promise<Content | undefined> {
+    const generation = this.#parts.generations.enter(digest);
     const content = await this.#guarded(digest, async ({ sizeBytes }) => {
       const opened = await this.#parts.content.open(digest, sizeBytes);
       return opened && readAhead(opened, firstPosition, firstLimitBytes);
     });
-    return content && this.#watched(content, digest);
+    if (content === undefined) generation.leave();
+    return content && this.#watched(content, digest, generation);
   }
 
   /** As `BlobCache.readWhole`. */
@@ -96,19 +100,12 @@ export class StoredContent {
     });
   }
 
-  /** After a failed read in the middle of an answer. A file that cannot be read goes too: only so is it fetched again. */
-  async #dropUnreadable(digest: Digest, cause: ContentError): Promise<void> {
-    const { content, metadata, observer, locks } = this.#parts;
+  /** After a failed read in the middle of an answer. */
+  async #condemnRead(digest: Digest, generation: Generation, cause: ContentError): Promise<void> {
+    const { metadata, observer, locks } = this.#parts;
     try {
       await locks.run(digest, async () => {
-        const row = await metadata.blobs.get(digest);
-        if (row === undefined) return;
-        if (cause.reason === 'damaged') {
-          // The file that was read may have been replaced since.
-          const now = await unlessUnfit(() => content.open(digest, row.sizeBytes));
-          now?.close();
-          if (now !== undefined) return;
-        }
+        if (generation.isOver || (await metadata.blobs.get(digest)) === undefined) return;
         observer.integrityFailure('read', digest, cause);
         await this.#parts.condemn(digest);
       });
@@ -118,15 +115,19 @@ export class StoredContent {
   }
 
   /** Content that takes itself out of the cache when it turns out damaged while it is read. */
-  #watched(content: Content, digest: Digest): Content {
+  #watched(content: Content, digest: Digest, generation: Generation): Content {
     return {
       sizeBytes: content.sizeBytes,
-      close: () => content.close(),
+      close: () => {
+        generation.leave();
+        content.close();
+      },
       read: async (position, limitBytes, signal) => {
         try {
           return await content.read(position, limitBytes, signal);
         } catch (cause) {
-          if (cause instanceof ContentError) await this.#dropUnreadable(digest, cause);
+          if (isDamage(cause)) await this.#condemnRead(digest, generation, cause);
+          else if (cause instanceof ContentError) this.#fail(cause);
           throw cause;
         }
       },

@@ -1,5 +1,5 @@
 import { leastRecentUse } from '../../src/cache/least-recent-use.ts';
-import { truncate } from 'node:fs/promises';
+import { truncate, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, expect, it, onTestFinished, vi } from 'vitest';
 import { systemClock } from '../../src/clock.ts';
@@ -136,13 +136,42 @@ describe('a blob cache', () => {
     expect(told).toEqual([]);
   });
 
-  it('answers a disk that cannot read the first bytes as a miss, and keeps the row', async () => {
-    const { cache, metadata, fileSystem, digest, bytes, told } = await start();
+  it.each(['EMFILE', 'ENFILE', 'ENOMEM', 'EACCES'])(
+    'answers %s at the first bytes as a miss, and keeps row and file',
+    async (code) => {
+      const { cache, metadata, fileSystem, digest, bytes, told } = await start();
+      await cache.put(digest, bytes);
+      const open = fileSystem.open.bind(fileSystem);
+      fileSystem.open = () => Promise.reject(broken(code));
+      expect(await cache.open(digest)).toBeUndefined();
+      expect(await metadata.blobs.get(digest)).toBeDefined();
+      expect(told).toEqual(['failure content']);
+      fileSystem.open = open;
+      expect((await cache.readWhole(digest))?.equals(bytes)).toBe(true);
+    },
+  );
+
+  it('sets a file aside whose first bytes the disk has lost, and drops its row', async () => {
+    const { cache, content, metadata, fileSystem, digest, bytes, told } = await start();
     await cache.put(digest, bytes);
     fileSystem.read = () => Promise.reject(broken('EIO'));
     expect(await cache.open(digest)).toBeUndefined();
-    expect(await metadata.blobs.get(digest)).toBeDefined();
-    expect(told).toEqual(['failure content']);
+    expect(await metadata.blobs.get(digest)).toBeUndefined();
+    expect(content.quarantinedBytes).toBe(bytes.length);
+    expect(cache.usage).toMatchObject({ storedBytes: 0, storedBlobs: 0 });
+    expect(told).toEqual(['integrity open']);
+  });
+
+  it('takes out what was overwritten while it was read, though its size is right', async () => {
+    const { cache, content, metadata, digest, bytes, file, told } = await start();
+    await cache.put(digest, bytes);
+    const opened = await cache.open(digest);
+    await writeFile(file, 'X', { flag: 'r+' });
+    await expect(opened?.read(2 * MIB, MIB, never)).rejects.toThrow('changed');
+    opened?.close();
+    expect(await metadata.blobs.get(digest)).toBeUndefined();
+    expect(content.quarantinedBytes).toBe(bytes.length);
+    expect(told).toEqual(['integrity read']);
   });
 });
 

@@ -1,0 +1,46 @@
+import { BlobCache } from '../../src/cache/blob-cache.ts';
+import type { CacheObserver } from '../../src/cache/cache-observer.ts';
+import { leastRecentUse } from '../../src/cache/least-recent-use.ts';
+import { DiskContentStore } from '../../src/content/disk-content-store.ts';
+import type { FileSystem } from '../../src/content/file-system.ts';
+import { HashWorkers } from '../../src/content/hash-workers.ts';
+import { ContentPaths } from '../../src/content/paths.ts';
+import { ReadBuffers } from '../../src/content/read-buffers.ts';
+import { SlabPool } from '../../src/content/slabs.ts';
+import { openDatabase } from '../../src/metadata/database.ts';
+import { SqliteMetadataStore } from '../../src/metadata/sqlite-metadata-store.ts';
+import type { Digest } from '../../src/oci/digest.ts';
+import { closeAfterTest } from '../support/close-after-test.ts';
+import { failingFileSystem } from '../support/failing-file-system.ts';
+import { FakeClock } from '../support/fake-clock.ts';
+import { tempDir } from '../support/temp-dir.ts';
+
+export interface StoreOptions {
+  readonly dataDir?: string;
+  readonly limitBytes?: number;
+  readonly fileSystem?: FileSystem;
+}
+
+/** Files and rows on a real disk, without the rest of the product, on a clock that stands still. Closed after the test. */
+export async function startStore(options: StoreOptions = {}) {
+  const dataDir = options.dataDir ?? (await tempDir());
+  const fileSystem = failingFileSystem();
+  const slabs = new SlabPool(4);
+  const hashes = closeAfterTest(new HashWorkers(1));
+  const parts = { hashes, slabs, buffers: new ReadBuffers(2), fileSystem: options.fileSystem ?? fileSystem };
+  const content = closeAfterTest(await DiskContentStore.open(dataDir, parts));
+  const opened = openDatabase(dataDir);
+  const metadata = closeAfterTest(new SqliteMetadataStore(opened, leastRecentUse));
+  const told: string[] = [];
+  const observer: CacheObserver = {
+    integrityFailure: (where) => void told.push(`integrity ${where}`),
+    cacheFailure: (where) => void told.push(`failure ${where}`),
+    evicted: (blobs) => void told.push(`evicted ${blobs}`),
+  };
+  const clock = new FakeClock();
+  const limitBytes = options.limitBytes ?? 1024 * 1024 * 1024;
+  const cache = closeAfterTest(await BlobCache.open({ content, metadata, clock, observer, limitBytes }));
+  const paths = new ContentPaths(dataDir);
+  const fileOf = (digest: Digest) => paths.file(digest);
+  return { dataDir, fileSystem, slabs, content, metadata, cache, clock, told, fileOf };
+}
