@@ -1,9 +1,9 @@
-import { mkdir } from 'node:fs/promises';
 import { BlobCache } from './cache/blob-cache.ts';
 import type { CacheObserver } from './cache/cache-observer.ts';
 import { leastRecentUse } from './cache/least-recent-use.ts';
 import type { Clock } from './clock.ts';
 import type { Config } from './config.ts';
+import { markDataDirectory, prepareDataDirectory } from './content/data-directory.ts';
 import { DiskContentStore } from './content/disk-content-store.ts';
 import { HashWorkers } from './content/hash-workers.ts';
 import { ReadBuffers } from './content/read-buffers.ts';
@@ -46,9 +46,10 @@ export async function openStore(
   config: Pick<Config, 'dataDir' | 'cache'>,
   { clock, log, observer, closers }: OpenStoreParts,
 ): Promise<OpenStore> {
-  await makeDataDirectory(config.dataDir);
+  await prepareDataDirectory(config.dataDir);
   const lock = lockDataDirectory(config.dataDir);
   closers.push(() => lock.release());
+  await markDataDirectory(config.dataDir);
   const metadata = openMetadata(config.dataDir, log);
   closers.push(() => metadata.close());
 
@@ -66,14 +67,6 @@ export async function openStore(
   const cache = await BlobCache.open({ content, metadata, clock, observer, limitBytes });
   closers.push(() => cache.close());
   return { content, metadata, cache, slabs };
-}
-
-async function makeDataDirectory(dataDir: string): Promise<void> {
-  try {
-    await mkdir(dataDir, { recursive: true, mode: 0o700 });
-  } catch (cause) {
-    throw new StartError(`The data directory ${dataDir} cannot be made: ${reasonOf(cause)}.`, { cause });
-  }
 }
 
 function lockDataDirectory(dataDir: string): DataDirectoryLock {

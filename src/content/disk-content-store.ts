@@ -53,7 +53,8 @@ export class DiskContentStore implements ContentStore {
   #sweeping: Promise<void> = Promise.resolve();
 
   /**
-   * Makes the directories. What an earlier process left on its way in is removed in the background.
+   * Makes the directories. What an earlier process left on its way in is removed in the background. A disk that is full
+   * does not keep it from opening: what is stored can be served, and removed.
    * @throws ContentError
    */
   static async open(dataDir: string, parts: DiskContentStoreParts): Promise<DiskContentStore> {
@@ -62,12 +63,12 @@ export class DiskContentStore implements ContentStore {
     try {
       await fileSystem.makeDirectory(paths.root);
       const leftovers = await setLeftoversAside(fileSystem, paths);
-      await fileSystem.makeDirectory(paths.ingest);
+      await unlessFull(fileSystem.makeDirectory(paths.ingest));
       for (const directory of paths.ancestors) await fileSystem.syncDirectory(directory);
       const { blockBytes } = await fileSystem.space(paths.root);
       const quarantine = await Quarantine.open(fileSystem, paths.quarantine, parts.quarantineLimits);
       const store = new DiskContentStore(parts, { paths, fileSystem, quarantine, blockBytes, leftovers });
-      await store.probe();
+      await unlessFull(store.probe());
       store.#sweeping = removeLeftovers(fileSystem, leftovers, store.#ending.signal);
       return store;
     } catch (cause) {
@@ -109,7 +110,7 @@ export class DiskContentStore implements ContentStore {
   async ingest(digest: Digest, sizeBytes: number | undefined): Promise<Ingest> {
     const path = join(this.#paths.ingest, randomUUID());
     try {
-      const file = await this.#fileSystem.open(path, 'wx+', 0o600);
+      const file = await this.#create(path);
       return this.#newIngest(digest, sizeBytes, { file, path });
     } catch (cause) {
       throw contentErrorFrom(cause, 'beginning to store content');
@@ -166,7 +167,7 @@ export class DiskContentStore implements ContentStore {
     const path = join(this.#paths.ingest, randomUUID());
     let place: 'moved' | 'stayed' = 'stayed';
     try {
-      const file = await this.#fileSystem.open(path, 'wx+', 0o600);
+      const file = await this.#create(path);
       try {
         await this.#writeWhole(file, bytes);
         place = await use(file, path);
@@ -178,6 +179,17 @@ export class DiskContentStore implements ContentStore {
     } finally {
       if (place === 'stayed') await this.#fileSystem.unlink(path).catch(() => undefined);
     }
+  }
+
+  /** Its directory may be missing: taken away by somebody, or never made since the disk was full. */
+  async #create(path: string): Promise<FileHandle> {
+    try {
+      return await this.#fileSystem.open(path, 'wx+', 0o600);
+    } catch (cause) {
+      if (errorCode(cause) !== 'ENOENT') throw cause;
+    }
+    await this.#fileSystem.makeDirectory(this.#paths.ingest);
+    return this.#fileSystem.open(path, 'wx+', 0o600);
   }
 
   async #writeWhole(file: FileHandle, bytes: Uint8Array): Promise<void> {
@@ -254,5 +266,14 @@ export class DiskContentStore implements ContentStore {
   async close(): Promise<void> {
     this.#ending.abort();
     await this.#sweeping;
+  }
+}
+
+async function unlessFull(work: Promise<unknown>): Promise<void> {
+  try {
+    await work;
+  } catch (cause) {
+    const failure = contentErrorFrom(cause, 'preparing');
+    if (failure.reason !== 'no-space') throw failure;
   }
 }

@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import { join } from 'node:path';
-import { errorCode } from './content-error.ts';
+import { contentErrorFrom, errorCode } from './content-error.ts';
 import type { FileSystem } from './file-system.ts';
 import type { ContentPaths } from './paths.ts';
 
@@ -12,7 +12,9 @@ export async function setLeftoversAside(
   try {
     await fileSystem.rename(paths.ingest, paths.leftover(randomUUID()));
   } catch (cause) {
-    if (errorCode(cause) !== 'ENOENT') throw cause;
+    // A name takes room too. What is removed makes some, and then the start waits for it.
+    if (contentErrorFrom(cause, 'renaming').reason === 'no-space') await fileSystem.removeTree(paths.ingest);
+    else if (errorCode(cause) !== 'ENOENT') throw cause;
   }
   const leftovers: string[] = [];
   for await (const { name } of fileSystem.readDirectory(paths.root))

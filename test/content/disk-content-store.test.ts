@@ -288,8 +288,14 @@ describe.each([
     fileSystem.rule = () => undefined;
     await store.probe();
   });
+});
 
-  it('at any one call while it starts, the store does not open', async () => {
+describe('while it starts', () => {
+  it.each([
+    ['EIO', 'io'],
+    ['EROFS', 'io'],
+    ['EMFILE', 'exhausted'],
+  ] as const)('the store does not open at %s of any one call', async (code, reason) => {
     const { parts, fileSystem } = await startDiskStore();
     const dataDir = await tempDir();
     await DiskContentStore.open(dataDir, parts).then((store) => store.close());
@@ -302,12 +308,41 @@ describe.each([
     for (let nth = 1; nth <= total; nth += 1) {
       fileSystem.calls.length = 0;
       fileSystem.rule = (_name, call) => (call === nth ? code : undefined);
-      await expect(DiskContentStore.open(dataDir, parts), `call ${nth}`).rejects.toMatchObject({
-        name: 'ContentError',
-        reason,
-      });
+      const opening = DiskContentStore.open(dataDir, parts);
+      await expect(opening, `call ${nth}`).rejects.toMatchObject({ name: 'ContentError', reason });
     }
   });
+
+  it.each(['open', 'write', 'sync', 'makeDirectory', 'rename'] as const)(
+    'a disk that is full at every %s keeps nothing from being served, and stores again when there is room',
+    async (failing) => {
+      const first = await startDiskStore();
+      await first.store.put(DIGEST, BYTES);
+      const { dataDir, parts, slabs, fileSystem, ingesting } = first;
+      await writeFile(join(first.root, 'ingest', 'leftover'), 'x');
+      fileSystem.rule = (name, _nth, path) =>
+        name === failing && path !== first.fileOf(DIGEST) && path !== first.root ? 'ENOSPC' : undefined;
+      const store = await DiskContentStore.open(dataDir, parts);
+      expect((await store.readWhole(DIGEST, BYTES.length))?.equals(BYTES)).toBe(true);
+      if (failing !== 'rename')
+        await expect(store.probe()).rejects.toMatchObject({ name: 'ContentError', reason: 'no-space' });
+      expect(await store.delete(DIGEST)).toBe(true);
+      fileSystem.rule = () => undefined;
+      await ingestOne({ ...first, store, slabs });
+      expect((await store.readWhole(DIGEST, BYTES.length))?.equals(BYTES)).toBe(true);
+      await expect.poll(() => ingesting()).toEqual([]);
+      await store.close();
+    },
+  );
+});
+
+it('a directory of incoming files that somebody took away is made again', async () => {
+  const started = await startDiskStore();
+  await rm(join(started.root, 'ingest'), { recursive: true });
+  await ingestOne(started);
+  await rm(join(started.root, 'ingest'), { recursive: true });
+  await started.store.put(DIGEST, BYTES);
+  expect((await started.store.readWhole(DIGEST, BYTES.length))?.equals(BYTES)).toBe(true);
 });
 
 describe('an ingest whose disk fills up', () => {

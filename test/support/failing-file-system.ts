@@ -7,14 +7,14 @@ export interface FailingFileSystem extends FileSystem {
   /** What was called, in order; calls that were made to fail too. */
   readonly calls: { readonly name: Call; readonly path: string | undefined }[];
   /** Decides before each call; an error code makes it fail. `nth` counts all calls from 1. */
-  rule: (name: Call, nth: number) => string | undefined;
+  rule: (name: Call, nth: number, path?: string) => string | undefined;
 }
 
 /** Never fails until `rule` is set. */
 export function failingFileSystem(): FailingFileSystem {
   const ask = (name: Call, path?: string) => {
     made.calls.push({ name, path });
-    const code = made.rule(name, made.calls.length);
+    const code = made.rule(name, made.calls.length, path);
     if (code !== undefined) throw Object.assign(new Error(`${name}: ${code}`), { code });
   };
   const made: FailingFileSystem = {

@@ -1,6 +1,7 @@
 import { accessSync, constants } from 'node:fs';
 import { join } from 'node:path';
 import { describe } from 'vitest';
+import { canMount } from './mounts.ts';
 import { goProgramPath } from './go-programs.ts';
 
 /** Where system daemons are, which a user's PATH often leaves out. */
@@ -10,6 +11,8 @@ export interface Needs {
   readonly programs: readonly string[];
   /** Whether they need root (default false). */
   readonly root?: boolean;
+  /** Whether they mount file systems, which takes more than being root (default false). */
+  readonly mounts?: boolean;
 }
 
 /** The path of an installed or built program; `undefined` when there is none. */
@@ -34,6 +37,7 @@ export function describeWith(needs: Needs, name: string, tests: () => void): voi
   const reasons = [
     ...missing.map(absence),
     ...(needs.root === true && process.getuid?.() !== 0 ? ['it needs root'] : []),
+    ...(needs.mounts === true && !canMount() ? ['nothing may be mounted here'] : []),
   ];
   if (reasons.length === 0) describe(name, tests);
   else describe.skip(`${name} (skipped: ${reasons.join(', ')})`, tests);

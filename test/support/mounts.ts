@@ -1,0 +1,49 @@
+import { execFile, execFileSync } from 'node:child_process';
+import { mkdirSync, mkdtempSync, rmSync } from 'node:fs';
+import { mkdir } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { promisify } from 'node:util';
+import { onTestFinished } from 'vitest';
+import { tempDir } from './temp-dir.ts';
+
+const run = promisify(execFile);
+
+/** Root may mount nothing in most containers: it is tried. */
+export function canMount(): boolean {
+  if (process.getuid?.() !== 0) return false;
+  const directory = mkdtempSync(join(tmpdir(), 'entrepot-mount-'));
+  try {
+    const at = join(directory, 'at');
+    mkdirSync(at);
+    execFileSync('mount', ['-t', 'tmpfs', '-o', 'size=1m', 'none', at], { stdio: 'ignore' });
+    execFileSync('umount', [at], { stdio: 'ignore' });
+    return true;
+  } catch {
+    return false;
+  } finally {
+    rmSync(directory, { recursive: true, force: true });
+  }
+}
+
+/** An empty file system in memory; gone when the running test has finished. */
+export async function mountedTmpfs(options: string): Promise<string> {
+  return mounted((at) => run('mount', ['-t', 'tmpfs', '-o', options, 'none', at]));
+}
+
+/** A directory seen through FUSE: whatever is done in it is done by another process. */
+export async function mountedFuse(): Promise<string> {
+  const below = await tempDir();
+  return mounted((at) => run('bindfs', [below, at]));
+}
+
+async function mounted(mount: (at: string) => Promise<unknown>): Promise<string> {
+  const at = join(await tempDir(), 'mounted');
+  await mkdir(at);
+  await mount(at);
+  onTestFinished(async () => {
+    // Lazily: who was killed in mid-call may hold it a moment longer.
+    await run('umount', ['--lazy', at]);
+  });
+  return at;
+}
