@@ -1,3 +1,4 @@
+import { isLoopback } from '../config-listen.ts';
 import { type CacheAddress, referenceHost } from './cache-address.ts';
 
 /**
@@ -14,7 +15,7 @@ export interface ClientRoute {
   readonly isRegistryHost: boolean;
   /** Whether `?ns=<name>` can say it. */
   readonly takesNs: boolean;
-  /** Where a client without a cache asks: `http(s)://host[:port]`. */
+  /** Where a client without a cache asks: `http(s)://host[:port][/path]`. */
   readonly origin: string;
   /** The first path segment that names it. */
   readonly prefix: string | undefined;
@@ -50,10 +51,10 @@ export function clientRoutes(
   }));
 }
 
-/** `url` may be an address that only the cache knows; clients go by the name. */
+/** A loopback address means something else to each client: they go by the name, then. */
 function originOf(name: string, url: string): string {
-  if (name === DOCKER_HUB) return 'https://registry-1.docker.io';
-  return url === `http://${name}` ? url : `https://${name}`;
+  if (url === `http://${name}` || !isLoopback(new URL(url).hostname.replace(/^\[(.*)\]$/, '$1'))) return url;
+  return name === DOCKER_HUB ? 'https://registry-1.docker.io' : `https://${name}`;
 }
 
 /** A configured name without a port is meant at the cache's. */

@@ -12,6 +12,9 @@ import { tomlText } from './toml-text.ts';
 
 const FILE = '/etc/containers/registries.conf.d/50-entrepot.conf';
 
+/** Where Docker Hub is; its name is what clients know it by. */
+const HUB = 'https://registry-1.docker.io';
+
 const TAGS_LIMIT = [
   'Tag lists (`skopeo list-tags`, `inspect` without --no-tags, `sync`) are asked of the registry itself, never of a mirror; name the repository at the cache for them.',
 ];
@@ -64,8 +67,11 @@ function setupRegistries({ cache, routes }: SetupRequest): Pick<ClientSetup, 'fi
         registry: [
           {
             prefix: route.name,
-            location: route.name,
             // What is asked when the cache does not answer.
+            location:
+              route.isDockerHub && route.origin === HUB
+                ? route.name
+                : route.origin.replace(/^https?:\/\//, ''),
             ...(route.origin.startsWith('http:') && { insecure: true }),
             mirror: [mirror],
           },

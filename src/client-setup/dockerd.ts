@@ -71,7 +71,7 @@ function hubMirror(url: string, hub: ClientRoute): string | undefined {
   return hub.prefix === undefined ? undefined : `${url}/${hub.prefix}`;
 }
 
-function limitsOf({ cache, routes }: SetupRequest, mirrored: readonly ClientRoute[]): readonly string[] {
+function limitsOf({ routes }: SetupRequest, mirrored: readonly ClientRoute[]): readonly string[] {
   const hub = routes.find(({ isDockerHub }) => isDockerHub);
   const needsPath = hub !== undefined && !hub.isDefault && hub.ownHost === undefined;
   return [
@@ -87,8 +87,5 @@ function limitsOf({ cache, routes }: SetupRequest, mirrored: readonly ClientRout
     ...(needsPath && hub.prefix === undefined
       ? ['Docker Hub is not the default upstream and has no prefix or host of its own: no mirror can be set.']
       : []),
-    ...(cache.isPlain || cache.ca !== undefined
-      ? []
-      : ['A certificate from an authority of your own: say --ca FILE.']),
   ];
 }

@@ -1,7 +1,14 @@
 import { randomBytes } from 'node:crypto';
-import { mkdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
-import { dirname, join } from 'node:path';
+import { lstat, mkdir, realpath, rename, rm, stat, writeFile } from 'node:fs/promises';
+import { dirname, join, relative } from 'node:path';
 import type { SetupFile } from '../client-setup/client-setup.ts';
+import { readText } from '../config-file-text.ts';
+
+/** Nothing that is compared is nearly as long. */
+const CONTENT_LIMIT_BYTES = 4 * 1024 * 1024;
+
+/** Stands for the content of what is not read. */
+const UNREADABLE = Symbol('unreadable');
 
 /** What became of one file. */
 export interface WrittenFile {
@@ -22,8 +29,10 @@ export class FilesInTheWay extends Error {
 
 /**
  * Writes files below `root`, which stands for `/`, for the home and for the working directory alike. Each appears whole
- * or not at all; what is there with the same content is left alone.
- * @throws FilesInTheWay before anything is written, unless `force`; file-system errors
+ * or not at all; what is there with the same content is left alone. A link to a directory is gone by as long as it stays
+ * below `root`; one in the place of a file is in the way, and replaced by force.
+ * @throws FilesInTheWay before anything is written, unless `force`; an Error for a link that leads out of `root`;
+ *   file-system errors
  */
 export async function writeSetupFiles(
   files: readonly SetupFile[],
@@ -33,6 +42,7 @@ export async function writeSetupFiles(
   const placed = await Promise.all(
     files.map(async (file) => {
       const path = join(root, file.path.replace(/^(?:~\/|\/)/, ''));
+      await expectBelow(root, dirname(path));
       return { file, path, present: await contentOf(path) };
     }),
   );
@@ -48,7 +58,7 @@ export async function writeSetupFiles(
 }
 
 async function writeWhole(path: string, { content, mode }: SetupFile): Promise<void> {
-  await mkdir(dirname(path), { recursive: true });
+  await makeDirectory(dirname(path));
   const temporary = `${path}.${randomBytes(6).toString('hex')}.tmp`;
   try {
     await writeFile(temporary, content, { flag: 'wx', mode: Number.parseInt(mode, 8) });
@@ -59,12 +69,55 @@ async function writeWhole(path: string, { content, mode }: SetupFile): Promise<v
   }
 }
 
-async function contentOf(path: string): Promise<string | undefined> {
+/** Node's own recursive `mkdir` never ends where the parent is there and takes no directories, as below /proc. */
+async function makeDirectory(path: string): Promise<void> {
   try {
-    return await readFile(path, 'utf8');
+    await mkdir(path);
   } catch (error) {
-    const code = error instanceof Error && 'code' in error ? error.code : undefined;
-    if (code === 'ENOENT') return undefined;
+    const code = codeOf(error);
+    if (code === 'EEXIST' && (await stat(path)).isDirectory()) return;
+    if (code !== 'ENOENT' || dirname(path) === path) throw error;
+    await makeDirectory(dirname(path));
+    await mkdir(path);
+  }
+}
+
+/** Goes down from `root` as far as there is something. @throws when a link leads out of it */
+async function expectBelow(root: string, directory: string): Promise<void> {
+  const top = await existing(root);
+  if (top === undefined) return;
+  let path = root;
+  for (const segment of relative(root, directory).split('/')) {
+    path = join(path, segment);
+    const real = await existing(path);
+    if (real === undefined) return;
+    if (real !== top && relative(top, real).split('/')[0] === '..')
+      throw new Error(`${path} leads out of ${root}`);
+  }
+}
+
+/** Its path without links; `undefined`: there is no such thing. */
+async function existing(path: string): Promise<string | undefined> {
+  try {
+    return await realpath(path);
+  } catch (error) {
+    if (codeOf(error) === 'ENOENT') return undefined;
     throw error;
   }
+}
+
+/** `undefined`: there is no such file; `unreadable`: what is there is not one whose content could be the same. */
+async function contentOf(path: string): Promise<string | typeof UNREADABLE | undefined> {
+  try {
+    if (!(await lstat(path)).isFile()) return UNREADABLE;
+  } catch (error) {
+    if (codeOf(error) === 'ENOENT') return undefined;
+    throw error;
+  }
+  const read = readText(path, CONTENT_LIMIT_BYTES);
+  return 'reason' in read ? UNREADABLE : read.content;
+}
+
+function codeOf(error: unknown): unknown {
+  return error instanceof Error && 'code' in error ? error.code : undefined;
 }

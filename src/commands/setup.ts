@@ -1,5 +1,4 @@
 import { X509Certificate } from 'node:crypto';
-import { readFileSync } from 'node:fs';
 import { hostname } from 'node:os';
 import { resolve } from 'node:path';
 import { cacheAddress } from '../client-setup/cache-address.ts';
@@ -7,6 +6,7 @@ import { clientRoutes } from '../client-setup/client-routes.ts';
 import type { ClientSetup } from '../client-setup/client-setup.ts';
 import { CLIENTS, findClient } from '../client-setup/clients.ts';
 import { clientListener, type Config } from '../config.ts';
+import { readText } from '../config-file-text.ts';
 import type { CommandIo } from './command-io.ts';
 import { type ConfigOption, readConfiguration, WRONG_CONFIGURATION } from './configuration.ts';
 import { FilesInTheWay, type WrittenFile, writeSetupFiles } from './setup-files.ts';
@@ -28,6 +28,9 @@ const DONE = 0;
 const FAILED = 1;
 const WRONG_USAGE = 2;
 const CA_LIMIT_BYTES = 1024 * 1024;
+
+const AUTHORITY_NOTE =
+  'Clients are told of no authority: where the certificate of the cache comes from one of your own, say --ca FILE.';
 
 /** What was asked for cannot be; the message is for the user. */
 class UsageError extends Error {}
@@ -105,20 +108,19 @@ function madeSetup(
     routes: clientRoutes(upstreams, cache),
     catchAll: options.catchAll === true,
   };
-  return { setup: client.setup(request), warnings: cache.warnings };
+  const made = client.setup(request);
+  const limits = [...made.limits, ...(cache.isPlain || ca !== undefined ? [] : [AUTHORITY_NOTE])];
+  return { setup: { ...made, limits }, warnings: cache.warnings };
 }
 
 /** The certificates in a PEM file, and nothing else of it: what is printed must hold no key. */
 function authorityFrom(file: string): string {
-  let text: string;
-  try {
-    text = readFileSync(file, { encoding: 'utf8' });
-  } catch (error) {
-    throw new UsageError(`--ca ${file}: cannot be read: ${messageOf(error)}`);
-  }
+  const read = readText(file, CA_LIMIT_BYTES);
+  if ('reason' in read) throw new UsageError(`--ca ${file}: cannot be read: ${read.reason}.`);
+  const { content: text } = read;
   const found = text.match(/-----BEGIN CERTIFICATE-----[\s\S]*?-----END CERTIFICATE-----/g) ?? [];
-  if (found.length === 0 || text.length > CA_LIMIT_BYTES) {
-    throw new UsageError(`--ca ${file}: accepted is a PEM file with certificates, 1 MiB at most.`);
+  if (found.length === 0) {
+    throw new UsageError(`--ca ${file}: accepted is a PEM file with certificates.`);
   }
   for (const certificate of found) {
     try {

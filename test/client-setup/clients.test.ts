@@ -254,6 +254,38 @@ describe.each(schemes)('over %s', (scheme) => {
   });
 });
 
+test('a registry that is somewhere else than its name says is gone to there, but for loopback', () => {
+  const at = (name: string, url: string) => upstream(name, { url, prefixes: [name.replaceAll(':', '-')] });
+  const of = [
+    at('plain.example:5000', 'http://plain.example:5000'),
+    at('moved.example', 'http://10.0.0.1:5000/path'),
+    at('127.0.0.1:5001', 'http://127.0.0.1:5001'),
+    at('local.example', 'http://127.0.0.1:5000'),
+    at('docker.io', 'https://hub.corp.example'),
+  ];
+  const made = setupOf('containerd', cacheAt('http'), { of });
+  const server = (name: string): unknown =>
+    tomlOf(made, `/etc/containerd/certs.d/${name}/hosts.toml`)['server'];
+  expect(of.map(({ name }) => server(name))).toEqual([
+    'http://plain.example:5000',
+    'http://10.0.0.1:5000/path',
+    'http://127.0.0.1:5001',
+    'https://local.example',
+    'https://hub.corp.example',
+  ]);
+  const file = '/etc/containers/registries.conf.d/50-entrepot.conf';
+  const { registry } = tomlOf(setupOf('podman', cacheAt('http'), { of }), file) as {
+    registry: readonly { prefix: string; location: string; insecure?: boolean }[];
+  };
+  expect(registry.map(({ prefix, location, insecure }) => [prefix, location, insecure])).toEqual([
+    ['plain.example:5000', 'plain.example:5000', true],
+    ['moved.example', '10.0.0.1:5000/path', true],
+    ['127.0.0.1:5001', '127.0.0.1:5001', true],
+    ['local.example', 'local.example', undefined],
+    ['docker.io', 'hub.corp.example', undefined],
+  ]);
+});
+
 test('BuildKit is told of https where it would take http for granted', () => {
   const local = { ...cacheAt('https'), isLoopback: true };
   expect(tomlOf(setupOf('buildkit', local), '/etc/buildkit/buildkitd.toml')).toMatchObject({

@@ -1,4 +1,5 @@
-import { mkdir, readdir, readFile, stat, writeFile } from 'node:fs/promises';
+import { execFileSync } from 'node:child_process';
+import { lstat, mkdir, readdir, readFile, rm, stat, symlink, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { expect, test } from 'vitest';
 import { runProgram } from '../../src/commands/program.ts';
@@ -135,6 +136,85 @@ test('--write replaces no file that has other content, and writes none then, unl
   expect(again.code).toBe(0);
   expect(again.stdout).toContain(`unchanged ${config}\n`);
   expect(again.stdout).not.toContain('written');
+});
+
+test('--ca that is no regular file is refused at once', async () => {
+  const { workingDir } = await setUp(CONFIG, '--list');
+  const pipe = join(workingDir, 'pipe');
+  execFileSync('mkfifo', [pipe]);
+  for (const [file, problem] of [
+    [pipe, 'it is not a regular file'],
+    ['/dev/zero', 'it is not a regular file'],
+    [workingDir, 'it is a directory'],
+    [join(workingDir, 'nothing'), 'there is no such file'],
+  ] as const) {
+    const { code, stderr } = await setUp(CONFIG, 'podman', '--ca', file);
+    expect({ code, stderr }).toEqual({
+      code: 2,
+      stderr: `entrepot: --ca ${file}: cannot be read: ${problem}.\n`,
+    });
+  }
+});
+
+test('every client is told of --ca where https comes without it', async () => {
+  const { stdout } = await setUp(CONFIG, '--list', '--json');
+  for (const { id } of JSON.parse(stdout) as readonly { readonly id: string }[]) {
+    const notes = async (config: object, ...args: readonly string[]): Promise<readonly string[]> =>
+      (await setUp(config, id, ...args)).stderr.split('\n').filter((line) => line.includes('say --ca FILE'));
+    expect(await notes(CONFIG)).toHaveLength(1);
+    expect(await notes(CONFIG, '--ca', 'ca.pem')).toEqual([]);
+    expect(await notes({ ...CONFIG, publicUrl: 'http://cache:5000' })).toEqual([]);
+  }
+});
+
+test('--write into a place where nothing can be made says so', async () => {
+  const { code, stderr } = await setUp(CONFIG, 'podman', '--write', `/proc/${process.pid}`);
+  expect(code).toBe(1);
+  expect(stderr).toMatch(/^entrepot: nothing was written: .*ENOENT/m);
+});
+
+test('--write goes by no link that leads out of the directory', async () => {
+  const { workingDir } = await setUp(CONFIG, '--list');
+  const [root, elsewhere] = [join(workingDir, 'root'), join(workingDir, 'elsewhere')];
+  await mkdir(join(root, 'etc'), { recursive: true });
+  await mkdir(elsewhere);
+  await symlink(elsewhere, join(root, 'etc/containers'));
+  const refused = await setUp(CONFIG, 'podman', '--write', root, '--force');
+  expect(refused.code).toBe(1);
+  expect(refused.stderr).toContain(`${join(root, 'etc/containers')} leads out of ${root}`);
+  expect(await readdir(elsewhere)).toEqual([]);
+
+  await rm(join(root, 'etc/containers'));
+  await mkdir(join(root, 'real'));
+  await symlink('../real', join(root, 'etc/containers'));
+  const inside = await setUp(CONFIG, 'podman', '--write', root);
+  expect(inside.code).toBe(0);
+  expect(await readdir(join(root, 'real/registries.conf.d'))).toEqual(['50-entrepot.conf']);
+});
+
+test('--write reads and changes nothing that a link in the place of a file leads to', async () => {
+  const { workingDir } = await setUp(CONFIG, '--list');
+  const [root, elsewhere] = [join(workingDir, 'root'), join(workingDir, 'elsewhere')];
+  const place = join(root, 'etc/containers/registries.conf.d/50-entrepot.conf');
+  await mkdir(dirname(place), { recursive: true });
+  await writeFile(elsewhere, 'mine');
+  await symlink(elsewhere, place);
+  const refused = await setUp(CONFIG, 'podman', '--write', root);
+  expect(refused).toMatchObject({ code: 1, stderr: expect.stringContaining(place) });
+  const forced = await setUp(CONFIG, 'podman', '--write', root, '--force');
+  expect(forced.code).toBe(0);
+  expect(await readFile(elsewhere, 'utf8')).toBe('mine');
+  expect((await lstat(place)).isFile()).toBe(true);
+});
+
+test('--write waits for no pipe in the place of a file', async () => {
+  const { workingDir } = await setUp(CONFIG, '--list');
+  const root = join(workingDir, 'root');
+  const place = join(root, 'etc/containers/registries.conf.d/50-entrepot.conf');
+  await mkdir(dirname(place), { recursive: true });
+  execFileSync('mkfifo', [place]);
+  const refused = await setUp(CONFIG, 'podman', '--write', root);
+  expect(refused).toMatchObject({ code: 1, stderr: expect.stringContaining(place) });
 });
 
 test('--write says what keeps it from writing', async () => {
