@@ -62,6 +62,10 @@ const cache = mapping({
   fillLinger: timer()
     .describe('How long a fetch goes on without a reader before finishFill decides.')
     .prefault('10s'),
+  pins: z
+    .array(text, { error: 'accepted is a list of images such as docker.io/library/* or ghcr.io/org/app:v1' })
+    .describe('Images that are never evicted: [upstream/]repository[:tag][@digest] with * and **.')
+    .prefault([]),
 });
 
 const levelError = 'accepted is debug, info, warn or error';

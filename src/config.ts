@@ -6,7 +6,9 @@ import { nearest, Problems } from './config-problem.ts';
 import { type FileConfig, fileSchema, knownKeys, LATER_KEYS } from './config-schema.ts';
 import { expandProfiles } from './config-profile.ts';
 import { secretFrom, type Surroundings } from './config-secret.ts';
+import { pinsFrom } from './config-pins.ts';
 import { type UpstreamConfig, upstreamsFrom } from './config-upstream.ts';
+import type { ImagePattern } from './oci/image-pattern.ts';
 
 export { ConfigError, type ConfigProblem, printProblem } from './config-problem.ts';
 export type { Environment } from './config-file.ts';
@@ -27,6 +29,8 @@ export interface CacheConfig {
   readonly finishFillBytes: number;
   /** How long a fill goes on without a reader before it is judged. */
   readonly fillLingerMs: number;
+  /** Images that are never evicted. */
+  readonly pins: readonly ImagePattern[];
 }
 
 /** The whole configuration, frozen to its leaves. */
@@ -117,6 +121,7 @@ function assembled(values: FileConfig, dataDir: string, surroundings: Surroundin
     const message = 'is missing: the admin address is not a loopback one, so token or tokenFile is needed';
     surroundings.problems.addDerived(['admin', 'token'], message);
   }
+  const upstreams = upstreamsFrom(values, surroundings);
   return {
     listeners,
     connectionsPerClient: values.connectionsPerClient,
@@ -127,11 +132,12 @@ function assembled(values: FileConfig, dataDir: string, surroundings: Surroundin
       maxSize: values.cache.maxSize,
       finishFillBytes: values.cache.finishFill,
       fillLingerMs: values.cache.fillLinger,
+      pins: pinsFrom(values.cache.pins, upstreams, surroundings.problems),
     },
     offline: values.offline,
     shutdownGraceMs: values.shutdownGrace,
     log: values.log,
-    upstreams: upstreamsFrom(values, surroundings),
+    upstreams,
   };
 }
 

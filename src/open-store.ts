@@ -1,6 +1,7 @@
 import { BlobCache } from './cache/blob-cache.ts';
 import type { CacheObserver } from './cache/cache-observer.ts';
 import { leastRecentUse } from './cache/least-recent-use.ts';
+import { Pins } from './cache/pins.ts';
 import type { Clock } from './clock.ts';
 import type { Config } from './config.ts';
 import { markDataDirectory, prepareDataDirectory } from './content/data-directory.ts';
@@ -35,6 +36,7 @@ export interface OpenStore {
   readonly content: DiskContentStore;
   readonly metadata: SqliteMetadataStore;
   readonly cache: BlobCache;
+  readonly pins: Pins;
   readonly slabs: SlabPool;
 }
 
@@ -66,7 +68,7 @@ export async function openStore(
 
   const cache = await BlobCache.open({ content, metadata, clock, observer, limitBytes });
   closers.push(() => cache.close());
-  return { content, metadata, cache, slabs };
+  return { content, metadata, cache, pins: new Pins({ metadata, configured: config.cache.pins }), slabs };
 }
 
 function lockDataDirectory(dataDir: string): DataDirectoryLock {

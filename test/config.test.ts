@@ -64,6 +64,7 @@ test('without a file and a variable the built-in defaults hold', () => {
       maxSize: { bytes: 50 * 2 ** 30 },
       finishFillBytes: 64 * 2 ** 20,
       fillLingerMs: 10_000,
+      pins: [],
     },
     offline: false,
     shutdownGraceMs: 30_000,
@@ -287,6 +288,24 @@ test.each([
 test('what else is wrong is told beside an upstream whose name is no host', async () => {
   const problems = await problemsOf('upstreams: { "x:99999": { tls: { ca: nowhere } }, y: { auth: {} } }');
   expect(pathsOf(problems)).toEqual(['upstreams.x:99999', 'upstreams.x:99999.tls.ca', 'upstreams.y.auth']);
+});
+
+test('pins are kept in full, and one that is none is told with its place', async () => {
+  const taken = await loadText('cache: { pins: [nginx, "ghcr.io/org/app:v1.*", docker.io] }');
+  expect(taken.cache.pins.map(({ text }) => text)).toEqual([
+    'docker.io/library/nginx',
+    'ghcr.io/org/app:v1.*',
+    'docker.io/**',
+  ]);
+  const problems = await problemsOf('cache: { pins: [nginx, gchr.io/org/app, "Nginx:*"] }');
+  expect(problems).toEqual([
+    {
+      path: 'cache.pins.1',
+      value: '"gchr.io/org/app"',
+      message: expect.stringContaining('gchr.io is not an upstream; there are docker.io'),
+    },
+    { path: 'cache.pins.2', value: '"Nginx:*"', message: expect.stringContaining('accepted is [upstream/]') },
+  ]);
 });
 
 test('a star that YAML takes for an alias is told by its place', async () => {

@@ -59,6 +59,10 @@ export function prepareImageStatements(database: Database.Database) {
       `SELECT DISTINCT t.tag, c.digest FROM tags t JOIN contents c ON c.id = t.content
        WHERE t.repository = ? ORDER BY t.tag`,
     ),
+    manifests: prepare<[number, number, number], { content: number; digest: Buffer }>(
+      `SELECT h.content, c.digest FROM holdings h JOIN contents c ON c.id = h.content
+       WHERE h.repository = ? AND h.manifest_type IS NOT NULL AND h.content > ? ORDER BY h.content LIMIT ?`,
+    ),
     deleteTagsOf: prepare<[number, number]>('DELETE FROM tags WHERE repository = ? AND content = ?'),
     sizes: prepare<[{ root: number }], { bytes: number | null; exclusive: number | null; blobs: number }>(
       `WITH RECURSIVE ${CLOSURE}, ${sharedIn(false)}

@@ -17,6 +17,8 @@ const REPOSITORY_IDS_KEPT = 10_000;
  */
 export class IndexConnection {
   onLost: ((setAside: string) => void) | undefined;
+  /** How often the index was lost while it was used. */
+  lossCount = 0;
   #opened: OpenedDatabase;
   #statements: Statements;
   #isReconciled: boolean;
@@ -80,6 +82,7 @@ export class IndexConnection {
     this.#repositoryIds.clear();
     this.#upstreamIds.clear();
     this.#isReconciled = false;
+    this.lossCount += 1;
     this.#opened = this.#opened.beginAnew();
     this.#statements = prepareStatements(this.#opened.database);
     this.#setFilesAgree(false);

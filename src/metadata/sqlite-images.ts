@@ -9,6 +9,7 @@ import type {
   ImagePage,
   ImageRow,
   ImageSizes,
+  ManifestPage,
   RepositoryRow,
 } from './stored-images.ts';
 import type { ImageColumns } from './image-statements.ts';
@@ -25,7 +26,7 @@ export class SqliteImages implements StoredImages {
   }
 
   get changes(): number {
-    return this.#changes;
+    return this.#changes + this.#connection.lossCount;
   }
 
   /** For whoever writes tags and manifests. */
@@ -39,7 +40,7 @@ export class SqliteImages implements StoredImages {
       let [number, content] = placeOf(after);
       for (;;) {
         // The repository that the page before ended in goes on where it ended.
-        const [repository] = statements.repositories.all({ ...named(filter), after: number - 1, limit: 1 });
+        const [repository] = repositoriesOf(statements, filter, number - 1, 1);
         if (repository === undefined) return { images, next: undefined };
         if (repository.id !== number) content = 0;
         const rows = statements.images.all(repository.id, content, limit - images.length);
@@ -82,10 +83,12 @@ export class SqliteImages implements StoredImages {
   }
 
   repositories(filter: ImageFilter, after: number, limit: number): Promise<readonly RepositoryRow[]> {
-    return this.#connection.run(({ repositories }) =>
-      repositories
-        .all({ ...named(filter), after, limit })
-        .map(({ id, upstream, name }) => ({ number: id, upstream, repository: name as RepositoryName })),
+    return this.#connection.run((statements) =>
+      repositoriesOf(statements, filter, after, limit).map(({ id, upstream, name }) => ({
+        number: id,
+        upstream,
+        repository: name as RepositoryName,
+      })),
     );
   }
 
@@ -156,6 +159,17 @@ export class SqliteImages implements StoredImages {
     });
   }
 
+  manifests(key: RepositoryKey, after: number, limit: number): Promise<ManifestPage> {
+    return this.#connection.run((statements) => {
+      const repository = this.#connection.repositoryId(key);
+      const rows = repository === undefined ? [] : statements.manifests.all(repository, after, limit);
+      return {
+        digests: rows.map(({ digest }) => digestOfKey(digest)),
+        next: rows.length < limit ? undefined : rows.at(-1)?.content,
+      };
+    });
+  }
+
   setPinned(roots: readonly Digest[]): Promise<Totals> {
     return this.#connection.transaction((statements) => {
       statements.clearPinned.run();
@@ -173,15 +187,33 @@ function placeOf(after: string | undefined): [number, number] {
   return [repository, content];
 }
 
+interface RepositoryColumns {
+  readonly id: number;
+  readonly upstream: string;
+  readonly name: string;
+}
+
+/** One that is named in full is looked up: there may be very many. */
+function repositoriesOf(
+  statements: Statements,
+  filter: ImageFilter,
+  after: number,
+  limit: number,
+): readonly RepositoryColumns[] {
+  const { upstream, repository } = filter;
+  if (upstream === undefined || repository === undefined)
+    return statements.repositories.all({ ...named(filter), after, limit });
+  const found = statements.repositoryId.get(upstream, repository);
+  return found === undefined || found.id <= after || limit < 1
+    ? []
+    : [{ id: found.id, upstream, name: repository }];
+}
+
 function named({ upstream, repository }: ImageFilter): { upstream: string | null; name: string | null } {
   return { upstream: upstream ?? null, name: repository ?? null };
 }
 
-function imageOf(
-  statements: Statements,
-  repository: { readonly id: number; readonly upstream: string; readonly name: string },
-  row: ImageColumns,
-): ImageRow {
+function imageOf(statements: Statements, repository: RepositoryColumns, row: ImageColumns): ImageRow {
   return {
     upstream: repository.upstream,
     repository: repository.name as RepositoryName,

@@ -75,8 +75,9 @@ export class SqliteMetadataStore implements MetadataStore {
   async recordManifest(key: RepositoryKey, manifest: NewManifest): Promise<void> {
     await this.linkManifest(manifest, key);
     const { digest, sizeBytes, mediaType } = manifest;
+    const known = await this.holding(key, digest);
     await this.recordHoldings(key, [{ digest, sizeBytes, manifestType: mediaType }]);
-    this.images.changed();
+    if (known?.manifestType === undefined) this.images.changed();
   }
 
   /** @param holder who holds what listing proves to be held; absent: nobody */
@@ -100,7 +101,7 @@ export class SqliteMetadataStore implements MetadataStore {
     const repository = holder && this.#connection.addRepository(holder);
     for (const child of children) {
       const content = this.#connection.addContent(child.digest, child.kind);
-      addLink.run(parent, content);
+      if (addLink.run(parent, content).changes > 0) this.images.changed();
       if (child.isHeld && repository !== undefined)
         putHolding.run(repository, content, child.sizeBytes, null);
     }
@@ -118,15 +119,18 @@ export class SqliteMetadataStore implements MetadataStore {
     return this.#connection.transaction((statements) => {
       const id = this.#connection.addRepository(key);
       const content = this.#connection.addContent(row.digest, 'layer');
+      // Most tags mean what they meant, and are only confirmed.
+      const isSame = statements.tag.get(id, key.tag, key.accept)?.digest.equals(digestKey(row.digest));
       statements.putTag.run(id, key.tag, key.accept, content, Math.round(row.checkedAt));
-      this.images.changed();
+      if (isSame !== true) this.images.changed();
     });
   }
 
   deleteTag(key: RepositoryKey, tag: Tag, accept?: string): Promise<void> {
     return this.#connection.run((statements) => {
       const id = this.#connection.repositoryId(key);
-      if (id !== undefined) statements.deleteTag.run(id, tag, accept ?? null);
+      if (id !== undefined && statements.deleteTag.run(id, tag, accept ?? null).changes > 0)
+        this.images.changed();
     });
   }
 

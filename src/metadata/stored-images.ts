@@ -45,6 +45,12 @@ export interface RepositoryRow extends RepositoryKey {
   readonly number: number;
 }
 
+export interface ManifestPage {
+  readonly digests: readonly Digest[];
+  /** Where the next page begins; absent at the end. */
+  readonly next: number | undefined;
+}
+
 /** Images as a whole: what lists what, sizes, pins, forgetting. Every call is short; all fail with MetadataError. */
 export interface StoredImages {
   /** @param after `next` of the page before; absent for the first */
@@ -76,8 +82,10 @@ export interface StoredImages {
   removePin(pattern: string): Promise<boolean>;
   /** What `tag` rows and digests a repository has, for pins. Distinct pairs. */
   tagged(key: RepositoryKey): Promise<readonly { readonly tag: string; readonly digest: Digest }[]>;
+  /** What a repository was seen to hold as a manifest or index, stored here or not. @param after 0 for the first page */
+  manifests(key: RepositoryKey, after: number, limit: number): Promise<ManifestPage>;
   /** From now on these and all that they list are pinned, and nothing else is. @returns what of it is stored */
   setPinned(roots: readonly Digest[]): Promise<Totals>;
-  /** Counts changes of tags, manifests and pins: while it stays, what is pinned stays. */
+  /** Counts changes of what tags mean, of manifests and of pins: while it stays, what is pinned stays. */
   readonly changes: number;
 }

@@ -99,6 +99,7 @@ function configOf(options: RunningAppOptions, dataDir: string): Config {
       maxSize: { bytes: 1024 * MIB },
       finishFillBytes: MIB,
       fillLingerMs: 50,
+      pins: [],
       ...options.cache,
     },
     offline: options.offline ?? false,
