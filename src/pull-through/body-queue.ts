@@ -1,4 +1,5 @@
 import type { Readable } from 'node:stream';
+import type { BlobTransfer } from '../upstream/upstream.ts';
 
 /** What a body may hold while the disk is busy: then its socket is no longer read. */
 const QUEUE_LIMIT_BYTES = 1024 * 1024;
@@ -7,6 +8,7 @@ const QUEUE_LIMIT_BYTES = 1024 * 1024;
 export class BodyQueue {
   readonly #body: Readable;
   readonly #onChange: () => void;
+  readonly #giveBack: (chunk: Buffer) => void;
   readonly #chunks: Buffer[] = [];
   #bytes = 0;
   #offset = 0;
@@ -16,9 +18,10 @@ export class BodyQueue {
   wakeAtBytes = 1;
 
   /** @param onChange called when enough bytes have arrived, and when the body is over */
-  constructor(body: Readable, onChange: () => void) {
+  constructor({ body, giveBack }: Pick<BlobTransfer, 'body' | 'giveBack'>, onChange: () => void) {
     this.#body = body;
     this.#onChange = onChange;
+    this.#giveBack = giveBack;
     body.on('data', (chunk: Buffer) => {
       this.#chunks.push(chunk);
       this.#bytes += chunk.length;
@@ -69,6 +72,7 @@ export class BodyQueue {
       this.#offset += part.length;
       if (this.#offset < chunk.length) break;
       this.#chunks.shift();
+      this.#giveBack(chunk);
       this.#offset = 0;
     }
     this.#bytes -= taken;

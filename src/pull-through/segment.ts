@@ -117,7 +117,7 @@ export class Segment {
     const transfer = await upstream.getBlob(repository, this.#host.digest, range, this.#signal);
     this.#hasAnswered = true;
     const changed = new Condition();
-    const body = new BodyQueue(transfer.body, () => changed.notify());
+    const body = new BodyQueue(transfer, () => changed.notify());
     try {
       await this.#host.onTransfer(transfer, this);
       this.#etag = { value: transfer.etag, source };

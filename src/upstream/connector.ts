@@ -12,6 +12,7 @@ import { connectionError } from './connection-error.ts';
 import { bareHostname, type HostTrust } from './host-trust.ts';
 import type { ProxyRoute } from './proxy-route.ts';
 import { ProxyTunnel } from './proxy-tunnel.ts';
+import { plainReads, tlsReads } from './read-blocks.ts';
 
 const CONNECT_TIMEOUT_MS = 5_000;
 const KEEP_ALIVE_PROBE_MS = 30_000;
@@ -158,7 +159,9 @@ function connector(options: ConnectOptions): buildConnector.connector {
     keepAlive: true,
     keepAliveInitialDelay: KEEP_ALIVE_PROBE_MS,
   };
-  return buildConnector(all);
+  const plain = buildConnector({ ...all, onread: plainReads });
+  const secure = buildConnector({ ...all, onread: tlsReads });
+  return (way, callback) => (way.protocol === 'https:' ? secure : plain)(way, callback);
 }
 
 function guarded(connect: buildConnector.connector): buildConnector.connector {

@@ -9,6 +9,7 @@ import { Deadline } from './deadline.ts';
 import type { TransportResponse } from './exchange.ts';
 import { checkClaim, claimedDigest, isText, manifestOf } from './manifest-answer.ts';
 import { type PagedList, readPages } from './paged-list.ts';
+import { giveBack } from './read-blocks.ts';
 import { RegistryClient, type RegistryRequest } from './registry-client.ts';
 import type { RegistryHost } from './registry-host.ts';
 import type {
@@ -151,7 +152,7 @@ export class RegistryUpstream implements Upstream {
     try {
       checkClaim(response.headers, digest);
       const etag = strongEtag(response.headers.one('etag'));
-      return { ...extentOf(response, range), etag, body: response.body };
+      return { ...extentOf(response, range), etag, body: response.body, giveBack };
     } catch (error) {
       response.body.destroy();
       throw error;

@@ -31,6 +31,8 @@ export interface BlobTransfer {
    * UpstreamError when the connection breaks, idles too long, or the signal given to `getBlob` aborts.
    */
   readonly body: Readable;
+  /** May be called with a chunk of the body, once, when nobody looks at it any more: its memory is used again. */
+  readonly giveBack: (chunk: Buffer) => void;
 }
 
 export interface BlobRange {
