@@ -1,10 +1,12 @@
 import type { Content } from '../content/content.ts';
+import { ContentError } from '../content/content-error.ts';
 import type { Interval } from '../content/intervals.ts';
 import type { RepositoryKey } from '../metadata/metadata-store.ts';
 import type { Digest } from '../oci/digest.ts';
 import type { Upstream } from '../upstream/upstream.ts';
 import { UpstreamError } from '../upstream/upstream-error.ts';
 import type { BlobCache } from '../cache/blob-cache.ts';
+import { RepairedContent } from '../cache/repaired-content.ts';
 import type { BlobFetch } from './blob-fetch.ts';
 import type { BlobFetches } from './blob-fetches.ts';
 import type { Wanted } from './fetch-reader.ts';
@@ -34,6 +36,14 @@ export interface BlobsParts {
   readonly contents: RepositoryContents;
   readonly flights: SingleFlight;
   readonly upstream: (name: string) => Upstream;
+}
+
+/** A blob that a repository holds, and where it is fetched from. */
+interface WantedBlob {
+  readonly key: RepositoryKey;
+  readonly digest: Digest;
+  readonly source: BlobSource;
+  readonly expectedBytes: number | undefined;
 }
 
 /** Blobs by digest, from the cache, from a transfer in flight, or from the upstream. */
@@ -67,19 +77,31 @@ export class Blobs {
     select: Selection | undefined,
     signal: AbortSignal,
   ): Promise<Served<Blob>> {
-    const { cache, fetches, contents } = this.#parts;
     const source: BlobSource = { upstream: this.#parts.upstream(key.upstream), repository: key.repository };
-    const holding = await contents.holding(key, digest);
+    const holding = await this.#parts.contents.holding(key, digest);
     // Whatever is here or on its way is somebody else's until this repository's upstream says that it holds it too.
     const expectedBytes = holding?.sizeBytes ?? (await this.#askSize(key, digest, signal));
+    const wanted: WantedBlob = { key, digest, source, expectedBytes };
+    const { value, outcome } = await this.#openHeld(wanted, select, signal);
+    if (outcome !== 'hit') return { value, outcome };
+    const content = value.content && this.#repaired(wanted, value.content, select);
+    return { value: { ...value, content }, outcome: holding === undefined ? 'revalidated' : 'hit' };
+  }
+
+  /** What was made sure that the repository holds it: from the cache (`hit`), or fetched. */
+  async #openHeld(
+    { key, digest, source, expectedBytes }: WantedBlob,
+    select: Selection | undefined,
+    signal: AbortSignal,
+  ): Promise<Served<Blob>> {
+    const { cache, fetches, contents } = this.#parts;
     for (;;) {
       const endedBefore = fetches.endedCount;
       const isRunning = fetches.running(key.upstream, digest) !== undefined;
       const row = isRunning ? undefined : await cache.row(digest);
       if (row !== undefined) {
         const stored = await this.#openStored(digest, row.sizeBytes, select);
-        if (stored !== undefined)
-          return { value: stored, outcome: holding === undefined ? 'revalidated' : 'hit' };
+        if (stored !== undefined) return { value: stored, outcome: 'hit' };
       }
       // What was in flight a moment ago may have been committed since the row was looked for.
       if (fetches.endedCount !== endedBefore) continue;
@@ -92,6 +114,16 @@ export class Blobs {
         await contents.record(key, [{ digest, sizeBytes: fetched.value.sizeBytes }]);
       return fetched;
     }
+  }
+
+  /** Stored content that goes on from a fetch when its file turns out bad while it is read. */
+  #repaired(blob: WantedBlob, content: Content, select: Selection | undefined): Content {
+    const stretches = select?.(content.sizeBytes, true) ?? 'whole';
+    return new RepairedContent(content, stretches, async (wanted, signal) => {
+      const again = await this.#openHeld(blob, wanted === 'whole' ? undefined : () => wanted, signal);
+      if (again.value.content === undefined) throw new ContentError('missing', 'nothing was fetched');
+      return again.value.content;
+    });
   }
 
   async #openStored(

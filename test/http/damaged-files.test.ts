@@ -77,7 +77,7 @@ describe('a blob whose file', () => {
     expect(range.body.equals(bytes.subarray(5, 10))).toBe(true);
   });
 
-  it('shrinks while it is read is not ended as if it were whole, and comes whole the next time', async () => {
+  it('shrinks while it is read, behind what was sent, goes on from the upstream in the same answer', async () => {
     const { registry, urlOf, fileOf, warm, metric } = await start();
     const digest = registry.addBlob('library/app', { size: 48 * MIB, seed: 2 });
     await warm(digest);
@@ -85,6 +85,20 @@ describe('a blob whose file', () => {
     const reading = await openGet(urlOf(digest), { digestOnly: true, pauseAfter: { bytes: 1000, gate } });
     await gate.arrived();
     await truncate(fileOf(digest), 24 * MIB);
+    gate.open();
+    expect(await reading.finished()).toMatchObject({ status: 200, complete: true, digest });
+    expect(await metric('entrepot_integrity_failures_total{where="read"}')).toBe(1);
+    expect(await get(urlOf(digest), { digestOnly: true })).toMatchObject({ complete: true, digest });
+  });
+
+  it('shrinks to less than was sent is not ended as if it were whole, and comes whole the next time', async () => {
+    const { registry, urlOf, fileOf, warm, metric } = await start();
+    const digest = registry.addBlob('library/app', { size: 48 * MIB, seed: 2 });
+    await warm(digest);
+    const gate = new Gate();
+    const reading = await openGet(urlOf(digest), { digestOnly: true, pauseAfter: { bytes: 1000, gate } });
+    await gate.arrived();
+    await truncate(fileOf(digest), 10);
     gate.open();
     const cut = await reading.finished();
     expect(cut).toMatchObject({ status: 200, complete: false });

@@ -5,6 +5,7 @@ import type Database from 'better-sqlite3';
 import { systemClock } from '../../src/clock.ts';
 import { DiskContentStore } from '../../src/content/disk-content-store.ts';
 import { HashWorkers } from '../../src/content/hash-workers.ts';
+import { ContentPaths } from '../../src/content/paths.ts';
 import { ReadBuffers } from '../../src/content/read-buffers.ts';
 import { SlabPool } from '../../src/content/slabs.ts';
 import { openDatabase } from '../../src/metadata/database.ts';
@@ -14,7 +15,7 @@ import { type Digest, digestOf } from '../../src/oci/digest.ts';
 import { parseRepositoryName } from '../../src/oci/reference.ts';
 import { BlobCache } from '../../src/cache/blob-cache.ts';
 import type { Served } from '../../src/pull-through/served.ts';
-import type { Blob } from '../../src/pull-through/blobs.ts';
+import type { Blob, Selection } from '../../src/pull-through/blobs.ts';
 import { RepositoryPolicies } from '../../src/pull-through/repository-policies.ts';
 import { PullThrough } from '../../src/pull-through/pull-through.ts';
 import { openUpstream } from '../../src/upstream/open-upstream.ts';
@@ -33,9 +34,12 @@ export interface Pulling {
   /** What the observer was told went wrong. */
   readonly told: string[];
   add(size: number, seed: number): Digest;
-  open(digest: Digest): Promise<Served<Blob>>;
+  /** @param select absent = all of it */
+  open(digest: Digest, select?: Selection): Promise<Served<Blob>>;
   /** All of a blob as one reader gets it: how it was served, and what the digest of its bytes is. */
   pull(digest: Digest): Promise<{ outcome: string; digest: Digest }>;
+  /** Where the blob lies once it is committed. */
+  fileOf(digest: Digest): string;
   /** Sizes of the committed files. */
   committed(): Promise<number[]>;
   ingesting(): Promise<string[]>;
@@ -93,11 +97,12 @@ export async function startPulling(limitBytes = 1024 * 1024 * 1024): Promise<Pul
     pullThrough,
     told,
     add: (size, seed) => registry.addBlob('library/app', { size, seed }),
-    open: (digest) => pullThrough.blob(KEY, digest, undefined, never),
+    open: (digest, select) => pullThrough.blob(KEY, digest, select, never),
     pull: async (digest) => {
       const { value, outcome } = await pulling.open(digest);
       return { outcome, digest: digestOf(await readBlob(value)) };
     },
+    fileOf: (digest) => new ContentPaths(dataDir).file(digest),
     committed: () => fileSizes(join(root, 'sha256')),
     ingesting: () => readdir(join(root, 'ingest')),
   };
