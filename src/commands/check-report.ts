@@ -1,4 +1,5 @@
 import { type Config, type ListenerConfig, printListen, type UpstreamConfig } from '../config.ts';
+import type { UpstreamLimits } from '../config-mirrors.ts';
 import { STALE_REASONS, staleLimitsOf } from '../pull-through/stale-policy.ts';
 import { PROBE_STEPS, type ProbeReport } from '../upstream/upstream-probe.ts';
 import { textTable } from './text-table.ts';
@@ -11,6 +12,10 @@ export interface UpstreamFacts {
   readonly prefixes: readonly string[];
   readonly hosts: readonly string[];
   readonly auth: { readonly kind: string; readonly account?: string | undefined };
+  /** Patterns of repositories; absent: all. */
+  readonly allow?: readonly string[] | undefined;
+  readonly deny: readonly string[];
+  readonly limits: UpstreamLimits;
   readonly tagTtl: string;
   readonly maxStale: string;
   /** For each way in which asking fails, how old an answer may be that is served instead, or `fail`. */
@@ -23,11 +28,13 @@ type StaleFacts = Readonly<Record<string, string>>;
 
 export interface Probed {
   readonly upstream: string;
-  readonly steps: ProbeReport;
+  /** Of an account of some repositories, those that depend on it. */
+  readonly steps: Partial<ProbeReport>;
 }
 
 export function upstreamFacts(upstream: UpstreamConfig): UpstreamFacts {
   const { name, url, default: isDefault, prefixes, hosts, auth, tagTtlMs, maxStaleMs, stale } = upstream;
+  const { allow, deny = [], limits = {} } = upstream;
   const own = staleFacts(stale, maxStaleMs);
   return {
     name,
@@ -36,6 +43,9 @@ export function upstreamFacts(upstream: UpstreamConfig): UpstreamFacts {
     prefixes,
     hosts,
     auth: authFacts(auth),
+    ...(allow && { allow: allow.map(({ text }) => text) }),
+    deny: deny.map(({ text }) => text),
+    limits,
     tagTtl: printDuration(tagTtlMs),
     maxStale: printDuration(maxStaleMs),
     stale: own,
@@ -100,13 +110,33 @@ export function printUpstreams(upstreams: readonly UpstreamFacts[]): string {
   return textTable(head, rows);
 }
 
+/** Empty where no upstream has any. */
+export function printAccess(upstreams: readonly UpstreamFacts[]): string {
+  const rows = upstreams
+    .filter(
+      ({ allow, deny, limits }) => allow !== undefined || deny.length > 0 || Object.keys(limits).length > 0,
+    )
+    .map(({ name, allow, deny, limits: { connections, requestsPerSecond, pullsPerSecond } }) => [
+      name,
+      allow === undefined ? 'all' : list(allow),
+      list(deny),
+      String(connections ?? '-'),
+      String(requestsPerSecond ?? '-'),
+      String(pullsPerSecond ?? '-'),
+    ]);
+  if (rows.length === 0) return '';
+  return textTable(['access and limits', 'allow', 'deny', 'connections', 'requests/s', 'pulls/s'], rows);
+}
+
 /** A line for everything that was tried; after a failure, nothing of what was not. */
 export function printProbes(probes: readonly Probed[]): string {
   const rows = probes.flatMap(({ upstream, steps }) => {
-    const hasFailed = PROBE_STEPS.some((step) => steps[step].outcome === 'failed');
-    return PROBE_STEPS.map((step) => [upstream, step, steps[step].outcome, steps[step].detail]).filter(
-      ([, , outcome]) => !hasFailed || outcome !== 'skipped',
-    );
+    const hasFailed = PROBE_STEPS.some((step) => steps[step]?.outcome === 'failed');
+    return PROBE_STEPS.flatMap((step) => {
+      const result = steps[step];
+      if (result === undefined || (hasFailed && result.outcome === 'skipped')) return [];
+      return [[upstream, step, result.outcome, result.detail]];
+    });
   });
   return textTable(['upstream', 'step', 'outcome', 'what was found'], rows);
 }

@@ -5,10 +5,13 @@ import { sampleImage } from '../client-setup/sample-image.ts';
 import { systemClock } from '../clock.ts';
 import { type Config, printProblem, type UpstreamConfig } from '../config.ts';
 import { parseDuration } from '../config-text.ts';
+import { exampleOf } from '../oci/repository-pattern.ts';
+import type { RepositoryName } from '../oci/reference.ts';
 import { OciError } from '../oci/error.ts';
 import { inspectCredentials } from '../upstream/credentials/credential-inspection.ts';
-import { PROBE_STEPS, probeUpstream } from '../upstream/upstream-probe.ts';
+import { PROBE_STEPS, probeAccount, probeUpstream } from '../upstream/upstream-probe.ts';
 import {
+  printAccess,
   printProbes,
   printSettings,
   printStalePolicy,
@@ -69,7 +72,14 @@ export async function check(options: CheckOptions, io: CommandIo): Promise<numbe
     const upstreams = config.upstreams.map(upstreamFacts);
     if (options.json !== true)
       io.stdout.write(
-        `${printSettings(config)}\n${printUpstreams(upstreams)}\n${printStalePolicy(upstreams)}`,
+        [
+          printSettings(config),
+          printUpstreams(upstreams),
+          printAccess(upstreams),
+          printStalePolicy(upstreams),
+        ]
+          .filter((table) => table !== '')
+          .join('\n'),
       );
     for (const problem of problems) io.stderr.write(`problem: ${problem}\n`);
     for (const warning of warnings) io.stderr.write(`warning: ${warning}\n`);
@@ -131,25 +141,40 @@ async function probeAll({ upstreams, images, limitMs }: Plan, io: CommandIo): Pr
   const limit = pLimit(CONCURRENT_PROBES);
   const { signal } = new AbortController();
   return Promise.all(
-    upstreams.flatMap(placesOf).map(({ place, keyPath, config }) =>
+    upstreams.flatMap(placesOf).map(({ place, keyPath, config, repository }) =>
       limit(async () => {
-        const image = images.get(config.name);
-        const options = { config, keyPath, clock: systemClock, version: io.version, image, limitMs };
-        return { upstream: place, steps: await probeUpstream(options, signal) };
+        const common = { config, keyPath, clock: systemClock, version: io.version, limitMs };
+        const steps =
+          repository === undefined
+            ? await probeUpstream({ ...common, image: images.get(config.name) }, signal)
+            : await probeAccount({ ...common, repository }, signal);
+        return { upstream: place, steps };
       }),
     ),
   );
 }
 
-/** The upstream itself, and each of its mirrors as if it were one. */
-function placesOf(
-  upstream: UpstreamConfig,
-): readonly { readonly place: string; readonly keyPath: string; readonly config: UpstreamConfig }[] {
+interface Place {
+  /** For people. */
+  readonly place: string;
+  readonly keyPath: string;
+  readonly config: UpstreamConfig;
+  /** One that an account of its own asks about: that account is tried, and nothing else. */
+  readonly repository?: RepositoryName | undefined;
+}
+
+/** The upstream itself, each account of some of its repositories, and each of its mirrors as if it were an upstream. */
+function placesOf(upstream: UpstreamConfig): readonly Place[] {
   const { mirrors = [], ...own } = upstream;
   const keyPath = `upstreams.${upstream.name}`;
   const { auth: _auth, tls: _tls, limits: _limits, repositories: _repositories, ...common } = own;
   return [
     { place: upstream.name, keyPath, config: own },
+    ...(own.repositories ?? []).flatMap(({ pattern, auth }) => {
+      const repository = auth === undefined ? undefined : exampleOf(pattern);
+      if (repository === undefined) return [];
+      return [{ place: `${upstream.name} ${pattern.text}`, keyPath, config: own, repository }];
+    }),
     ...mirrors.map((mirror, at) => ({
       place: `${upstream.name} mirror ${new URL(mirror.url).host}`,
       keyPath: `${keyPath}.mirrors.${at}`,
@@ -159,7 +184,7 @@ function placesOf(
 }
 
 function isWrong({ steps }: Probed): boolean {
-  return PROBE_STEPS.some((step) => steps[step].outcome === 'failed');
+  return PROBE_STEPS.some((step) => steps[step]?.outcome === 'failed');
 }
 
 /** Size of the file system that holds the data directory, or would; `undefined` when it does not tell. */

@@ -1,3 +1,5 @@
+import { isRepositoryName, type RepositoryName } from './reference.ts';
+
 /**
  * A set of repositories as an operator writes it: `*` stands for any characters within one component, a component `**`
  * for any number of components. `library/*`, `team/**` (everything below `team`), `**` (everything).
@@ -43,6 +45,12 @@ function isComponent(text: string): boolean {
 
 export function matchesPattern(pattern: RepositoryPattern, repository: string): boolean {
   return pattern.expression.test(repository);
+}
+
+/** A repository that the pattern matches, which hardly exists where the pattern has a star; `undefined`: too long a name. */
+export function exampleOf({ text }: RepositoryPattern): RepositoryName | undefined {
+  const example = text.replaceAll(/\*+/g, 'entrepot-check');
+  return isRepositoryName(example) ? example : undefined;
 }
 
 /** The rules that match, those whose pattern has more literal characters first; equals in their order. */

@@ -83,6 +83,26 @@ export async function probeUpstream(options: ProbeOptions, signal: AbortSignal):
   return report.finished();
 }
 
+/**
+ * Tries the account that asks about one repository, whether that exists or not: a token, and a HEAD. Ends in `limitMs`.
+ * @throws the signal's reason
+ */
+export async function probeAccount(
+  options: Omit<ProbeOptions, 'image'> & { readonly repository: RepositoryName },
+  signal: AbortSignal,
+): Promise<Partial<ProbeReport>> {
+  const { clock, limitMs } = options;
+  const report = new Report();
+  const deadline = new Deadline({ clock, ms: limitMs, message: `no answer in ${limitMs} ms` }, signal);
+  try {
+    await probeManifest(options, report, deadline.signal);
+  } finally {
+    deadline.close();
+  }
+  signal.throwIfAborted();
+  return report.results();
+}
+
 /** Results as they come; after the first failure everything else is skipped. */
 class Report {
   readonly #results = new Map<ProbeStep, StepResult>();
@@ -104,6 +124,10 @@ class Report {
     } catch (error) {
       this.set(step, failure(error));
     }
+  }
+
+  results(): Partial<ProbeReport> {
+    return Object.fromEntries(this.#results);
   }
 
   finished(): ProbeReport {
@@ -164,9 +188,14 @@ function clockResult(date: string | undefined, nowMs: number): StepResult {
 }
 
 /** By the client that serves pulls, so that what it signs in with, follows and refuses is what is tried. */
-async function probeManifest(options: ProbeOptions, report: Report, signal: AbortSignal): Promise<void> {
+async function probeManifest(
+  options: ProbeOptions & { readonly repository?: RepositoryName },
+  report: Report,
+  signal: AbortSignal,
+): Promise<void> {
   if (report.hasFailed) return;
-  const { config, keyPath, clock, version, lookup, image = NOTHING } = options;
+  const { config, keyPath, clock, version, lookup, repository = NOTHING.repository } = options;
+  const { image = { ...NOTHING, repository } } = options;
   const seen: Seen = { tokenCodes: [], refusedRealm: undefined, quota: undefined };
   const upstream = openUpstream(config, { keyPath, clock, version, lookup, observer: observerInto(seen) });
   let result: StepResult;
@@ -180,7 +209,7 @@ async function probeManifest(options: ProbeOptions, report: Report, signal: Abor
     result = { outcome: 'ok', detail: digest ?? 'there; a HEAD tells no digest' };
   } catch (error) {
     result = manifestFailure(error, {
-      isNothing: image === NOTHING,
+      isNothing: options.image === undefined,
       isSignedIn: seen.tokenCodes.includes(200),
     });
   } finally {

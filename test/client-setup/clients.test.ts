@@ -254,14 +254,15 @@ describe.each(schemes)('over %s', (scheme) => {
   });
 });
 
+const moved = (name: string, url: string) => upstream(name, { url, prefixes: [name.replaceAll(':', '-')] });
+
 test('a registry that is somewhere else than its name says is gone to there, but for loopback', () => {
-  const at = (name: string, url: string) => upstream(name, { url, prefixes: [name.replaceAll(':', '-')] });
   const of = [
-    at('plain.example:5000', 'http://plain.example:5000'),
-    at('moved.example', 'http://10.0.0.1:5000/path'),
-    at('127.0.0.1:5001', 'http://127.0.0.1:5001'),
-    at('local.example', 'http://127.0.0.1:5000'),
-    at('docker.io', 'https://hub.corp.example'),
+    moved('plain.example:5000', 'http://plain.example:5000'),
+    moved('moved.example', 'http://10.0.0.1:5000/path'),
+    moved('127.0.0.1:5001', 'http://127.0.0.1:5001'),
+    moved('local.example', 'http://127.0.0.1:5000'),
+    moved('docker.io', 'https://hub.corp.example'),
   ];
   const made = setupOf('containerd', cacheAt('http'), { of });
   const server = (name: string): unknown =>

@@ -104,6 +104,35 @@ test('the stale policy is shown for every upstream, and for repositories that ha
   expect(rows).toContainEqual(['quay.io', 'fail', 'fail', 'fail', 'fail', 'fail', 'fail']);
 });
 
+test('what is allowed and denied, and the limits, are shown where there are any', async () => {
+  const upstreams = {
+    'docker.io': {
+      allow: ['library/*', 'alpine'],
+      deny: ['**/secret'],
+      limits: { connections: 5, pullsPerSecond: 0.5 },
+    },
+    'ghcr.io': { limits: { requestsPerSecond: 7 } },
+    'quay.io': {},
+  };
+  const { stdout } = await checked({ ...LOCAL, upstreams });
+  const rows = stdout.split('\n').map((line) => line.split(/ {2,}/));
+  expect(rows).toContainEqual(['access and limits', 'allow', 'deny', 'connections', 'requests/s', 'pulls/s']);
+  expect(rows).toContainEqual(['docker.io', 'library/* library/alpine', '**/secret', '5', '-', '0.5']);
+  expect(rows).toContainEqual(['ghcr.io', 'all', '-', '-', '7', '-']);
+  expect(rows.filter(([name]) => name === 'quay.io')).toHaveLength(2);
+  const { stdout: json } = await checked({ ...LOCAL, upstreams }, '--json');
+  const facts = JSON.parse(json) as { upstreams: readonly Record<string, unknown>[] };
+  expect(facts.upstreams.map(({ allow, deny, limits }) => ({ allow, deny, limits }))).toEqual([
+    {
+      allow: ['library/*', 'library/alpine'],
+      deny: ['**/secret'],
+      limits: { connections: 5, pullsPerSecond: 0.5 },
+    },
+    { allow: undefined, deny: [], limits: { requestsPerSecond: 7 } },
+    { allow: undefined, deny: [], limits: {} },
+  ]);
+});
+
 test('it works beside a running server: no data directory is made or locked', async () => {
   const { code, workingDir } = await checked({ ...LOCAL, dataDir: 'somewhere/data' });
   expect(code).toBe(0);
@@ -286,6 +315,31 @@ test('--online names the keys to look at for a proxy that refuses and for a cert
   ])
     expect(stdout).toContain(detail);
 });
+
+const login = (name: string) => ({ username: name, password: `canary-${name}` });
+
+test.each(['basic', 'bearer'] as const)(
+  '--online signs in with the credentials of repositories too (%s)',
+  async (mode) => {
+    const auth = { mode, credentials: [login('team'), login('other')] };
+    const fake = closeAfterTest(await FakeRegistry.start({ auth }));
+    const repositories = { 'team/**': { auth: login('team') }, 'a/*/b': { auth: login('other') } };
+    const well = await checked(
+      { ...LOCAL, upstreams: { 'docker.io': { url: fake.url, auth: login('team'), repositories } } },
+      '--online',
+    );
+    expect(well.stdout).toMatch(/^docker\.io team\/\*\* {2,}manifest {2,}ok /m);
+    expect(well.stdout).toMatch(/^docker\.io a\/\*\/b {2,}manifest {2,}ok /m);
+    const wrong = { ...repositories, 'a/*/b': { auth: { username: 'other', password: 'canary' } } };
+    const { code, stdout } = await checked(
+      { ...LOCAL, upstreams: { other: { url: fake.url, auth: login('team'), repositories: wrong } } },
+      '--online',
+    );
+    expect(code).toBe(1);
+    expect(stdout).toMatch(/^other team\/\*\* {2,}manifest {2,}ok /m);
+    expect(stdout).toMatch(/^other a\/\*\/b {2,}(?:token|manifest) {2,}failed .*401/m);
+  },
+);
 
 test('--online asks all at once, so that slow ones do not add up', async () => {
   const registries = await Promise.all(Array.from({ length: 8 }, registry));

@@ -3,6 +3,7 @@ import { describe, expect, it } from 'vitest';
 import {
   matchesPattern,
   bySpecificity,
+  exampleOf,
   parseRepositoryPattern,
   type RepositoryPattern,
 } from '../../src/oci/repository-pattern.ts';
@@ -14,6 +15,12 @@ function pattern(text: string): RepositoryPattern {
 }
 
 describe('a repository pattern', () => {
+  it('has an example that it matches, unless that would be too long a name', () => {
+    for (const text of ['library/nginx', 'team/**', '**', '*', 'a/*/b', '**/x-*', '*.*'])
+      expect(matchesPattern(pattern(text), exampleOf(pattern(text)) ?? '')).toBe(true);
+    expect(exampleOf(pattern(`${'a'.repeat(250)}/*`))).toBeUndefined();
+  });
+
   it.each([
     ['library/nginx', ['library/nginx'], ['library/nginx2', 'x/library/nginx', 'library/nginx/x']],
     ['library/*', ['library/nginx', 'library/a.b-c'], ['library', 'library/a/b', 'other/nginx']],
