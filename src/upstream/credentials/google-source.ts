@@ -18,7 +18,8 @@ const KEY = 'google';
 const DEADLINE_MS = 20_000;
 const REQUEST_MS = 8_000;
 const KEY_FILE_LIMIT_BYTES = 64 * 1024;
-const SCOPE = 'https://www.googleapis.com/auth/cloud-platform';
+/** What Artifact Registry and gcr.io want for pulling, and no more ("Deploying to Compute Engine", required permissions). */
+const SCOPE = 'https://www.googleapis.com/auth/devstorage.read_only';
 /** What the registries take an access token under. */
 const USER = 'oauth2accesstoken';
 /** Google's access tokens live an hour; a metadata server may hand out one with a few minutes left. */

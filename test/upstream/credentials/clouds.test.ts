@@ -217,7 +217,7 @@ describe('Google', () => {
     expect(api.requests.map(({ method, path }) => `${method} ${path}`)).toEqual(['POST /token']);
     expect(claims(api.requests[0]?.body ?? '')).toMatchObject({
       iss: 'puller@project.iam.gserviceaccount.com',
-      scope: 'https://www.googleapis.com/auth/cloud-platform',
+      scope: 'https://www.googleapis.com/auth/devstorage.read_only',
     });
     await clock.advance(0.7 * HOUR_MS);
     expect(await source.get()).toMatchObject({ password: 'ya29.1' });
