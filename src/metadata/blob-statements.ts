@@ -9,6 +9,7 @@ export interface BlobColumns {
   readonly upstream: string | null;
   readonly used_at: number;
   readonly earlier_at: number | null;
+  readonly rank: number;
 }
 
 export interface TotalColumns {
@@ -17,11 +18,7 @@ export interface TotalColumns {
   readonly blobs: number;
 }
 
-/** Of one manifest all that it lists, at any depth: indexes of indexes are nobody's images, but they are taken. */
-const CLOSURE = `WITH RECURSIVE closure (id) AS (
-  SELECT ? UNION SELECT links.child FROM links JOIN closure ON links.parent = closure.id)`;
-
-const COLUMNS = `SELECT b.content, c.digest, c.kind, b.size, u.name AS upstream, b.used_at, b.earlier_at
+const COLUMNS = `SELECT b.content, c.digest, c.kind, b.size, u.name AS upstream, b.used_at, b.earlier_at, b.rank
   FROM blobs b JOIN contents c ON c.id = b.content LEFT JOIN upstreams u ON u.id = b.upstream`;
 
 /** Statements on digests and stored blobs. */
@@ -57,8 +54,14 @@ export function prepareBlobStatements(database: Database.Database) {
       `${COLUMNS} WHERE b.upstream = (SELECT id FROM upstreams WHERE name = ?)
        AND NOT EXISTS (SELECT 1 FROM pinned p WHERE p.content = b.content) ORDER BY b.rank LIMIT ?`,
     ),
-    closure: prepare<[number, number], BlobColumns>(
-      `${CLOSURE} ${COLUMNS} WHERE b.content IN (SELECT id FROM closure) LIMIT ?`,
+    /** A blob, and what it lists. */
+    withListed: prepare<[{ root: number; limit: number }], BlobColumns>(
+      `${COLUMNS} WHERE b.content IN (SELECT @root UNION SELECT child FROM links WHERE parent = @root) LIMIT @limit`,
+    ),
+    /** Of what may be given up and is no orphan. */
+    lowestRank: prepare<[], { rank: number }>(
+      `SELECT b.rank FROM blobs b WHERE b.rank >= 0
+       AND NOT EXISTS (SELECT 1 FROM pinned p WHERE p.content = b.content) ORDER BY b.rank LIMIT 1`,
     ),
     use: prepare<[number, number | null, number, number]>(
       'UPDATE blobs SET used_at = ?, earlier_at = ?, rank = ? WHERE content = ?',

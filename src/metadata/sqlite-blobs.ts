@@ -14,12 +14,14 @@ import { digestKey, digestOfKey } from './digest-key.ts';
 import { type IndexConnection, KINDS } from './index-connection.ts';
 import type { Statements } from './statements.ts';
 
-/** What one use of an index counts as used at most: more no image has, and each is a row to write. */
-const CLOSURE_LIMIT = 5000;
+/** What one use of a manifest counts as used at most: more no image has, and each is a row to write. */
+const LISTED_LIMIT = 5000;
 
 export class SqliteBlobs implements StoredBlobs {
   readonly #connection: IndexConnection;
   readonly #ranking: Ranking;
+  /** Where eviction has come to: see `Ranking`. */
+  #floor: number | undefined;
 
   constructor(connection: IndexConnection, ranking: Ranking) {
     this.#connection = connection;
@@ -39,12 +41,15 @@ export class SqliteBlobs implements StoredBlobs {
 
   put({ digest, sizeBytes, upstream }: NewBlob, usedAt: number): Promise<void> {
     const now = Math.round(usedAt);
-    return this.#connection.transaction(({ putBlob, contentId }) => {
+    return this.#connection.transaction((statements) => {
       const id = this.#connection.addContent(digest, 'layer');
-      const kind = KINDS[contentId.get(digestKey(digest))?.kind ?? 0] ?? 'layer';
-      const rank = this.#ranking.rankOf({ kind, sizeBytes, usedAt: now, earlierAt: undefined });
+      const kind = KINDS[statements.contentId.get(digestKey(digest))?.kind ?? 0] ?? 'layer';
+      const rank = this.#ranking.rankOf(
+        { kind, sizeBytes, usedAt: now, earlierAt: undefined },
+        this.#floorAt(statements, now),
+      );
       const owner = upstream === undefined ? null : this.#connection.addUpstream(upstream);
-      putBlob.run(id, sizeBytes, owner, now, rank);
+      statements.putBlob.run(id, sizeBytes, owner, now, rank);
     });
   }
 
@@ -64,6 +69,7 @@ export class SqliteBlobs implements StoredBlobs {
       for (const orphan of statements.orphans.all({ parent: row.content })) {
         statements.setRank.run(this.#ranking.orphanedRank(storedBlob(orphan)), orphan.content);
       }
+      if (row.rank >= 0) this.#floor = row.rank;
       statements.deleteLinks.run(row.content);
       statements.deleteBlob.run(row.content);
       return storedBlob(row);
@@ -102,13 +108,19 @@ export class SqliteBlobs implements StoredBlobs {
   #touchImage(statements: Statements, digest: Digest, usedAt: number, done: Map<number, number>): void {
     const root = statements.contentId.get(digestKey(digest));
     if (root === undefined) return;
-    for (const row of statements.closure.all(root.id, CLOSURE_LIMIT)) {
+    for (const row of statements.withListed.all({ root: root.id, limit: LISTED_LIMIT })) {
       if ((done.get(row.content) ?? -Infinity) >= usedAt) continue;
       done.set(row.content, usedAt);
       const blob = storedBlob(row);
       const next = { ...blob, ...this.#ranking.nextUse(blob, usedAt) };
-      statements.use.run(next.usedAt, next.earlierAt ?? null, this.#ranking.rankOf(next), row.content);
+      const rank = this.#ranking.rankOf(next, this.#floorAt(statements, usedAt));
+      statements.use.run(next.usedAt, next.earlierAt ?? null, rank, row.content);
     }
+  }
+
+  #floorAt(statements: Statements, now: number): number {
+    this.#floor ??= statements.lowestRank.get()?.rank ?? now;
+    return this.#floor;
   }
 
   page(after: number, limit: number): Promise<BlobPage> {

@@ -34,8 +34,11 @@ export interface Ranking {
     previous: BlobUse,
     now: number,
   ): { readonly usedAt: number; readonly earlierAt: number | undefined };
-  /** The least goes first. A safe integer. */
-  rankOf(use: BlobUse): number;
+  /**
+   * The least goes first. A safe integer. `floor`: the last rank of 0 or more at which a blob was given up; before that
+   * the lowest there is, or `usedAt` when there is none.
+   */
+  rankOf(use: BlobUse, floor: number): number;
   /** Of what only a manifest used that was given up. */
   orphanedRank(use: BlobUse): number;
 }
@@ -77,8 +80,8 @@ export interface StoredBlobs {
   /** In the order in which they are to be given up; what is pinned is passed over. */
   victims(query: VictimQuery): Promise<readonly StoredBlob[]>;
   /**
-   * Last uses, gathered by the caller, who hands over few at a time. The use of a manifest is one of all that it lists,
-   * and of what that lists. Digests that are not stored are passed over.
+   * Last uses, gathered by the caller, who hands over few at a time. The use of a manifest is one of all that it lists
+   * itself. Digests that are not stored are passed over.
    */
   touch(uses: ReadonlyMap<Digest, number>): Promise<void>;
   /** Rows in the order of their numbers, which only grow. @param after 0 for the first page */

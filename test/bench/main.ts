@@ -3,9 +3,11 @@ import { mkdir, writeFile } from 'node:fs/promises';
 import { availableParallelism, cpus, totalmem } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs, promisify } from 'node:util';
+import type { Calculation } from './calculation.ts';
 import { type Figure, figureLines, summarise } from './figure.ts';
 import { cold100 } from './scenarios/cold-100.ts';
 import { cold } from './scenarios/cold.ts';
+import { evictionPolicy } from './scenarios/eviction-policy.ts';
 import { fanOut } from './scenarios/fan-out.ts';
 import { memory } from './scenarios/memory.ts';
 import { warmBlob } from './scenarios/warm-blob.ts';
@@ -15,11 +17,12 @@ import { type Programs, type Scenario, Workbench } from './workbench.ts';
 /**
  * `npm run bench [-- --quick] [-- --only NAME]`: the figures of the product, each as a ratio of two things measured in
  * the same run on the same machine. nginx is the upstream, docker-registry in proxy mode the peer; curl, wrk and
- * download.ts are the clients. Prints a table, writes .bench/result.json. Ends with 0 when everything was measured, whether or
- * not the targets were met; with 1 when something failed.
+ * download.ts are the clients. What only computes needs none of them. Prints a table, writes .bench/result.json. Ends with 0
+ * when everything was measured, whether or not the targets were met; with 1 when something failed.
  */
 
 const SCENARIOS: readonly Scenario[] = [fanOut, warmBlob, warmManifest, cold, cold100, memory];
+const CALCULATIONS: readonly Calculation[] = [evictionPolicy];
 const ROUNDS = 5;
 const QUICK_ROUNDS = 2;
 /** For all of it. */
@@ -37,21 +40,41 @@ setTimeout(() => {
 process.exitCode = await main();
 
 async function main(): Promise<number> {
-  const names = SCENARIOS.map(({ name }) => name);
+  const names = [...SCENARIOS, ...CALCULATIONS].map(({ name }) => name);
   const unknown = options.only?.filter((name) => !names.includes(name)) ?? [];
   if (unknown.length > 0) {
     say(`unknown: ${unknown.join(', ')}. There are: ${names.join(', ')}`);
     return 2;
   }
-  const programs = await findPrograms();
-  if (!programs) return 0;
+  const wanted = ({ name }: { readonly name: string }) => options.only?.includes(name) ?? true;
+  const results: Record<string, unknown> = {};
+  for (const calculation of CALCULATIONS.filter(wanted)) results[calculation.name] = calculate(calculation);
+  const measured = await measureAll(SCENARIOS.filter(wanted));
+  await mkdir('.bench', { recursive: true });
+  const at = new Date().toISOString();
+  const all = { ...results, ...measured.results };
+  await writeFile(RESULT, JSON.stringify({ at, ...measured, results: all }, undefined, 2));
+  say(`\nwritten to ${RESULT}`);
+  return measured.failed ? 1 : 0;
+}
+
+function calculate(calculation: Calculation): unknown {
+  say(`\n${calculation.name}: ${calculation.says}`);
+  const { lines, figures, data } = calculation.run({ quick: options.quick });
+  for (const line of [...lines, ...figureLines(figures)]) say(line === '' ? line : `  ${line}`);
+  return { figures: figures.map((figure) => ({ figure, summary: summarise(figure) })), data };
+}
+
+/** What was measured, and on what; nothing where a program is missing. */
+async function measureAll(scenarios: readonly Scenario[]) {
+  const results: Record<string, unknown> = {};
+  const programs = scenarios.length > 0 ? await findPrograms() : undefined;
+  if (!programs) return { failed: false, results };
   const machine = await describeMachine(programs);
   for (const [name, value] of Object.entries(machine)) say(`${name}: ${value}`);
   const rounds = options.quick ? QUICK_ROUNDS : ROUNDS;
-  const wanted = SCENARIOS.filter(({ name }) => options.only?.includes(name) ?? true);
-  const results: Record<string, unknown> = {};
   let failed = false;
-  for (const scenario of wanted) {
+  for (const scenario of scenarios) {
     say(`\n${scenario.name}: ${scenario.says}; ${rounds} rounds`);
     try {
       const figures = await measure(scenario, { programs, rounds, quick: options.quick });
@@ -63,11 +86,7 @@ async function main(): Promise<number> {
       results[scenario.name] = { failed: String(error) };
     }
   }
-  await mkdir('.bench', { recursive: true });
-  const at = new Date().toISOString();
-  await writeFile(RESULT, JSON.stringify({ at, machine, rounds, results }, undefined, 2));
-  say(`\nwritten to ${RESULT}`);
-  return failed ? 1 : 0;
+  return { failed, machine, rounds, results };
 }
 
 async function measure(

@@ -5,6 +5,7 @@ import { leastRecentUse } from '../../src/cache/least-recent-use.ts';
 import { openDatabase } from '../../src/metadata/database.ts';
 import { prepareLasting } from '../../src/metadata/lasting-database.ts';
 import { SqliteMetadataStore } from '../../src/metadata/sqlite-metadata-store.ts';
+import type { BlobUse } from '../../src/metadata/stored-blobs.ts';
 import { parseTag } from '../../src/oci/reference.ts';
 import { closeAfterTest } from '../support/close-after-test.ts';
 import { tempDir } from '../support/temp-dir.ts';
@@ -97,4 +98,30 @@ it('an index that turns out damaged while it is used is moved aside, and goes on
   expect(await store.blobs.totals()).toMatchObject({ blobs: 0 });
   await store.blobs.put({ digest: digestNumber(1), sizeBytes: 1 }, 1);
   expect(await store.blobs.get(digestNumber(1))).toEqual({ digest: digestNumber(1), sizeBytes: 1 });
+});
+
+it('the ranking is told where eviction has come to, also by the process before', async () => {
+  const dataDir = await tempDir();
+  const floors: number[] = [];
+  const ranking = {
+    ...leastRecentUse,
+    rankOf: ({ usedAt }: BlobUse, floor: number) => (floors.push(floor), usedAt),
+  };
+  const [a, b, c, d] = [digestNumber(1), digestNumber(2), digestNumber(3), digestNumber(4)];
+  const store = new SqliteMetadataStore(openDatabase(dataDir), ranking);
+  await store.blobs.put({ digest: a, sizeBytes: 1 }, 100);
+  await store.blobs.put({ digest: b, sizeBytes: 1 }, 200);
+  await store.blobs.put({ digest: c, sizeBytes: 1 }, 300);
+  await store.blobs.touch(new Map([[a, 400]]));
+  // Nothing was given up yet: it begins with the first use.
+  expect(floors.splice(0)).toEqual([100, 100, 100, 100]);
+  await store.blobs.evict(b);
+  await store.blobs.delete(c);
+  await store.blobs.put({ digest: d, sizeBytes: 1 }, 500);
+  expect(floors.splice(0)).toEqual([200]);
+  await store.close();
+
+  const next = closeAfterTest(new SqliteMetadataStore(openDatabase(dataDir), ranking));
+  await next.blobs.touch(new Map([[d, 600]]));
+  expect(floors).toEqual([400]);
 });

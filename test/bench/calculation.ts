@@ -1,0 +1,16 @@
+import type { Figure } from './figure.ts';
+
+/** A scenario that only computes: it starts nothing, needs no other program, and its figures are the same anywhere. */
+export interface Calculation {
+  readonly name: string;
+  readonly says: string;
+  run(options: { readonly quick: boolean }): CalculationReport;
+}
+
+export interface CalculationReport {
+  /** To be read, above the figures. */
+  readonly lines: readonly string[];
+  readonly figures: readonly Figure[];
+  /** For .bench/result.json. */
+  readonly data: unknown;
+}
