@@ -1,6 +1,6 @@
 import { BlobCache } from './cache/blob-cache.ts';
 import type { CacheObserver } from './cache/cache-observer.ts';
-import { leastRecentUse } from './cache/least-recent-use.ts';
+import { evictionPolicy } from './cache/eviction-policy.ts';
 import { Pins } from './cache/pins.ts';
 import type { Clock } from './clock.ts';
 import type { Config } from './config.ts';
@@ -85,7 +85,7 @@ function openMetadata(dataDir: string, log: Log): SqliteMetadataStore {
     const { setAside } = opened;
     if (setAside !== undefined)
       log.error({ setAside }, 'the index was damaged: it was moved aside, and begins empty');
-    return new SqliteMetadataStore(opened, leastRecentUse);
+    return new SqliteMetadataStore(opened, evictionPolicy);
   } catch (cause) {
     if (cause instanceof MetadataError) {
       throw new StartError(`The index in ${dataDir} cannot be opened: ${cause.message}.`, { cause });

@@ -1,4 +1,4 @@
-import { leastRecentUse } from '../../src/cache/least-recent-use.ts';
+import { leastRecentUse } from '../support/least-recent-use.ts';
 import { readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setImmediate as nextTurn } from 'node:timers/promises';

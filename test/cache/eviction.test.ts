@@ -1,4 +1,4 @@
-import { leastRecentUse } from '../../src/cache/least-recent-use.ts';
+import { leastRecentUse } from '../support/least-recent-use.ts';
 import { setTimeout as delay } from 'node:timers/promises';
 import { describe, expect, it } from 'vitest';
 import { openDatabase } from '../../src/metadata/database.ts';

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { leastRecentUse } from '../../src/cache/least-recent-use.ts';
+import { leastRecentUse } from '../support/least-recent-use.ts';
 import { Pins } from '../../src/cache/pins.ts';
 import { openDatabase } from '../../src/metadata/database.ts';
 import type { NewManifest, RepositoryKey } from '../../src/metadata/metadata-store.ts';

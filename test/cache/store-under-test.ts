@@ -1,6 +1,6 @@
 import { BlobCache } from '../../src/cache/blob-cache.ts';
 import type { CacheObserver } from '../../src/cache/cache-observer.ts';
-import { leastRecentUse } from '../../src/cache/least-recent-use.ts';
+import { leastRecentUse } from '../support/least-recent-use.ts';
 import { DiskContentStore } from '../../src/content/disk-content-store.ts';
 import type { FileSystem } from '../../src/content/file-system.ts';
 import { HashWorkers } from '../../src/content/hash-workers.ts';

@@ -1,6 +1,6 @@
 import { join } from 'node:path';
 import { expect, it } from 'vitest';
-import { leastRecentUse } from '../../src/cache/least-recent-use.ts';
+import { leastRecentUse } from '../support/least-recent-use.ts';
 import { openDatabase } from '../../src/metadata/database.ts';
 import { openLasting } from '../../src/metadata/lasting-database.ts';
 import { MIGRATIONS } from '../../src/metadata/migrations.ts';

@@ -1,4 +1,4 @@
-import type { Ranking } from '../metadata/stored-blobs.ts';
+import type { Ranking } from '../../src/metadata/stored-blobs.ts';
 
 /** What was used least recently goes first, whatever it is. */
 export const leastRecentUse: Ranking = {
