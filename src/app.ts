@@ -106,6 +106,7 @@ async function openApp(config: Config, options: AppOptions, closers: Closer[]): 
   const reporting = { log, metrics };
   const observer = pullThroughObserver(reporting);
   const { content, metadata, cache, slabs } = await openStore(config, { clock, log, observer, closers });
+  cache.begin();
   const upstreams = new Map(
     config.upstreams.map(
       (upstream) => [upstream.name, openClient(config, upstream, options, closers)] as const,

@@ -61,12 +61,13 @@ export async function openStore(
   const buffers = new ReadBuffers(LARGE_READ_BUFFER_COUNT);
   const content = await openContent(config.dataDir, { hashes, slabs, buffers });
   closers.push(() => content.close());
-  const limitBytes =
+  const maxBytes =
     'bytes' in config.cache.maxSize
       ? config.cache.maxSize.bytes
       : Math.floor((await content.capacityBytes()) * config.cache.maxSize.share);
+  const limits = { maxBytes, minFreeBytes: 0, upstreamBytes: new Map<string, number>() };
 
-  const cache = await BlobCache.open({ content, metadata, clock, observer, limitBytes });
+  const cache = await BlobCache.open({ content, metadata, clock, observer, limits });
   closers.push(() => cache.close());
   return { content, metadata, cache, pins: new Pins({ metadata, configured: config.cache.pins }), slabs };
 }

@@ -3,15 +3,22 @@ import type { Content } from '../content/content.ts';
 import { ContentError } from '../content/content-error.ts';
 import type { ContentStore } from '../content/content-store.ts';
 import type { Ingest } from '../content/ingest.ts';
-import type { BlobRow } from '../metadata/stored-blobs.ts';
+import type { BlobRow, NewBlob, StoredBlob, StoreTotals } from '../metadata/stored-blobs.ts';
 import type { MetadataStore } from '../metadata/metadata-store.ts';
 import type { Digest } from '../oci/digest.ts';
-import { evictLeastRecentlyUsed } from './eviction.ts';
 import type { CacheObserver } from './cache-observer.ts';
+import { type EvictionHold, Evictor } from './evictor.ts';
 import { Generations } from './generations.ts';
 import { KeyedLock } from './keyed-lock.ts';
 import { LastUses } from './last-uses.ts';
 import { StoredContent } from './stored-content.ts';
+import {
+  type Reservation,
+  StoreBudget,
+  type StoreLimits,
+  type StoreUsage,
+  type UpstreamUsage,
+} from './store-budget.ts';
 import {
   type VerifyEvent,
   type VerifyOptions,
@@ -19,14 +26,13 @@ import {
   verifyStore,
 } from './store-verification.ts';
 import { Upkeep } from './upkeep.ts';
-import { type Reservation, StoreBudget, type StoreUsage } from './store-budget.ts';
 
 export interface BlobCacheParts {
   readonly content: ContentStore;
   readonly metadata: MetadataStore;
   readonly clock: Clock;
   readonly observer: CacheObserver;
-  readonly limitBytes: number;
+  readonly limits: StoreLimits;
 }
 
 /**
@@ -36,6 +42,7 @@ export interface BlobCacheParts {
 export class BlobCache {
   readonly #parts: BlobCacheParts;
   readonly #budget: StoreBudget;
+  readonly #evictor: Evictor;
   readonly #stored: StoredContent;
   readonly #upkeep: Upkeep;
   readonly #generations = new Generations();
@@ -44,15 +51,37 @@ export class BlobCache {
   #isSuspect = false;
 
   static async open(parts: BlobCacheParts): Promise<BlobCache> {
-    return new BlobCache(parts, await parts.metadata.blobs.totals());
+    const stored = await parts.metadata.blobs.totals(parts.content.allocatedBytes(1));
+    const cache = new BlobCache(parts, stored);
+    await cache.#budget.look();
+    return cache;
   }
 
-  private constructor(parts: BlobCacheParts, stored: { bytes: number; blobs: number }) {
+  private constructor(parts: BlobCacheParts, stored: StoreTotals) {
     this.#parts = parts;
-    const { metadata, clock, observer } = parts;
-    const onFailure = (cause: unknown) => observer.cacheFailure('metadata', cause);
+    const { metadata, clock, observer, content, limits } = parts;
+    const onFailure = (cause: unknown) => this.#fail(cause);
     this.#uses = new LastUses({ blobs: metadata.blobs, clock, onFailure });
-    this.#budget = new StoreBudget(parts.limitBytes, stored, (bytes) => this.#evict(bytes));
+    this.#budget = new StoreBudget({
+      limits,
+      clock,
+      stored,
+      allocatedBytes: (sizeBytes) => content.allocatedBytes(sizeBytes),
+      quarantinedBytes: () => content.quarantinedBytes,
+      freeBytes: async () => (await content.space()).freeBytes,
+      onShort: () => this.#evictor.wake(),
+    });
+    this.#evictor = new Evictor({
+      budget: this.#budget,
+      metadata,
+      content,
+      clock,
+      evict: (digest) => this.#evict(digest),
+      writeUses: () => this.#uses.write(),
+      canEvict: () => true,
+      onEvicted: (blobs, bytes) => observer.evicted(blobs, bytes),
+      onFailure,
+    });
     const upkeepParts = {
       ...parts,
       locks: this.#locks,
@@ -63,8 +92,23 @@ export class BlobCache {
     this.#upkeep = new Upkeep(upkeepParts);
   }
 
+  /** From now on limits are kept in the background, too: by a server. Commands on a directory change only what they say. */
+  begin(): void {
+    this.#evictor.begin();
+  }
+
   get usage(): StoreUsage {
     return this.#budget.usage;
+  }
+
+  /** By name, of all upstreams that have brought something or have a share of their own. */
+  get upstreams(): ReadonlyMap<string, UpstreamUsage> {
+    return this.#budget.upstreams;
+  }
+
+  /** Nothing is evicted until it is released: while rows and files are brought together again. */
+  holdEvictions(): EvictionHold {
+    return this.#evictor.hold();
   }
 
   /** The row only: says that a file was committed, not that it is still there. `undefined` also when the index fails. */
@@ -92,14 +136,21 @@ export class BlobCache {
     this.#uses.add(digest);
   }
 
-  /** Could a blob of this size ever be stored? */
-  canEverHold(bytes: number): boolean {
-    return this.#budget.canEverHold(bytes);
+  /** Could a blob of this size be stored? */
+  canHold(sizeBytes: number, upstream: string): boolean {
+    return this.#budget.canHold(sizeBytes, upstream);
   }
 
-  /** Room for a fill; `undefined` when there is none, and none can be made. */
-  async reserve(bytes: number): Promise<Reservation | undefined> {
-    return this.#budget.reserve(bytes);
+  /**
+   * Room for a fill; `undefined` when there is none, and none can be made.
+   * @param upstream who brings it, whose share it comes out of
+   */
+  async reserve(
+    sizeBytes: number,
+    upstream: string | undefined,
+    signal?: AbortSignal,
+  ): Promise<Reservation | undefined> {
+    return this.#budget.reserve(sizeBytes, upstream, signal);
   }
 
   /** The disk could not take what there was room for: before the next blob it is tried out, so that a bypass is known as one. */
@@ -123,48 +174,46 @@ export class BlobCache {
   }
 
   /** Publishes a verified ingest. What fails is reported, and leaves the blob uncached; nobody waits for it. */
-  async commit(ingest: Ingest, row: BlobRow, reservation: Reservation | undefined): Promise<void> {
-    await this.#publish(row, () => ingest.commit(), reservation);
+  async commit(ingest: Ingest, blob: NewBlob, reservation: Reservation): Promise<void> {
+    await this.#publish(blob, () => ingest.commit(), reservation);
   }
 
   /** Stores small content that is verified and at hand. @returns false when it could not be stored. */
-  async put(digest: Digest, bytes: Uint8Array): Promise<boolean> {
-    const reservation = await this.#budget.reserve(bytes.length);
+  async put(digest: Digest, bytes: Uint8Array, upstream?: string): Promise<boolean> {
+    const reservation = await this.reserve(bytes.length, upstream);
     if (reservation === undefined) return false;
-    const row = { digest, sizeBytes: bytes.length };
-    return this.#publish(row, () => this.#parts.content.put(digest, bytes), reservation);
+    const blob = { digest, sizeBytes: bytes.length, upstream };
+    return this.#publish(blob, () => this.#parts.content.put(digest, bytes), reservation);
   }
 
-  async #publish(
-    row: BlobRow,
-    store: () => Promise<void>,
-    reservation: Reservation | undefined,
-  ): Promise<boolean> {
+  async #publish(blob: NewBlob, store: () => Promise<void>, reservation: Reservation): Promise<boolean> {
     const { metadata, clock, observer } = this.#parts;
     let where: 'content' | 'metadata' = 'metadata';
     try {
-      await this.#locks.run(row.digest, async () => {
-        const known = await metadata.blobs.get(row.digest);
+      await this.#locks.run(blob.digest, async () => {
+        const known = await metadata.blobs.describe(blob.digest);
+        // Who brought it first is charged, as long as it is here.
+        const upstream = known?.upstream ?? blob.upstream;
         try {
           where = 'content';
           await store();
-          this.#generations.end(row.digest);
+          this.#generations.end(blob.digest);
           where = 'metadata';
-          await metadata.blobs.put(row, clock.now());
+          await metadata.blobs.put({ ...blob, upstream }, clock.now());
         } catch (cause) {
           // A file without a row would be counted by nobody, and evicted never. A commit that failed may have left one.
-          if (known === undefined) await this.#discard(row.digest);
+          if (known === undefined) await this.#discard(blob.digest);
           throw cause;
         }
-        if (known !== undefined) this.#budget.removed(known.sizeBytes);
-        this.#budget.added(row.sizeBytes);
+        if (known !== undefined) this.#budget.removed(known.sizeBytes, known.upstream);
+        reservation.becomeStored(blob.sizeBytes, upstream);
       });
       return true;
     } catch (cause) {
       observer.cacheFailure(where, cause);
       return false;
     } finally {
-      reservation?.release();
+      reservation.release();
     }
   }
 
@@ -182,29 +231,48 @@ export class BlobCache {
   }
 
   async #removeLocked(digest: Digest): Promise<number> {
-    const row = await this.#dropRow(digest);
-    if (row !== undefined) await this.#parts.content.delete(digest);
+    const row = await this.#parts.metadata.blobs.delete(digest);
+    await this.#forget(digest, row, () => this.#parts.content.delete(digest));
     return row?.sizeBytes ?? 0;
+  }
+
+  /** What is given up for room. @returns what went */
+  #evict(digest: Digest): Promise<StoredBlob | undefined> {
+    return this.#locks.run(digest, async () => {
+      const row = await this.#parts.metadata.blobs.evict(digest);
+      await this.#forget(digest, row, () => this.#parts.content.delete(digest));
+      return row;
+    });
   }
 
   /** As `#removeLocked`, of what is bad: its file is kept aside. One that cannot be moved is in nobody's way. */
   async #condemnLocked(digest: Digest): Promise<void> {
-    await this.#dropRow(digest);
+    const { metadata, content, observer } = this.#parts;
+    const row = await metadata.blobs.delete(digest);
     try {
-      await this.#parts.content.quarantine(digest);
+      await this.#forget(digest, row, () => content.quarantine(digest), true);
     } catch (cause) {
-      this.#parts.observer.cacheFailure('content', cause);
+      observer.cacheFailure('content', cause);
     }
   }
 
-  /** Totals are those of the rows, whatever becomes of the file. */
-  async #dropRow(digest: Digest): Promise<BlobRow | undefined> {
-    const row = await this.#parts.metadata.blobs.delete(digest);
+  /** The row is gone: the file follows. What cannot be removed goes on to count. */
+  async #forget(
+    digest: Digest,
+    row: StoredBlob | undefined,
+    takeFile: () => Promise<unknown>,
+    isAlways = row !== undefined,
+  ): Promise<void> {
     this.#generations.end(digest);
-    if (row === undefined) return undefined;
-    this.#uses.forget(digest);
-    this.#budget.removed(row.sizeBytes);
-    return row;
+    if (row !== undefined) this.#uses.forget(digest);
+    try {
+      if (isAlways) await takeFile();
+    } catch (cause) {
+      if (row !== undefined) this.#budget.stranded(row.sizeBytes);
+      throw cause;
+    } finally {
+      if (row !== undefined) this.#budget.removed(row.sizeBytes, row.upstream);
+    }
   }
 
   /** Looks at what is stored, and takes out what is bad: see `verifyStore`. */
@@ -215,17 +283,12 @@ export class BlobCache {
 
   /** Writes down what was gathered. Fills must have ended. */
   async close(): Promise<void> {
+    this.#budget.close();
+    await this.#evictor.close();
     await this.#uses.close();
   }
 
-  async #evict(bytes: number): Promise<void> {
-    const { metadata, observer } = this.#parts;
-    try {
-      await this.#uses.write();
-      const evicted = await evictLeastRecentlyUsed(metadata, (digest) => this.remove(digest), bytes);
-      if (evicted.blobs > 0) observer.evicted(evicted.blobs, evicted.bytes);
-    } catch (cause) {
-      observer.cacheFailure(cause instanceof ContentError ? 'content' : 'metadata', cause);
-    }
+  #fail(cause: unknown): void {
+    this.#parts.observer.cacheFailure(cause instanceof ContentError ? 'content' : 'metadata', cause);
   }
 }

@@ -47,6 +47,14 @@ export function prepareBlobStatements(database: Database.Database) {
          SELECT upstream, cast(sum((size + cast(@block AS INTEGER) - 1) / cast(@block AS INTEGER) * @block) AS INTEGER) AS bytes, count(*) AS blobs
          FROM blobs GROUP BY +upstream) t LEFT JOIN upstreams u ON u.id = t.upstream`,
     ),
+    pinnedByUpstream: prepare<[{ block: number; limit: number }], TotalColumns>(
+      `SELECT u.name AS upstream, sum((b.size + @block - 1) / @block * @block) AS bytes, count(*) AS blobs
+       FROM (SELECT content FROM pinned LIMIT @limit) p JOIN blobs b ON b.content = p.content
+       LEFT JOIN upstreams u ON u.id = b.upstream GROUP BY b.upstream`,
+    ),
+    isPinned: prepare<[Buffer], { content: number }>(
+      'SELECT p.content FROM contents c JOIN pinned p ON p.content = c.id WHERE c.digest = ?',
+    ),
     victims: prepare<[number], BlobColumns>(
       `${COLUMNS} WHERE NOT EXISTS (SELECT 1 FROM pinned p WHERE p.content = b.content) ORDER BY b.rank LIMIT ?`,
     ),

@@ -9,13 +9,16 @@ import type {
   StoreTotals,
   VictimQuery,
 } from './stored-blobs.ts';
-import type { BlobColumns } from './blob-statements.ts';
+import type { BlobColumns, TotalColumns } from './blob-statements.ts';
 import { digestKey, digestOfKey } from './digest-key.ts';
 import { type IndexConnection, KINDS } from './index-connection.ts';
 import type { Statements } from './statements.ts';
 
 /** What one use of a manifest counts as used at most: more no image has, and each is a row to write. */
 const LISTED_LIMIT = 5000;
+
+/** Pinned blobs that are counted at most: a count takes no longer than a slice of eviction. */
+const PINNED_LIMIT = 5000;
 
 export class SqliteBlobs implements StoredBlobs {
   readonly #connection: IndexConnection;
@@ -77,18 +80,17 @@ export class SqliteBlobs implements StoredBlobs {
   }
 
   totals(blockBytes = 1): Promise<StoreTotals> {
-    return this.#connection.run((statements) => {
-      const rows = statements.totals.all({ block: blockBytes });
-      return {
-        bytes: rows.reduce((sum, { bytes }) => sum + bytes, 0),
-        blobs: rows.reduce((sum, { blobs }) => sum + blobs, 0),
-        byUpstream: new Map(
-          rows.flatMap(({ upstream, bytes, blobs }) =>
-            upstream === null ? [] : [[upstream, { bytes, blobs }] as const],
-          ),
-        ),
-      };
-    });
+    return this.#connection.run(({ totals }) => storeTotals(totals.all({ block: blockBytes })));
+  }
+
+  pinnedTotals(blockBytes = 1): Promise<StoreTotals> {
+    return this.#connection.run(({ pinnedByUpstream }) =>
+      storeTotals(pinnedByUpstream.all({ block: blockBytes, limit: PINNED_LIMIT })),
+    );
+  }
+
+  isPinned(digest: Digest): Promise<boolean> {
+    return this.#connection.run(({ isPinned }) => isPinned.get(digestKey(digest)) !== undefined);
   }
 
   victims({ limit, upstream }: VictimQuery): Promise<readonly StoredBlob[]> {
@@ -129,6 +131,18 @@ export class SqliteBlobs implements StoredBlobs {
       return { blobs: rows.map(storedBlob), next: rows.length < limit ? undefined : rows.at(-1)?.content };
     });
   }
+}
+
+function storeTotals(rows: readonly TotalColumns[]): StoreTotals {
+  return {
+    bytes: rows.reduce((sum, { bytes }) => sum + bytes, 0),
+    blobs: rows.reduce((sum, { blobs }) => sum + blobs, 0),
+    byUpstream: new Map(
+      rows.flatMap(({ upstream, bytes, blobs }) =>
+        upstream === null ? [] : [[upstream, { bytes, blobs }] as const],
+      ),
+    ),
+  };
 }
 
 function optional(row: BlobColumns | undefined): StoredBlob | undefined {

@@ -77,6 +77,9 @@ export interface StoredBlobs {
   evict(digest: Digest): Promise<StoredBlob | undefined>;
   /** @param blockBytes sizes are rounded up to multiples of it; absent = as they are */
   totals(blockBytes?: number): Promise<StoreTotals>;
+  /** Of what is pinned. Counts no more than some thousands of blobs: a lower bound, then. */
+  pinnedTotals(blockBytes?: number): Promise<StoreTotals>;
+  isPinned(digest: Digest): Promise<boolean>;
   /** In the order in which they are to be given up; what is pinned is passed over. */
   victims(query: VictimQuery): Promise<readonly StoredBlob[]>;
   /**

@@ -69,6 +69,8 @@ export class BlobFetch implements SegmentHost, ReadableFetch {
     this.#linger = new Linger(parts.clock, parts.lingerMs, () => this.#onLingered());
     this.#bytes = new FillBytes({
       digest: task.digest,
+      upstream: task.source.upstream.name,
+      signal: this.#controller.signal,
       cache: parts.cache,
       slabs: parts.slabs,
       unstoredBudget: parts.unstoredBudget,

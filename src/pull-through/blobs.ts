@@ -170,7 +170,7 @@ export class Blobs {
     const running = fetches.running(key.upstream, digest);
     const wantedBytes = lengthOf(wanted);
     const isProbe = running === undefined && !wantsWhole(wantedBytes, sizeBytes);
-    const hasNoRoom = running === undefined ? !cache.canEverHold(sizeBytes) : running.isBypassing;
+    const hasNoRoom = running === undefined ? !cache.canHold(sizeBytes, key.upstream) : running.isBypassing;
     if (isProbe || hasNoRoom) {
       const passing = fetches.passBy(digest, sizeBytes, wantedBytes, source);
       const content = await passing.open(wanted, sizeBytes, signal);

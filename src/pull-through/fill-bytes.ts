@@ -14,6 +14,10 @@ import { UnstoredBytes } from './unstored-bytes.ts';
 
 export interface FillBytesParts {
   readonly digest: Digest;
+  /** Who brings it. */
+  readonly upstream: string;
+  /** Ends what waits for room. */
+  readonly signal: AbortSignal;
   readonly cache: BlobCache;
   readonly slabs: SlabPool;
   readonly unstoredBudget: UnstoredBudget;
@@ -92,9 +96,9 @@ export class FillBytes {
   }
 
   async #begin(sizeBytes: number | undefined): Promise<void> {
-    const { cache, digest } = this.#parts;
+    const { cache, digest, upstream, signal } = this.#parts;
     if (!this.#isPassing) {
-      this.#reservation = await cache.reserve(sizeBytes ?? 0);
+      this.#reservation = await cache.reserve(sizeBytes ?? 0, upstream, signal);
       this.#ingest = await cache.ingest(digest, sizeBytes, this.#reservation !== undefined);
     }
     if (!this.isStoring) this.#passOn(undefined);
@@ -125,6 +129,7 @@ export class FillBytes {
     let isStored: boolean | undefined;
     try {
       isStored = await this.#ingest.write(slab, length, start);
+      if (isStored) this.#reservation?.wrote(length);
     } catch (error) {
       if (this.isStoring || !isAhead) throw error;
     }
@@ -195,12 +200,9 @@ export class FillBytes {
 
   /** Publishes verified bytes, if they were stored. Never fails. */
   async commit(sizeBytes: number): Promise<void> {
-    if (this.#ingest === undefined || !this.isStoring) return;
-    await this.#parts.cache.commit(
-      this.#ingest,
-      { digest: this.#parts.digest, sizeBytes },
-      this.#reservation,
-    );
+    if (this.#ingest === undefined || this.#reservation === undefined || !this.isStoring) return;
+    const { cache, digest, upstream } = this.#parts;
+    await cache.commit(this.#ingest, { digest, sizeBytes, upstream }, this.#reservation);
   }
 
   /** Nothing more comes in or is on its way: gives back what is only kept for speed. Readers go on. */

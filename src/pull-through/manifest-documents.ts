@@ -164,25 +164,25 @@ export class ManifestDocuments {
     const { digest, bytes, facts } = document;
     memory.put(digest, bytes);
     await this.#record(key, document);
-    const isKept = this.#store(digest, bytes);
+    const isKept = this.#store(digest, bytes, key.upstream);
     return { value: { digest, mediaType: facts.mediaType, bytes }, outcome: isKept ? 'miss' : 'bypass' };
   }
 
   /** Stores without being waited for: no reader pays for durability. @returns false when it is known that it will fail. */
-  #store(digest: Digest, bytes: Buffer): boolean {
-    if (!this.#parts.cache.canEverHold(bytes.length)) return false;
+  #store(digest: Digest, bytes: Buffer, from: string): boolean {
+    if (!this.#parts.cache.canHold(bytes.length, from)) return false;
     if (!this.#storing.has(digest)) {
       if (this.#storingBytes + bytes.length > STORING_LIMIT_BYTES) return false;
-      this.#storing.set(digest, this.#storeNow(digest, bytes));
+      this.#storing.set(digest, this.#storeNow(digest, bytes, from));
     }
     return !this.#isStoreFailing;
   }
 
-  async #storeNow(digest: Digest, bytes: Buffer): Promise<void> {
+  async #storeNow(digest: Digest, bytes: Buffer, from: string): Promise<void> {
     const { cache, observer } = this.#parts;
     this.#storingBytes += bytes.length;
     try {
-      this.#isStoreFailing = !(await cache.put(digest, bytes));
+      this.#isStoreFailing = !(await cache.put(digest, bytes, from));
     } catch (cause) {
       this.#isStoreFailing = true;
       observer.cacheFailure('content', cause);

@@ -13,6 +13,7 @@ import { SqliteMetadataStore } from '../../src/metadata/sqlite-metadata-store.ts
 import { digestHex, digestOf } from '../../src/oci/digest.ts';
 import { BlobCache } from '../../src/cache/blob-cache.ts';
 import type { PullThroughObserver } from '../../src/pull-through/pull-through-observer.ts';
+import { storeLimits } from '../support/store-limits.ts';
 import { tempDir } from '../support/temp-dir.ts';
 
 const never = new AbortController().signal;
@@ -34,7 +35,13 @@ async function start(limitBytes = 100 * MIB) {
     evicted: (blobs) => void told.push(`evicted ${blobs}`),
     tagMoved: () => undefined,
   };
-  const cache = await BlobCache.open({ content, metadata, clock: systemClock, observer, limitBytes });
+  const cache = await BlobCache.open({
+    content,
+    metadata,
+    clock: systemClock,
+    observer,
+    limits: storeLimits(limitBytes),
+  });
   onTestFinished(async () => {
     await cache.close();
     await metadata.close();

@@ -13,6 +13,7 @@ import type { Digest } from '../../src/oci/digest.ts';
 import { closeAfterTest } from '../support/close-after-test.ts';
 import { failingFileSystem } from '../support/failing-file-system.ts';
 import { FakeClock } from '../support/fake-clock.ts';
+import { storeLimits } from '../support/store-limits.ts';
 import { tempDir } from '../support/temp-dir.ts';
 
 export interface StoreOptions {
@@ -39,7 +40,9 @@ export async function startStore(options: StoreOptions = {}) {
   };
   const clock = new FakeClock();
   const limitBytes = options.limitBytes ?? 1024 * 1024 * 1024;
-  const cache = closeAfterTest(await BlobCache.open({ content, metadata, clock, observer, limitBytes }));
+  const cache = closeAfterTest(
+    await BlobCache.open({ content, metadata, clock, observer, limits: storeLimits(limitBytes) }),
+  );
   const paths = new ContentPaths(dataDir);
   const fileOf = (digest: Digest) => paths.file(digest);
   return { dataDir, fileSystem, slabs, content, metadata, cache, clock, told, fileOf };

@@ -20,6 +20,7 @@ import type { Upstream } from '../../src/upstream/upstream.ts';
 import { closeAfterTest } from '../support/close-after-test.ts';
 import { FakeRegistry } from '../support/fake-registry.ts';
 import { Gate } from '../support/gate.ts';
+import { storeLimits } from '../support/store-limits.ts';
 import { tempDir } from '../support/temp-dir.ts';
 
 const silent: PullThroughObserver = {
@@ -80,7 +81,7 @@ it('readers have all of a blob while the disk still hangs, and it is committed o
     metadata,
     clock: systemClock,
     observer: silent,
-    limitBytes: 10_000_000,
+    limits: storeLimits(10_000_000),
   });
   const fetches = new BlobFetches({
     clock: systemClock,

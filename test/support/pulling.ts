@@ -22,6 +22,7 @@ import { openUpstream } from '../../src/upstream/open-upstream.ts';
 import { closeAfterTest } from './close-after-test.ts';
 import { type FailingFileSystem, failingFileSystem } from './failing-file-system.ts';
 import { FakeRegistry } from './fake-registry.ts';
+import { storeLimits } from './store-limits.ts';
 import { tempDir } from './temp-dir.ts';
 
 /** The product without its HTTP side, on a disk and an index that a test can break. */
@@ -70,7 +71,9 @@ export async function startPulling(limitBytes = 1024 * 1024 * 1024): Promise<Pul
     tagMoved: () => undefined,
   };
   const clock = systemClock;
-  const cache = closeAfterTest(await BlobCache.open({ content, metadata, clock, observer, limitBytes }));
+  const cache = closeAfterTest(
+    await BlobCache.open({ content, metadata, clock, observer, limits: storeLimits(limitBytes) }),
+  );
   const config = {
     name: 'docker.io',
     url: registry.url,
