@@ -11,6 +11,9 @@ import type { Upstream } from './upstream.ts';
 import type { UpstreamError } from './upstream-error.ts';
 import { silentObserver, type UpstreamObserver } from './upstream-observer.ts';
 
+/** A mirror that takes longer for a manifest is passed over; for a blob it has longer, since it may have to fetch it. */
+const MIRROR_HEADERS_MS = 3_000;
+
 export interface OpenUpstreamOptions {
   readonly clock: Clock;
   /** Where it is configured, for messages. Default: `upstreams.<name>`. */
@@ -92,6 +95,7 @@ function openMirror(
     authKeyPath: `${keyPath}.auth`,
     observer,
     patienceLimitMs: 0,
+    headersLimitMs: MIRROR_HEADERS_MS,
   });
   return new AccountUpstreams({ name, host, accounts: [account], accountOf: () => account });
 }

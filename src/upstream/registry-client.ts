@@ -37,6 +37,8 @@ export interface RegistryClientOptions {
   readonly observer: UpstreamObserver;
   /** No request has more patience than this, whatever it asks for. */
   readonly patienceLimitMs?: number | undefined;
+  /** Until the headers of anything but a blob's body, signing in included. Absent: as long as its patience says. */
+  readonly headersLimitMs?: number | undefined;
 }
 
 /** A request to the distribution API, from parsed parts only. */
@@ -64,6 +66,7 @@ export class RegistryClient {
   readonly #pauses: Pauses;
   readonly #authKeyPath: string;
   readonly #patienceLimitMs: number;
+  readonly #headersLimitMs: number;
   readonly #closing = new AbortController();
 
   constructor(options: RegistryClientOptions) {
@@ -72,6 +75,7 @@ export class RegistryClient {
     setMaxListeners(0, this.#closing.signal);
     this.#authKeyPath = authKeyPath;
     this.#patienceLimitMs = options.patienceLimitMs ?? Infinity;
+    this.#headersLimitMs = options.headersLimitMs ?? Infinity;
     const { clock } = host;
     this.#host = host;
     this.#observer = observer;
@@ -153,10 +157,13 @@ export class RegistryClient {
     const leavePause = await this.#pauses.pass(pausedKind, effort.remainingMs(), waiting);
     try {
       const queuedAtMs = clock.monotonic();
-      const leaveSlot = await limiter.slot(limitedKindOf(request), waiting);
+      const limitedKind = limitedKindOf(request);
+      const leaveSlot = await limiter.slot(limitedKind, waiting);
       effort.exclude(clock.monotonic() - queuedAtMs);
       const message = `${base.host} did not answer in time`;
-      const deadline = new Deadline({ clock, ms: effort.headersMs(), message }, signal);
+      const limitMs = limitedKind === 'blob' ? Infinity : this.#headersLimitMs;
+      const ms = Math.min(effort.headersMs(), limitMs);
+      const deadline = new Deadline({ clock, ms, message }, signal);
       const leave = (): void => {
         deadline.close();
         leaveSlot();

@@ -58,6 +58,8 @@ export interface RegistryUpstreamOptions {
   readonly observer?: UpstreamObserver | undefined;
   /** No operation has more patience than this, whatever it asks for. */
   readonly patienceLimitMs?: number | undefined;
+  /** As in RegistryClientOptions. */
+  readonly headersLimitMs?: number | undefined;
 }
 
 /** A registry over HTTP, as one account sees it. Opens no connection before the first call. */
@@ -67,11 +69,19 @@ export class RegistryUpstream implements Upstream {
   readonly #client: RegistryClient;
 
   constructor(options: RegistryUpstreamOptions) {
-    const { name, host, auth, observer = silentObserver, patienceLimitMs } = options;
+    const { name, host, auth, observer = silentObserver, patienceLimitMs, headersLimitMs } = options;
     const { authKeyPath = `upstreams.${name}.auth` } = options;
     this.name = name;
     this.#host = host;
-    this.#client = new RegistryClient({ host, name, auth, authKeyPath, observer, patienceLimitMs });
+    this.#client = new RegistryClient({
+      host,
+      name,
+      auth,
+      authKeyPath,
+      observer,
+      patienceLimitMs,
+      headersLimitMs,
+    });
   }
 
   async headManifest(

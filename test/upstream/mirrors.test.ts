@@ -122,6 +122,26 @@ describe('what a digest names', () => {
     expect(scene.origin.requests).toEqual([]);
   });
 
+  it('and a tag cost a few seconds once where the mirror hangs', async () => {
+    const { ask, clock, origin, mirrors } = await start(2);
+    const image = imageAt([origin, ...mirrors]);
+    mirrors[0]?.faults.add({ action: { hang: true } });
+    const begunAt = clock.monotonic();
+    expect((await ask('manifests/latest')).digest).toBe(image.root.digest);
+    expect(clock.monotonic() - begunAt).toBeLessThan(3_500);
+    // The second mirror stood in for it.
+    expect(mirrors[1]?.requests.filter(({ method }) => method === 'GET')).toHaveLength(1);
+  });
+
+  it('of a blob it is waited for longer: the mirror may have to fetch that itself', async () => {
+    const { ask, clock, origin, mirrors } = await start();
+    const [blob] = imageAt([origin, ...mirrors]).blobs;
+    mirrors[0]?.faults.add({ match: { path: /blobs/, method: 'GET' }, action: { hang: true } });
+    const begunAt = clock.monotonic();
+    expect((await ask(`blobs/${blob?.digest}`)).status).toBe(200);
+    expect(clock.monotonic() - begunAt).toBeGreaterThan(9_000);
+  });
+
   it('comes from a mirror in the penalty box when the origin is gone, too', async () => {
     const scene = await start();
     const [mirror] = scene.mirrors;
