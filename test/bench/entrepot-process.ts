@@ -3,11 +3,11 @@ import { join } from 'node:path';
 import { freePorts, ServerProcess } from './server-process.ts';
 
 export interface EntrepotOptions {
-  /** An existing, empty directory of its own: data, configuration and log. */
+  /** An existing directory of its own: data, configuration and log. */
   readonly dir: string;
   readonly upstreamUrl: string;
-  /** As the configuration says it. Default: as the program has it. */
-  readonly tagTtl?: string;
+  /** As the configuration has it. Default: the program's. */
+  readonly cache?: Readonly<Record<string, unknown>>;
 }
 
 export interface EntrepotProcess {
@@ -20,13 +20,13 @@ export interface EntrepotProcess {
 }
 
 /** The built program with its defaults and its usual log, in front of one upstream, on free ports. */
-export async function startEntrepot({ dir, upstreamUrl, tagTtl }: EntrepotOptions): Promise<EntrepotProcess> {
+export async function startEntrepot({ dir, upstreamUrl, cache }: EntrepotOptions): Promise<EntrepotProcess> {
   const [port = 0, adminPort = 0] = await freePorts(2);
   const config = {
     listen: `127.0.0.1:${port}`,
     admin: { listen: `127.0.0.1:${adminPort}` },
     dataDir: join(dir, 'data'),
-    ...(tagTtl !== undefined && { cache: { tagTtl } }),
+    ...(cache && { cache }),
     upstreams: { 'registry.example': { url: upstreamUrl, default: true } },
   };
   const file = join(dir, 'config.yaml');

@@ -10,6 +10,7 @@ import { cold } from './scenarios/cold.ts';
 import { evictionPolicy } from './scenarios/eviction-policy.ts';
 import { fanOut } from './scenarios/fan-out.ts';
 import { memory } from './scenarios/memory.ts';
+import { scale } from './scenarios/scale.ts';
 import { warmBlob } from './scenarios/warm-blob.ts';
 import { warmManifest } from './scenarios/warm-manifest.ts';
 import { type Programs, type Scenario, Workbench } from './workbench.ts';
@@ -21,7 +22,7 @@ import { type Programs, type Scenario, Workbench } from './workbench.ts';
  * when everything was measured, whether or not the targets were met; with 1 when something failed.
  */
 
-const SCENARIOS: readonly Scenario[] = [fanOut, warmBlob, warmManifest, cold, cold100, memory];
+const SCENARIOS: readonly Scenario[] = [fanOut, warmBlob, warmManifest, cold, cold100, memory, scale];
 const CALCULATIONS: readonly Calculation[] = [evictionPolicy];
 const ROUNDS = 5;
 const QUICK_ROUNDS = 2;

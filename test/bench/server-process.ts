@@ -94,6 +94,12 @@ export class ServerProcess {
     await this.#ended;
   }
 
+  /** SIGKILL: as a crash ends it. */
+  async kill(): Promise<void> {
+    this.#child.kill('SIGKILL');
+    await this.#ended;
+  }
+
   async #ready(): Promise<void> {
     const deadline = performance.now() + READY_LIMIT_MS;
     while (!(await answers(this.#command.readyUrl))) {

@@ -8,6 +8,7 @@ import { download } from './download.ts';
 import { type EntrepotProcess, startEntrepot } from './entrepot-process.ts';
 import type { Figure } from './figure.ts';
 import { NginxUpstream } from './nginx-upstream.ts';
+import type { ServerProcess } from './server-process.ts';
 
 export const MIB = 1024 * 1024;
 const GIB = 1024 * MIB;
@@ -60,7 +61,7 @@ export class Workbench {
 
   /** With an empty cache; it has done one small pull, so that its code and its upstream connection are warm. */
   async startEntrepot(upstreamUrl = this.upstream.url): Promise<EntrepotProcess> {
-    const entrepot = await startEntrepot({ dir: await this.#newDir('entrepot'), upstreamUrl });
+    const entrepot = await startEntrepot({ dir: await this.newDir('entrepot'), upstreamUrl });
     this.#servers.add(entrepot.process);
     const small = await this.upstream.addBlob(MIB);
     await download(entrepot.url + small.path);
@@ -71,7 +72,7 @@ export class Workbench {
   async startDockerRegistry(): Promise<DockerRegistry> {
     const registry = await startDockerRegistry({
       file: this.programs.dockerRegistry,
-      dir: await this.#newDir('docker-registry'),
+      dir: await this.newDir('docker-registry'),
       upstreamUrl: this.upstream.url,
     });
     this.#servers.add(registry.process);
@@ -96,7 +97,13 @@ export class Workbench {
     await Promise.all(this.#dirs.map(async (dir) => rm(dir, { recursive: true, force: true })));
   }
 
-  async #newDir(name: string): Promise<string> {
+  /** A server of its own making, ended with the others. */
+  adopt<T extends { readonly process: ServerProcess }>(server: T): T {
+    this.#servers.add(server.process);
+    return server;
+  }
+
+  async newDir(name: string): Promise<string> {
     this.#started += 1;
     const path = join(this.#dirs[0] ?? tmpdir(), `${name}-${this.#started}`);
     await mkdir(path);

@@ -51,7 +51,7 @@ async function main(): Promise<number> {
   let entrepot: EntrepotProcess | undefined;
   try {
     // Every pull by tag asks the upstream, so that the table shows what is left to ask.
-    entrepot = await startEntrepot({ dir, upstreamUrl: upstream.url, tagTtl: '0s' });
+    entrepot = await startEntrepot({ dir, upstreamUrl: upstream.url, cache: { tagTtl: '0s' } });
     say(`upstream ${upstream.url}, entrepot ${entrepot.url}\n`);
     const outcomes: Outcome[] = [];
     for (const step of STEPS) outcomes.push(await play(step, { url: entrepot.url, upstream }));

@@ -3,6 +3,7 @@ import { open } from 'node:fs/promises';
 import { setTimeout as delay } from 'node:timers/promises';
 import { curlSeconds } from '../curl.ts';
 import { download } from '../download.ts';
+import { lagP99Ms } from '../event-loop-lag.ts';
 import { percentile, ratios } from '../figure.ts';
 import { LatencyProbe } from '../latency-probe.ts';
 import { MANIFEST_TYPE } from '../nginx-upstream.ts';
@@ -98,11 +99,4 @@ async function hashSeconds(path: string): Promise<number> {
     await file.close();
   }
   return spentMs / 1000;
-}
-
-/** Since it was asked last. */
-async function lagP99Ms(adminUrl: string): Promise<number> {
-  const response = await fetch(`${adminUrl}/metrics`, { signal: AbortSignal.timeout(5000) });
-  const seconds = /^nodejs_eventloop_lag_p99_seconds(?:\{.*\})? (\S+)$/m.exec(await response.text())?.[1];
-  return Number(seconds) * 1000;
 }

@@ -1,0 +1,115 @@
+import { readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
+import { type EntrepotProcess, startEntrepot } from '../entrepot-process.ts';
+import { lagP99Ms } from '../event-loop-lag.ts';
+import { percentile } from '../figure.ts';
+import { LatencyProbe } from '../latency-probe.ts';
+import { makeLargeStore, manifestPath } from '../large-store.ts';
+import { storeBlobs } from '../store-blobs.ts';
+import { MIB, type Scenario } from '../workbench.ts';
+
+const FULL = { blobs: 1_000_000, manifests: 200_000 };
+const QUICK = { blobs: 50_000, manifests: 10_000 };
+/** What one blob of the data set takes on the disk. */
+const BLOCK_BYTES = 4096;
+/** Of the blobs, in the round in which the store is made smaller. */
+const KEPT_SHARE = 0.8;
+const WORK_LIMIT_MS = 10 * 60_000;
+
+/** What a store of years costs: at start, in memory, and while it is checked and made smaller. */
+export const scale: Scenario = {
+  name: 'scale',
+  says: 'a million blobs, 200,000 manifests: start after a clean end and after a kill, memory, requests while files and rows are compared and while a fifth is evicted',
+  async run(bench) {
+    const size = bench.quick ? QUICK : FULL;
+    const dir = await bench.newDir('large-store');
+    await makeLargeStore({ dataDir: join(dir, 'data'), ...size });
+    const start = async (maxSizeBytes: number): Promise<[EntrepotProcess, number]> => {
+      const began = performance.now();
+      const cache = { maxSize: maxSizeBytes };
+      const entrepot = bench.adopt(await startEntrepot({ dir, upstreamUrl: bench.upstream.url, cache }));
+      return [entrepot, (performance.now() - began) / 1000];
+    };
+    const ample = size.blobs * BLOCK_BYTES * 2;
+    const [clean, killed, idle]: [number[], number[], number[]] = [[], [], []];
+    for (let round = 0; round < bench.rounds; round += 1) {
+      const [first, cleanSeconds] = await start(ample);
+      clean.push(cleanSeconds);
+      idle.push((await first.process.peakRssBytes()) / MIB);
+      await first.process.kill();
+      const [second, killedSeconds] = await start(ample);
+      killed.push(killedSeconds);
+      if (round === bench.rounds - 1) await second.process.kill();
+      else await second.process.stop();
+    }
+    const [comparing] = await start(ample);
+    const compared = await watched(comparing, async () => reconciled(comparing));
+    await comparing.process.stop();
+
+    const [evicting] = await start(Math.floor(size.blobs * BLOCK_BYTES * KEPT_SHARE));
+    const evicted = await watched(evicting, async () => belowLimit(evicting, size.blobs * KEPT_SHARE));
+    const left = await storeBlobs(evicting.adminUrl);
+    await evicting.process.stop();
+    return [
+      { name: 'ready after a clean end', unit: 's', values: clean, target: { is: 'at most', value: 2 } },
+      { name: 'ready after kill -9', unit: 's', values: killed, target: { is: 'at most', value: 5 } },
+      { name: 'peak resident set at start', unit: 'MiB', values: idle },
+      { name: 'comparing files and rows took', unit: 's', values: [compared.seconds] },
+      { name: 'requests meanwhile, p99', unit: 'ms', values: [compared.p99] },
+      {
+        name: 'event loop delay meanwhile, p99, of which 10 are its sampling',
+        unit: 'ms',
+        values: [compared.lag],
+        target: { is: 'at most', value: 50 },
+      },
+      { name: 'resident set after it', unit: 'MiB', values: [compared.rss] },
+      { name: 'evicting took', unit: 's', values: [evicted.seconds] },
+      { name: 'blobs evicted', unit: '', values: [size.blobs - left] },
+      { name: 'requests meanwhile, p99', unit: 'ms', values: [evicted.p99] },
+      {
+        name: 'event loop delay meanwhile, p99, of which 10 are its sampling',
+        unit: 'ms',
+        values: [evicted.lag],
+        target: { is: 'at most', value: 50 },
+      },
+      { name: 'resident set after it', unit: 'MiB', values: [evicted.rss] },
+    ];
+  },
+};
+
+async function watched(entrepot: EntrepotProcess, work: () => Promise<void>) {
+  const probe = new LatencyProbe(entrepot.url + manifestPath(1));
+  await lagP99Ms(entrepot.adminUrl);
+  const began = performance.now();
+  const latencies = await probe.during(work);
+  return {
+    seconds: (performance.now() - began) / 1000,
+    p99: percentile(latencies, 0.99),
+    lag: await lagP99Ms(entrepot.adminUrl),
+    rss: (await entrepot.process.peakRssBytes()) / MIB,
+  };
+}
+
+async function belowLimit({ adminUrl }: EntrepotProcess, blobs: number): Promise<void> {
+  await until(async () => (await storeBlobs(adminUrl)) <= blobs);
+}
+
+async function until(isDone: () => Promise<boolean>): Promise<void> {
+  const deadline = performance.now() + WORK_LIMIT_MS;
+  while (!(await isDone())) {
+    if (performance.now() > deadline) throw new Error('it took more than ten minutes');
+    await delay(200);
+  }
+}
+
+/** Until its log says that files and rows agree. */
+async function reconciled({ dir }: EntrepotProcess): Promise<void> {
+  const log = join(dir, 'log');
+  const before = await timesSaid(log);
+  await until(async () => (await timesSaid(log)) > before);
+}
+
+async function timesSaid(log: string): Promise<number> {
+  return (await readFile(log, 'utf8')).split('files and index agree').length;
+}
