@@ -101,6 +101,10 @@ export interface ContentStore {
   /** Writes, reads and removes a file. @throws ContentError when the store cannot do its work. */
   probe(): Promise<void>;
 
-  /** Content that is open or on its way in must have been closed before. */
+  /**
+   * Makes durable what was removed: until then a power cut may bring it back. Content that is open or on its way in must
+   * have been closed before.
+   * @throws ContentError when that cannot be done
+   */
   close(): Promise<void>;
 }

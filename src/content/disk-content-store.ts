@@ -204,6 +204,7 @@ export class DiskContentStore implements ContentStore {
   async delete(digest: Digest): Promise<boolean> {
     try {
       await this.#fileSystem.unlink(this.#paths.file(digest));
+      this.#publisher.removed(this.#paths.file(digest));
       return true;
     } catch (cause) {
       if (errorCode(cause) === 'ENOENT') return false;
@@ -231,11 +232,17 @@ export class DiskContentStore implements ContentStore {
 
   async quarantine(digest: Digest): Promise<boolean> {
     const label = `${digestAlgorithm(digest)}-${digestHex(digest)}`;
-    return this.#quarantine.add(this.#paths.file(digest), label);
+    return this.#setAside(this.#paths.file(digest), label);
   }
 
   async quarantineStray(stray: string): Promise<boolean> {
-    return this.#quarantine.add(join(this.#paths.root, stray), 'stray');
+    return this.#setAside(join(this.#paths.root, stray), 'stray');
+  }
+
+  async #setAside(path: string, label: string): Promise<boolean> {
+    const isMoved = await this.#quarantine.add(path, label);
+    if (isMoved) this.#publisher.removed(path);
+    return isMoved;
   }
 
   async trimQuarantine(limitBytes: number): Promise<void> {
@@ -266,6 +273,12 @@ export class DiskContentStore implements ContentStore {
   async close(): Promise<void> {
     this.#ending.abort();
     await this.#sweeping;
+    try {
+      // The index is about to say that files and rows agree: what was removed must not come back after a power cut.
+      await this.#publisher.settle();
+    } catch (cause) {
+      throw contentErrorFrom(cause, 'closing the content store');
+    }
   }
 }
 

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { dirname } from 'node:path';
 import pLimit from 'p-limit';
+import { errorCode } from './content-error.ts';
 import type { FileHandle, FileSystem } from './file-system.ts';
 
 /** More fsyncs at once would take every thread of the pool that all file I/O shares, and the disk is no faster for it. */
@@ -13,6 +14,8 @@ export class Publisher {
   readonly #asked = new WeakSet<FileHandle>();
   /** Directories whose own names are durable, and those of all above them. */
   readonly #durable: Set<string>;
+  /** Directories from which a name was removed that may come back when power is cut. */
+  readonly #removedFrom = new Set<string>();
 
   /** @param root a directory whose name is durable already */
   constructor(fileSystem: FileSystem, root: string) {
@@ -27,6 +30,34 @@ export class Publisher {
     await this.#turns(() => this.#fileSystem.sync(file));
   }
 
+  /** To be told when a name was taken away; nobody waits for that to be durable. */
+  removed(path: string): void {
+    this.#removedFrom.add(dirname(path));
+  }
+
+  /** Makes durable what `removed` was told of. */
+  async settle(): Promise<void> {
+    for (const directory of this.#removedFrom) {
+      try {
+        await this.#settle(directory);
+      } catch (cause) {
+        // Who took the directory away took all names in it.
+        if (errorCode(cause) !== 'ENOENT') throw cause;
+        this.#removedFrom.delete(directory);
+      }
+    }
+  }
+
+  async #settle(directory: string): Promise<void> {
+    const hadRemovals = this.#removedFrom.delete(directory);
+    try {
+      await this.#fileSystem.syncDirectory(directory);
+    } catch (cause) {
+      if (hadRemovals) this.#removedFrom.add(directory);
+      throw cause;
+    }
+  }
+
   /**
    * Syncs a file and moves it to its final place, durably: so that the name can be lost no more, neither can those of
    * the directories above it, whoever made them and whether or not that was ever finished.
@@ -38,7 +69,7 @@ export class Publisher {
     if (made !== undefined)
       for (const path of chain(directory, (above) => above === dirname(made))) this.#durable.delete(path);
     await this.#fileSystem.rename(from, to);
-    await this.#fileSystem.syncDirectory(directory);
+    await this.#settle(directory);
     const uncertain = [...chain(directory, (path) => this.#durable.has(path))];
     for (const path of uncertain) await this.#fileSystem.syncDirectory(dirname(path));
     // Only when all of it is done: what failed is done again by the next.

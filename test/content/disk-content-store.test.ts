@@ -3,7 +3,7 @@ import { basename, dirname, join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { DiskContentStore } from '../../src/content/disk-content-store.ts';
 import { SLAB_BYTES } from '../../src/content/slabs.ts';
-import { digestHex, digestOf } from '../../src/oci/digest.ts';
+import { type Digest, digestHex, digestOf } from '../../src/oci/digest.ts';
 import { tempDir } from '../support/temp-dir.ts';
 import {
   bytesOf,
@@ -204,6 +204,35 @@ describe('content on disk', () => {
       expect(synced).toEqual([dirname(fileOf(DIGEST)), join(root, 'sha256'), root]);
     },
   );
+
+  it('that was removed, or set aside, is gone for good when the store is closed', async () => {
+    const { parts, fileSystem, fileOf } = await startDiskStore();
+    const store = await DiskContentStore.open(await tempDir(), parts);
+    const blobs = [1, 2, 3, 4].map((seed) => bytesOf(100, seed));
+    const [removed, aside, again, gone] = blobs.map((bytes) => digestOf(bytes));
+    expect.assert(removed !== undefined && aside !== undefined && again !== undefined && gone !== undefined);
+    for (const bytes of blobs) await store.put(digestOf(bytes), bytes);
+    fileSystem.calls.length = 0;
+    await store.delete(removed);
+    await store.quarantine(aside);
+    await store.delete(again);
+    await store.put(again, blobs[2] ?? Buffer.alloc(0));
+    const directoryOf = (digest: Digest) => basename(dirname(fileOf(digest)));
+    const synced = () =>
+      fileSystem.calls.filter(({ name }) => name === 'syncDirectory').map(({ path }) => basename(path ?? ''));
+    expect(synced()).toEqual([directoryOf(again)]);
+    fileSystem.calls.length = 0;
+    fileSystem.rule = (name) => (name === 'syncDirectory' ? 'EIO' : undefined);
+    await expect(store.close()).rejects.toMatchObject({ name: 'ContentError', reason: 'io' });
+    fileSystem.rule = () => undefined;
+    fileSystem.calls.length = 0;
+    await store.delete(gone);
+    // Who takes the whole directory away need not be told that its names are gone.
+    fileSystem.rule = (name, _nth, path) =>
+      name === 'syncDirectory' && basename(path ?? '') === directoryOf(gone) ? 'ENOENT' : undefined;
+    await store.close();
+    expect(synced().toSorted()).toEqual([removed, aside, gone].map(directoryOf).toSorted());
+  });
 
   it('gets its directory back, durably, when that was removed', async () => {
     const { store, fileSystem, root, fileOf } = await startDiskStore();
