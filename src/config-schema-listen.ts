@@ -45,4 +45,3 @@ export const listeners = z.union(
 );
 
 export type FileTls = z.output<typeof listenerTls>;
-export type FileListeners = z.output<typeof listeners>;

@@ -49,5 +49,3 @@ export const limits = mapping({
     .describe('Manifests fetched beyond that wait their turn. Default: what the registry is known to allow.')
     .optional(),
 }).describe('How hard this registry may be asked.');
-
-export type FileStale = z.output<typeof stale>;

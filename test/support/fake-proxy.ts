@@ -56,7 +56,8 @@ export class FakeProxy {
       if (status !== undefined) return void response.writeHead(status).end();
       const own = typeof options.answer === 'function' ? options.answer() : options.answer;
       if (own !== undefined) return void response.writeHead(own.status, own.headers).end();
-      const { port, pathname, search } = new URL(incoming.url ?? '');
+      const { hostname, port: asked, pathname, search } = new URL(incoming.url ?? '');
+      const port = options.names?.[hostname] ?? asked;
       const { 'proxy-authorization': _proxy, ...headers } = incoming.headers;
       const onwards = request(
         { host: '127.0.0.1', port, path: pathname + search, method: incoming.method, headers },
