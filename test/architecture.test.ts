@@ -30,7 +30,7 @@ const RANKS: Readonly<Record<string, number>> = {
   oci: 0,
 };
 /** Anybody may import them; they import each other, packages and oci/. */
-const LEAF = /^(?:log|clock|deferred|abortable|start-error|metrics(?:-[a-z]+)*|config(?:-[a-z]+)*)$/;
+const LEAF = /^(?:log|clock|newcomers|deferred|abortable|start-error|metrics(?:-[a-z]+)*|config(?:-[a-z]+)*)$/;
 
 /** Who may import a package. Packages that are not named here are anybody's. */
 const PACKAGE_OWNERS: Readonly<Record<string, RegExp>> = {

@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto';
-import { setImmediate as nextTurn } from 'node:timers/promises';
 import type { Chunk, Content } from '../content/content.ts';
 import type { Interval } from '../content/intervals.ts';
+import { newcomers } from '../newcomers.ts';
 import type { Exchange } from './exchange.ts';
 
 /** Fewer, larger pieces cost less; but while many bodies are sent, each waits for the pieces of all others. */
@@ -44,7 +44,7 @@ export async function sendStretch(
       // It is awaited in the next turn; until then a failure must not count as unhandled.
       writing.catch(() => undefined);
       // Bytes in memory and a connection that takes them at once would never let anybody else have a turn.
-      await nextTurn();
+      await newcomers.turnWithout();
     }
     if (writing === undefined) sendHead();
   } finally {

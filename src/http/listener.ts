@@ -4,6 +4,7 @@ import type { Socket } from 'node:net';
 import type { TLSSocket } from 'node:tls';
 import type { ListenAddress } from '../config.ts';
 import { printListen } from '../config.ts';
+import { newcomers } from '../newcomers.ts';
 import { StartError } from '../start-error.ts';
 import { errorBody } from './error-response.ts';
 import type { ConnectionGate } from './connection-gate.ts';
@@ -196,6 +197,7 @@ function admitOnly(server: Server, admit: (socket: Socket) => boolean): void {
   const take = server.listeners('connection');
   server.removeAllListeners('connection');
   server.on('connection', (socket: Socket) => {
+    newcomers.arrived();
     if (admit(socket)) for (const listener of take) listener.call(server, socket);
   });
 }

@@ -1,8 +1,15 @@
 import type { Readable } from 'node:stream';
+import { newcomers } from '../newcomers.ts';
 import type { BlobTransfer } from '../upstream/upstream.ts';
 
 /** What a body may hold while the disk is busy: then its socket is no longer read. */
 const QUEUE_LIMIT_BYTES = 1024 * 1024;
+
+/**
+ * What a body may bring in one turn of the event loop. libuv would read on for up to 2 MiB while a fast upstream sends;
+ * so long every other connection waits, and so long nothing is sent to who reads the blob.
+ */
+const TURN_LIMIT_BYTES = 256 * 1024;
 
 /** Keeps what has arrived of an upstream body, to be taken in large runs without joining its chunks first. Takes the body over. */
 export class BodyQueue {
@@ -11,6 +18,8 @@ export class BodyQueue {
   readonly #giveBack: (chunk: Buffer) => void;
   readonly #chunks: Buffer[] = [];
   #bytes = 0;
+  /** That arrived in this turn of the event loop. */
+  #turnBytes = 0;
   #offset = 0;
   #isEnded = false;
   #error: Error | undefined;
@@ -25,6 +34,7 @@ export class BodyQueue {
     body.on('data', (chunk: Buffer) => {
       this.#chunks.push(chunk);
       this.#bytes += chunk.length;
+      this.#count(chunk.length);
       if (this.#bytes >= QUEUE_LIMIT_BYTES) body.pause();
       if (this.#bytes >= this.wakeAtBytes) onChange();
     });
@@ -76,8 +86,25 @@ export class BodyQueue {
       this.#offset = 0;
     }
     this.#bytes -= taken;
-    if (this.#body.isPaused() && this.#bytes < QUEUE_LIMIT_BYTES) this.#body.resume();
+    this.#resume();
     return taken;
+  }
+
+  #count(length: number): void {
+    if (this.#turnBytes === 0) void this.#beginTurn();
+    this.#turnBytes += length;
+    if (this.#turnBytes >= TURN_LIMIT_BYTES) this.#body.pause();
+  }
+
+  async #beginTurn(): Promise<void> {
+    await newcomers.turnWithout();
+    this.#turnBytes = 0;
+    this.#resume();
+  }
+
+  #resume(): void {
+    const mayFlow = this.#bytes < QUEUE_LIMIT_BYTES && this.#turnBytes < TURN_LIMIT_BYTES;
+    if (mayFlow && this.#body.isPaused()) this.#body.resume();
   }
 
   /** Cancels what is left of the body. Harmless at its end. */

@@ -1,6 +1,9 @@
 import type { Chunk, Content } from '../content/content.ts';
 import type { Interval } from '../content/intervals.ts';
 
+/** A reader's first piece: many clients that come together all get a first byte before any of them gets much. */
+const FIRST_BYTES = 64 * 1024;
+
 /** What a reader of a blob in flight wants: all of it, verified before it ends; or these stretches, as they arrive. */
 export type Wanted = 'whole' | readonly Interval[];
 
@@ -23,6 +26,7 @@ export class FetchReader implements Content {
   /** Where it reads, or will next. */
   position = 0;
   #wake: (() => void) | undefined;
+  #hasRead = false;
   #isClosed = false;
 
   constructor(fetch: ReadableFetch, sizeBytes: number, wanted: Wanted) {
@@ -44,7 +48,9 @@ export class FetchReader implements Content {
     return { start: position, end: end ?? position };
   }
 
-  async read(position: number, limitBytes: number, signal: AbortSignal): Promise<Chunk> {
+  async read(position: number, atMost: number, signal: AbortSignal): Promise<Chunk> {
+    const limitBytes = this.#hasRead ? atMost : Math.min(atMost, FIRST_BYTES);
+    this.#hasRead = true;
     this.position = position;
     this.#fetch.onMoved();
     for (;;) {
