@@ -10,7 +10,7 @@ import { operationsApp } from './http/operations.ts';
 import { reportWhenOver } from './http/request-report.ts';
 import type { Log } from './log.ts';
 import type { Metrics } from './metrics.ts';
-import { pullThroughObserver, upstreamObserver } from './observers.ts';
+import { pullThroughObserver, upkeepObserver, upstreamObserver } from './observers.ts';
 import { type Closer, openStore } from './open-store.ts';
 import { PullThrough } from './pull-through/pull-through.ts';
 import { RepositoryPolicies } from './pull-through/repository-policies.ts';
@@ -105,8 +105,14 @@ async function openApp(config: Config, options: AppOptions, closers: Closer[]): 
   const { log, metrics, clock } = options;
   const reporting = { log, metrics };
   const observer = pullThroughObserver(reporting);
-  const { content, metadata, cache, slabs } = await openStore(config, { clock, log, observer, closers });
-  cache.begin();
+  const { content, metadata, cache, slabs } = await openStore(config, {
+    clock,
+    log,
+    observer,
+    reports: upkeepObserver(reporting),
+    closers,
+  });
+  await cache.begin();
   const upstreams = new Map(
     config.upstreams.map(
       (upstream) => [upstream.name, openClient(config, upstream, options, closers)] as const,

@@ -9,6 +9,7 @@ import {
   mapping,
   maxSize,
   publicUrl,
+  schedule,
   size,
   text,
   timer,
@@ -46,6 +47,9 @@ const admin = mapping({
   tokenFile: text.describe('A file that holds the token.').optional(),
 });
 
+const LEAST_SCRUB_RATE = 64 * 1024;
+const scrubRate = size.refine((bytes) => bytes >= LEAST_SCRUB_RATE, { error: 'accepted is 64KiB or more' });
+
 const cache = mapping({
   maxSize: maxSize
     .describe('Disk space for content: bytes, KiB/MiB/GiB/TiB, or a share of the disk.')
@@ -62,6 +66,19 @@ const cache = mapping({
   fillLinger: timer()
     .describe('How long a fetch goes on without a reader before finishFill decides.')
     .prefault('10s'),
+  verifyOnRead: boolean
+    .describe(
+      'true: whole blobs from the cache are hashed as they are sent, and end only when they are right.',
+    )
+    .prefault(false),
+  scrub: mapping({
+    every: schedule
+      .describe('How often every stored file is read and compared with its digest; never: not at all.')
+      .prefault('30d'),
+    rate: scrubRate.describe('What that reads a second, 64KiB at least.').prefault('20MiB'),
+  })
+    .describe('Looks for damaged files in the background.')
+    .prefault({}),
   pins: z
     .array(text, { error: 'accepted is a list of images such as docker.io/library/* or ghcr.io/org/app:v1' })
     .describe('Images that are never evicted: [upstream/]repository[:tag][@digest] with * and **.')

@@ -36,6 +36,17 @@ export const lifetime = () => duration({ ms: TEN_YEARS_MS, text: '3650d' });
 /** Used as a timer's delay, which must stay below 2^31 ms. */
 export const timer = () => duration({ ms: HOUR_MS, text: '1h' });
 
+const scheduleError = 'accepted is never, or a duration such as 12h or 30d, 3650d at most';
+/** Milliseconds between one time and the next; 0 = never. */
+export const schedule = parsed(
+  z.string({ error: scheduleError }).regex(/^(?:never|\d{1,12}(?:ms|s|m|h|d))$/, { error: scheduleError }),
+  scheduleError,
+  (value) => {
+    const ms = value === 'never' ? 0 : parseDuration(value);
+    return ms !== undefined && ms <= TEN_YEARS_MS ? ms : undefined;
+  },
+);
+
 const SIZES = 'a number of bytes, or one with KiB, MiB, GiB or TiB';
 const maxSizeError = `accepted is ${SIZES}, or a share of the disk such as 80%; more than 0`;
 export const maxSize = z

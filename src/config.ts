@@ -29,6 +29,10 @@ export interface CacheConfig {
   readonly finishFillBytes: number;
   /** How long a fill goes on without a reader before it is judged. */
   readonly fillLingerMs: number;
+  /** Whether whole blobs from the cache are hashed while they are read. */
+  readonly verifyOnRead: boolean;
+  /** How often all files are verified (absent: never), and at which rate. */
+  readonly scrub: { readonly everyMs: number | undefined; readonly bytesPerSecond: number };
   /** Images that are never evicted. */
   readonly pins: readonly ImagePattern[];
 }
@@ -132,6 +136,11 @@ function assembled(values: FileConfig, dataDir: string, surroundings: Surroundin
       maxSize: values.cache.maxSize,
       finishFillBytes: values.cache.finishFill,
       fillLingerMs: values.cache.fillLinger,
+      verifyOnRead: values.cache.verifyOnRead,
+      scrub: {
+        everyMs: values.cache.scrub.every === 0 ? undefined : values.cache.scrub.every,
+        bytesPerSecond: values.cache.scrub.rate,
+      },
       pins: pinsFrom(values.cache.pins, upstreams, surroundings.problems),
     },
     offline: values.offline,

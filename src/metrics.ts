@@ -7,7 +7,7 @@ export type RequestKind = 'base' | 'manifest' | 'blob' | 'tags' | 'referrers' | 
 export type RequestOutcome = 'hit' | 'revalidated' | 'stale' | 'miss' | 'joined' | 'bypass' | 'none';
 export type UpstreamMethod = 'GET' | 'HEAD' | 'other';
 /** Where content turned out not to be what its digest says: on its way in, when opened, while read, in a manifest. */
-export type IntegrityFailurePlace = (typeof INTEGRITY_FAILURE_PLACES)[number];
+export type IntegrityFailurePlace = (typeof INTEGRITY_PLACES)[number];
 /** What of the cache failed, so that a request was answered without it. */
 export type CacheErrorPlace = 'content' | 'metadata' | 'space' | 'eviction' | 'scrape';
 
@@ -61,15 +61,7 @@ export interface MetricsOptions {
   readonly upstreams: readonly string[];
 }
 
-const INTEGRITY_FAILURE_PLACES = [
-  'fill',
-  'open',
-  'read',
-  'manifest',
-  'scrub',
-  'verify',
-  'reconcile',
-] as const;
+const INTEGRITY_PLACES = ['fill', 'open', 'read', 'manifest', 'scrub', 'verify', 'reconcile'] as const;
 /** Seconds. From a manifest out of memory to a large layer over a slow line. */
 const DURATION_BOUNDS = [
   0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 600,
@@ -123,6 +115,7 @@ export class Metrics {
   readonly #evictions: Counter;
   readonly #evictedBytes: Counter;
   readonly #integrityFailures: Counter<'where'>;
+  readonly #verifiedBytes: Counter;
   readonly #cacheErrors: Counter<'where'>;
   readonly #unexpectedErrors: Counter;
   readonly #standing: { readonly [Name in keyof GaugeValues]: Gauge };
@@ -216,6 +209,9 @@ export class Metrics {
     this.#integrityFailures = new Counter(
       named('integrity_failures_total', 'Content that was not what its digest says.', 'where'),
     );
+    this.#verifiedBytes = new Counter(
+      named('verified_bytes_total', 'Stored bytes that were read and compared with their digests.'),
+    );
     this.#cacheErrors = new Counter(
       named('cache_errors_total', 'Failures of the cache itself that a request had to do without.', 'where'),
     );
@@ -233,7 +229,7 @@ export class Metrics {
     };
     const build = new Gauge(named('build_info', 'Always 1; the labels say what runs.', 'version', 'node'));
     build.set({ version, node: nodeVersion }, 1);
-    for (const where of INTEGRITY_FAILURE_PLACES) this.#integrityFailures.inc({ where }, 0);
+    for (const where of INTEGRITY_PLACES) this.#integrityFailures.inc({ where }, 0);
     for (const where of ['content', 'metadata', 'space', 'eviction', 'scrape'])
       this.#cacheErrors.inc({ where }, 0);
     for (const upstream of upstreams) this.#retries.inc({ upstream }, 0);
@@ -307,6 +303,10 @@ export class Metrics {
   evicted(count: number, bytes: number): void {
     this.#evictions.inc(count);
     this.#evictedBytes.inc(bytes);
+  }
+
+  verified(bytes: number): void {
+    this.#verifiedBytes.inc(bytes);
   }
 
   integrityFailure(where: IntegrityFailurePlace): void {

@@ -1,6 +1,7 @@
 import type { Log } from './log.ts';
 import { errorFacts } from './log.ts';
 import type { Metrics } from './metrics.ts';
+import type { UpkeepObserver } from './cache/upkeep-observer.ts';
 import type { PullThroughObserver } from './pull-through/pull-through-observer.ts';
 import type { UpstreamObserver } from './upstream/upstream-observer.ts';
 
@@ -45,6 +46,36 @@ export function pullThroughObserver({ log, metrics }: Reporting): PullThroughObs
     },
     tagMoved(upstream, repository, tag, from, to) {
       log.info({ upstream, repository, tag, from, to }, 'a tag moved');
+    },
+  };
+}
+
+/** Counts and logs what is done to what is stored, in the background. */
+export function upkeepObserver({ log, metrics }: Reporting): UpkeepObserver {
+  return {
+    indexLost(setAside) {
+      log.error({ setAside }, 'the index turned out damaged: it was moved aside, and begins empty');
+    },
+    reconcileBegan() {
+      log.info({}, 'files and index are brought together');
+    },
+    reconcileEnded(progress) {
+      log.info({ ...progress }, 'files and index agree');
+    },
+    reconcileFailed(cause) {
+      log.error({ error: errorFacts(cause) }, 'files and index cannot be brought together now; tried again');
+    },
+    verified(bytes) {
+      metrics.verified(bytes);
+    },
+    scrubBegan() {
+      log.info({}, 'every stored file is read and verified');
+    },
+    scrubEnded(found) {
+      log.info({ ...found }, 'every stored file was verified');
+    },
+    scrubFailed(cause) {
+      log.error({ error: errorFacts(cause) }, 'stored files cannot be verified now; goes on later');
     },
   };
 }

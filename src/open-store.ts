@@ -2,6 +2,7 @@ import { BlobCache } from './cache/blob-cache.ts';
 import type { CacheObserver } from './cache/cache-observer.ts';
 import { evictionPolicy } from './cache/eviction-policy.ts';
 import { Pins } from './cache/pins.ts';
+import type { UpkeepObserver } from './cache/upkeep-observer.ts';
 import type { Clock } from './clock.ts';
 import type { Config } from './config.ts';
 import { markDataDirectory, prepareDataDirectory } from './content/data-directory.ts';
@@ -27,6 +28,8 @@ export interface OpenStoreParts {
   readonly clock: Clock;
   readonly log: Log;
   readonly observer: CacheObserver;
+  /** Absent: nobody is told of upkeep. */
+  readonly reports?: UpkeepObserver | undefined;
   /** What was opened is put here as it is opened, also when the rest fails: closed in reverse order. */
   readonly closers: Closer[];
 }
@@ -46,7 +49,7 @@ export interface OpenStore {
  */
 export async function openStore(
   config: Pick<Config, 'dataDir' | 'cache'>,
-  { clock, log, observer, closers }: OpenStoreParts,
+  { clock, log, observer, reports, closers }: OpenStoreParts,
 ): Promise<OpenStore> {
   await prepareDataDirectory(config.dataDir);
   const lock = lockDataDirectory(config.dataDir);
@@ -67,7 +70,16 @@ export async function openStore(
       : Math.floor((await content.capacityBytes()) * config.cache.maxSize.share);
   const limits = { maxBytes, minFreeBytes: 0, upstreamBytes: new Map<string, number>() };
 
-  const cache = await BlobCache.open({ content, metadata, clock, observer, limits });
+  const cache = await BlobCache.open({
+    content,
+    metadata,
+    clock,
+    observer,
+    limits,
+    reports,
+    scrub: config.cache.scrub,
+    verifyOnRead: config.cache.verifyOnRead ? slabs : undefined,
+  });
   closers.push(() => cache.close());
   return { content, metadata, cache, pins: new Pins({ metadata, configured: config.cache.pins }), slabs };
 }

@@ -31,6 +31,8 @@ test('without a file and a variable the built-in defaults hold', () => {
       maxSize: { bytes: 50 * 2 ** 30 },
       finishFillBytes: 64 * 2 ** 20,
       fillLingerMs: 10_000,
+      verifyOnRead: false,
+      scrub: { everyMs: 30 * 86_400_000, bytesPerSecond: 20 * 2 ** 20 },
       pins: [],
     },
     offline: false,

@@ -52,6 +52,7 @@ test('every metric of the contract is there from the start, with its help and ty
     entrepot_upstream_ratelimit_limit: 'gauge',
     entrepot_upstream_ratelimit_remaining: 'gauge',
     entrepot_upstream_up: 'gauge',
+    entrepot_verified_bytes_total: 'counter',
     entrepot_mirror_up: 'gauge',
     entrepot_upstream_retries_total: 'counter',
     entrepot_fills_resumed_total: 'counter',

@@ -2,12 +2,13 @@ import type { Clock } from '../clock.ts';
 import type { Content } from '../content/content.ts';
 import { ContentError } from '../content/content-error.ts';
 import type { ContentStore } from '../content/content-store.ts';
+import type { SlabPool } from '../content/slabs.ts';
 import type { Ingest } from '../content/ingest.ts';
 import type { BlobRow, NewBlob, StoredBlob, StoreTotals } from '../metadata/stored-blobs.ts';
 import type { MetadataStore } from '../metadata/metadata-store.ts';
 import type { Digest } from '../oci/digest.ts';
 import type { CacheObserver } from './cache-observer.ts';
-import { type EvictionHold, Evictor } from './evictor.ts';
+import { Evictor } from './evictor.ts';
 import { Generations } from './generations.ts';
 import { KeyedLock } from './keyed-lock.ts';
 import { LastUses } from './last-uses.ts';
@@ -19,13 +20,9 @@ import {
   type StoreUsage,
   type UpstreamUsage,
 } from './store-budget.ts';
-import {
-  type VerifyEvent,
-  type VerifyOptions,
-  type VerifySelection,
-  verifyStore,
-} from './store-verification.ts';
-import { Upkeep } from './upkeep.ts';
+import type { ScrubSettings } from './scrub.ts';
+import { StoreUpkeep } from './store-upkeep.ts';
+import { silentUpkeep, type UpkeepObserver } from './upkeep-observer.ts';
 
 export interface BlobCacheParts {
   readonly content: ContentStore;
@@ -33,6 +30,12 @@ export interface BlobCacheParts {
   readonly clock: Clock;
   readonly observer: CacheObserver;
   readonly limits: StoreLimits;
+  /** Absent: nobody is told of upkeep. */
+  readonly reports?: UpkeepObserver | undefined;
+  /** Absent: nothing is scrubbed. */
+  readonly scrub?: ScrubSettings | undefined;
+  /** Present: whole blobs are hashed while they are read, in slabs of this pool. */
+  readonly verifyOnRead?: SlabPool | undefined;
 }
 
 /**
@@ -40,11 +43,11 @@ export interface BlobCacheParts {
  * (file, then row; row, then file), one at a time for each digest. The row is a hint and the file is the truth.
  */
 export class BlobCache {
+  readonly upkeep: StoreUpkeep;
   readonly #parts: BlobCacheParts;
   readonly #budget: StoreBudget;
   readonly #evictor: Evictor;
   readonly #stored: StoredContent;
-  readonly #upkeep: Upkeep;
   readonly #generations = new Generations();
   readonly #locks = new KeyedLock<Digest>();
   readonly #uses: LastUses;
@@ -88,12 +91,25 @@ export class BlobCache {
       generations: this.#generations,
       condemn: (digest: Digest) => this.#condemnLocked(digest),
     };
-    this.#stored = new StoredContent({ ...upkeepParts, onUse: (digest) => this.touch(digest) });
-    this.#upkeep = new Upkeep(upkeepParts);
+    this.upkeep = new StoreUpkeep({
+      ...upkeepParts,
+      reports: parts.reports ?? silentUpkeep,
+      scrub: parts.scrub ?? { everyMs: undefined, bytesPerSecond: Infinity },
+      dropRow: (digest) => this.#dropRowLocked(digest),
+      onAdopted: (sizeBytes) => this.#budget.added(sizeBytes, undefined),
+      holdEvictions: () => this.#evictor.hold(),
+    });
+    this.#stored = new StoredContent({
+      ...upkeepParts,
+      adopt: (digest) => this.upkeep.adoptOnDemand(digest),
+      onUse: (digest) => this.touch(digest),
+    });
+    metadata.onLost = (setAside) => this.#onIndexLost(setAside);
   }
 
   /** From now on limits are kept in the background, too: by a server. Commands on a directory change only what they say. */
-  begin(): void {
+  async begin(): Promise<void> {
+    await this.upkeep.begin();
     this.#evictor.begin();
   }
 
@@ -104,11 +120,6 @@ export class BlobCache {
   /** By name, of all upstreams that have brought something or have a share of their own. */
   get upstreams(): ReadonlyMap<string, UpstreamUsage> {
     return this.#budget.upstreams;
-  }
-
-  /** Nothing is evicted until it is released: while rows and files are brought together again. */
-  holdEvictions(): EvictionHold {
-    return this.#evictor.hold();
   }
 
   /** The row only: says that a file was committed, not that it is still there. `undefined` also when the index fails. */
@@ -275,14 +286,19 @@ export class BlobCache {
     }
   }
 
-  /** Looks at what is stored, and takes out what is bad: see `verifyStore`. */
-  verify(selection: VerifySelection, options: VerifyOptions): AsyncIterable<VerifyEvent> {
-    const { metadata, clock } = this.#parts;
-    return verifyStore({ metadata, clock, upkeep: this.#upkeep }, selection, options);
+  /** The file stays, to be adopted or set aside once it was read. */
+  async #dropRowLocked(digest: Digest): Promise<void> {
+    await this.#forget(digest, await this.#parts.metadata.blobs.delete(digest), async () => undefined);
+  }
+
+  #onIndexLost(setAside: string): void {
+    this.#budget.lost();
+    this.upkeep.onIndexLost(setAside);
   }
 
   /** Writes down what was gathered. Fills must have ended. */
   async close(): Promise<void> {
+    await this.upkeep.close();
     this.#budget.close();
     await this.#evictor.close();
     await this.#uses.close();

@@ -106,6 +106,15 @@ export class StoreAccounts {
     this.#strandedBytes += bytes;
   }
 
+  /** Nothing counts as stored any more. */
+  forget(): void {
+    for (const account of [this.all, ...this.#upstreams.values()]) {
+      account.storedBytes = 0;
+      account.storedBlobs = 0;
+      account.pinnedBytes = 0;
+    }
+  }
+
   /** Of files that no row tells of, as far as is known. Replaces what was said before. */
   unindexed(bytes: number): void {
     this.#unindexedBytes = bytes;

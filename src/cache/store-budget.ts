@@ -136,6 +136,11 @@ export class StoreBudget {
     this.#accounts.stranded(this.#parts.allocatedBytes(sizeBytes));
   }
 
+  /** The index is gone, and with it all that is known to be stored. */
+  lost(): void {
+    this.#accounts.forget();
+  }
+
   /** Bytes of files that no row tells of, as far as is known. Replaces what was said before. */
   unindexed(bytes: number): void {
     this.#accounts.unindexed(bytes);

@@ -4,6 +4,7 @@ import type { MetadataStore } from '../metadata/metadata-store.ts';
 import type { Digest } from '../oci/digest.ts';
 import { ByteRate } from './byte-rate.ts';
 import type { Finding, Upkeep } from './upkeep.ts';
+import type { UpkeepObserver } from './upkeep-observer.ts';
 
 const PAGE_BLOBS = 100;
 
@@ -28,6 +29,7 @@ export interface VerificationParts {
   readonly metadata: MetadataStore;
   readonly clock: Clock;
   readonly upkeep: Upkeep;
+  readonly reports: UpkeepObserver;
 }
 
 /**
@@ -35,12 +37,15 @@ export interface VerificationParts {
  * were looked at. @throws the signal's reason, MetadataError
  */
 export async function* verifyStore(
-  { metadata, clock, upkeep }: VerificationParts,
+  { metadata, clock, upkeep, reports }: VerificationParts,
   selection: VerifySelection,
   { signal, bytesPerSecond = Infinity }: VerifyOptions,
 ): AsyncGenerator<VerifyEvent, void, undefined> {
   const rate = new ByteRate(clock, bytesPerSecond);
-  const onBytes = (bytes: number) => rate.take(bytes, signal);
+  const onBytes = (bytes: number) => {
+    reports.verified(bytes);
+    return rate.take(bytes, signal);
+  };
   const look = async (row: BlobRow): Promise<VerifyEvent> => ({
     digest: row.digest,
     sizeBytes: row.sizeBytes,

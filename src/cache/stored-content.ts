@@ -1,6 +1,7 @@
 import type { Content } from '../content/content.ts';
 import { ContentError } from '../content/content-error.ts';
 import type { ContentStore } from '../content/content-store.ts';
+import type { SlabPool } from '../content/slabs.ts';
 import type { BlobRow } from '../metadata/stored-blobs.ts';
 import type { MetadataStore } from '../metadata/metadata-store.ts';
 import { type Digest, digestAlgorithm, digestOf } from '../oci/digest.ts';
@@ -9,6 +10,7 @@ import { isDamage } from './damage.ts';
 import type { Generation, Generations } from './generations.ts';
 import type { KeyedLock } from './keyed-lock.ts';
 import { readAhead } from './read-ahead.ts';
+import { VerifiedContent } from './verified-content.ts';
 
 export interface StoredContentParts {
   readonly content: ContentStore;
@@ -18,6 +20,10 @@ export interface StoredContentParts {
   readonly generations: Generations;
   /** Takes a blob out whose file turned out bad. Called under the digest's lock. */
   readonly condemn: (digest: Digest) => Promise<void>;
+  /** Looks for a file without a row, while there may be such. Never fails. @returns whether it has a row now */
+  readonly adopt: (digest: Digest) => Promise<boolean>;
+  /** Present: whole blobs are hashed while they are read. */
+  readonly verifyOnRead?: SlabPool | undefined;
   readonly onUse: (digest: Digest) => void;
 }
 
@@ -31,8 +37,11 @@ export class StoredContent {
 
   /** As `BlobCache.row`. */
   async row(digest: Digest): Promise<BlobRow | undefined> {
+    const { metadata, adopt } = this.#parts;
     try {
-      return await this.#parts.metadata.blobs.get(digest);
+      const row = await metadata.blobs.get(digest);
+      if (row !== undefined) return row;
+      return (await adopt(digest)) ? await metadata.blobs.get(digest) : undefined;
     } catch (cause) {
       this.#parts.observer.cacheFailure('metadata', cause);
       return undefined;
@@ -44,10 +53,18 @@ export class StoredContent {
     const generation = this.#parts.generations.enter(digest);
     const content = await this.#guarded(digest, async ({ sizeBytes }) => {
       const opened = await this.#parts.content.open(digest, sizeBytes);
-      return opened && readAhead(opened, firstPosition, firstLimitBytes);
+      if (opened === undefined) return undefined;
+      const isWhole = firstPosition === 0 && firstLimitBytes === undefined;
+      return readAhead(isWhole ? this.#verified(opened, digest) : opened, firstPosition, firstLimitBytes);
     });
     if (content === undefined) generation.leave();
     return content && this.#watched(content, digest, generation);
+  }
+
+  #verified(opened: Content, digest: Digest): Content {
+    const { verifyOnRead: slabs, content } = this.#parts;
+    if (slabs === undefined) return opened;
+    return new VerifiedContent(opened, digest, content.ingestNowhere(digest, opened.sizeBytes), slabs);
   }
 
   /** As `BlobCache.readWhole`. */

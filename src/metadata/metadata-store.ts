@@ -56,12 +56,21 @@ export interface NewManifest {
   readonly children: readonly Listed[];
 }
 
+/** Where upkeep was, across restarts. */
+export type MarkName = 'scrub-begun-at' | 'scrub-ended-at' | 'scrub-position';
+
+export interface Marks {
+  /** `undefined` until it is set. */
+  mark(name: MarkName): Promise<number | undefined>;
+  setMark(name: MarkName, value: number): Promise<void>;
+}
+
 /**
  * What is known about content: which blobs are stored, which repositories hold what, what tags meant. Knows no bytes.
  * Asynchronous, since a store shared by several processes will implement it too. All fail with MetadataError. Every
  * implementation passes test/metadata's contract suite.
  */
-export interface MetadataStore {
+export interface MetadataStore extends Marks {
   readonly blobs: StoredBlobs;
   readonly images: StoredImages;
   /** Whether the last process on this index ended without closing it, or the index was lost: files and rows may differ. */

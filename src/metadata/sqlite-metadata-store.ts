@@ -9,6 +9,7 @@ import type {
   Holding,
   Listed,
   Listing,
+  MarkName,
   MetadataStore,
   NewHolding,
   NewManifest,
@@ -49,6 +50,14 @@ export class SqliteMetadataStore implements MetadataStore {
 
   reconciled(): Promise<void> {
     return this.#connection.run(() => this.#connection.reconciled());
+  }
+
+  mark(name: MarkName): Promise<number | undefined> {
+    return this.#connection.run(({ state }) => state.get(name)?.value);
+  }
+
+  setMark(name: MarkName, value: number): Promise<void> {
+    return this.#connection.run(({ setState }) => void setState.run(name, Math.round(value)));
   }
 
   holding(key: RepositoryKey, digest: Digest): Promise<Holding | undefined> {

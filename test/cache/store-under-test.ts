@@ -1,5 +1,6 @@
 import { BlobCache } from '../../src/cache/blob-cache.ts';
 import type { CacheObserver } from '../../src/cache/cache-observer.ts';
+import type { ScrubSettings } from '../../src/cache/scrub.ts';
 import { leastRecentUse } from '../support/least-recent-use.ts';
 import { DiskContentStore } from '../../src/content/disk-content-store.ts';
 import type { FileSystem } from '../../src/content/file-system.ts';
@@ -20,6 +21,9 @@ export interface StoreOptions {
   readonly dataDir?: string;
   readonly limitBytes?: number;
   readonly fileSystem?: FileSystem;
+  readonly verifyOnRead?: boolean;
+  readonly scrub?: ScrubSettings;
+  readonly clock?: FakeClock;
 }
 
 /** Files and rows on a real disk, without the rest of the product, on a clock that stands still. Closed after the test. */
@@ -38,12 +42,21 @@ export async function startStore(options: StoreOptions = {}) {
     cacheFailure: (where) => void told.push(`failure ${where}`),
     evicted: (blobs) => void told.push(`evicted ${blobs}`),
   };
-  const clock = new FakeClock();
+  const clock = options.clock ?? new FakeClock();
   const limitBytes = options.limitBytes ?? 1024 * 1024 * 1024;
   const cache = closeAfterTest(
-    await BlobCache.open({ content, metadata, clock, observer, limits: storeLimits(limitBytes) }),
+    await BlobCache.open({
+      content,
+      metadata,
+      clock,
+      observer,
+      limits: storeLimits(limitBytes),
+      scrub: options.scrub,
+      verifyOnRead: options.verifyOnRead === true ? slabs : undefined,
+    }),
   );
   const paths = new ContentPaths(dataDir);
   const fileOf = (digest: Digest) => paths.file(digest);
-  return { dataDir, fileSystem, slabs, content, metadata, cache, clock, told, fileOf };
+  const { database } = opened;
+  return { database, dataDir, fileSystem, slabs, content, metadata, cache, clock, told, fileOf };
 }

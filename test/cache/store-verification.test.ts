@@ -12,7 +12,7 @@ async function startWithBlobs(count: number) {
   for (const bytes of blobs) await store.cache.put(digestOf(bytes), bytes);
   const verify = async (selection: VerifySelection, options: Partial<VerifyOptions> = {}) => {
     const events: VerifyEvent[] = [];
-    for await (const event of store.cache.verify(selection, { signal: never, ...options }))
+    for await (const event of store.cache.upkeep.verify(selection, { signal: never, ...options }))
       events.push(event);
     return events;
   };

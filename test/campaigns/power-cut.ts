@@ -126,7 +126,7 @@ export async function record(dataDir: string, hashes: HashWorkers, random: Rando
       snapshot(database);
       return watched(metadata, () => snapshot(database));
     });
-    store.cache.begin();
+    await store.cache.begin();
     const client = async () => {
       for (let step = 0; step < STEPS; step += 1) await oneStep(store, disk, random);
     };

@@ -99,6 +99,8 @@ function configOf(options: RunningAppOptions, dataDir: string): Config {
       maxSize: { bytes: 1024 * MIB },
       finishFillBytes: MIB,
       fillLingerMs: 50,
+      verifyOnRead: false,
+      scrub: { everyMs: undefined, bytesPerSecond: MIB },
       pins: [],
       ...options.cache,
     },

@@ -1,0 +1,142 @@
+import { open, rm } from 'node:fs/promises';
+import { describe, expect, it, vi } from 'vitest';
+import { digestOf } from '../../src/oci/digest.ts';
+import { FakeClock } from '../support/fake-clock.ts';
+import { startStore, type StoreOptions } from './store-under-test.ts';
+
+/** A period of 30 of these: so long that no second round begins while a first is waited for. */
+const STEP_MS = 20 * 60_000;
+const scrub = { everyMs: 30 * STEP_MS, bytesPerSecond: 1024 * 1024 };
+
+async function startFilled(count: number, options: StoreOptions = {}) {
+  const store = await startStore({ scrub, ...options });
+  const blobs = Array.from({ length: count }, (_, at) => Buffer.alloc(500 + (at % 100), `blob ${at} `));
+  for (const bytes of blobs) await store.cache.put(digestOf(bytes), bytes);
+  const progress = () => store.cache.upkeep.progress.scrub;
+  /** Moves time on until a round is over. */
+  const roundOver = async () => {
+    const before = progress().endedAt;
+    await vi.waitFor(
+      async () => {
+        await store.clock.advance(100);
+        expect(progress().isRunning).toBe(false);
+        expect(progress().endedAt).not.toBe(before);
+      },
+      { timeout: 30_000, interval: 1 },
+    );
+  };
+  return { ...store, blobs, progress, roundOver };
+}
+
+async function flip(file: string, position: number): Promise<void> {
+  const handle = await open(file, 'r+');
+  const { atime, mtime } = await handle.stat();
+  const byte = Buffer.alloc(1);
+  await handle.read(byte, 0, 1, position);
+  await handle.write(Buffer.from([(byte[0] ?? 0) ^ 0x40]), 0, 1, position);
+  await handle.utimes(atime, mtime);
+  await handle.close();
+}
+
+describe('the scrub', () => {
+  it('finds one flipped bit in each of 1,000 files, takes all of them out, and nothing else', async () => {
+    const { blobs, fileOf, cache, clock, progress, roundOver, told } = await startFilled(1100);
+    const bad = blobs.slice(0, 1000);
+    for (const [at, bytes] of bad.entries()) await flip(fileOf(digestOf(bytes)), (at * 7) % bytes.length);
+    await cache.begin();
+    await clock.advance(30 * STEP_MS);
+    await roundOver();
+    expect(progress()).toMatchObject({ files: 1100, damaged: 1000 });
+    expect(told).toEqual(Array.from({ length: 1000 }, () => 'integrity scrub'));
+    for (const bytes of bad) {
+      expect(await cache.row(digestOf(bytes))).toBeUndefined();
+      expect(await cache.open(digestOf(bytes))).toBeUndefined();
+    }
+    for (const bytes of blobs.slice(1000))
+      expect((await cache.readWhole(digestOf(bytes)))?.equals(bytes)).toBe(true);
+  }, 60_000);
+
+  it('begins a whole period after the first start, and then every period, restarts or not', async () => {
+    const clock = new FakeClock();
+    const first = await startFilled(20, { clock });
+    await first.cache.begin();
+    await clock.advance(29 * STEP_MS);
+    expect(first.progress()).toMatchObject({ isRunning: false, endedAt: undefined });
+    await first.cache.close();
+    await first.metadata.close();
+    const second = await startStore({ dataDir: first.dataDir, scrub, clock });
+    await second.cache.begin();
+    await expect.poll(() => second.cache.upkeep.progress.scrub.nextAt).toBeDefined();
+    expect(second.cache.upkeep.progress.scrub.nextAt).toBe(first.progress().nextAt);
+    await vi.waitFor(
+      async () => {
+        await clock.advance(30_000);
+        expect(second.cache.upkeep.progress.scrub).toMatchObject({ files: 20, damaged: 0, isRunning: false });
+      },
+      { timeout: 15_000, interval: 1 },
+    );
+  });
+
+  it('goes on after a restart where it was', async () => {
+    const clock = new FakeClock();
+    const slow = { ...scrub, bytesPerSecond: 64 * 1024 };
+    const first = await startFilled(300, { clock, scrub: slow });
+    await first.cache.begin();
+    await clock.advance(30 * STEP_MS);
+    await vi.waitFor(async () => {
+      await clock.advance(100);
+      expect(first.progress().files).toBeGreaterThan(50);
+    });
+    await first.cache.close();
+    const seen = first.progress().files;
+    expect(seen).toBeLessThan(300);
+    await first.metadata.close();
+    const second = await startStore({ dataDir: first.dataDir, scrub: slow, clock });
+    await second.cache.begin();
+    await vi.waitFor(
+      async () => {
+        await clock.advance(100);
+        expect(second.cache.upkeep.progress.scrub.endedAt).toBeDefined();
+      },
+      { timeout: 15_000, interval: 1 },
+    );
+    const again = second.cache.upkeep.progress.scrub.files;
+    expect(seen + again).toBeGreaterThanOrEqual(300);
+    expect(seen + again).toBeLessThan(300 + 32);
+  });
+
+  it('keeps to its rate', async () => {
+    const clock = new FakeClock();
+    const { cache, progress } = await startFilled(100, { clock, scrub: { ...scrub, bytesPerSecond: 1000 } });
+    await cache.begin();
+    await clock.advance(30 * STEP_MS);
+    await vi.waitFor(async () => {
+      await clock.advance(50);
+      expect(progress().isRunning).toBe(true);
+    });
+    const before = clock.monotonic();
+    const bytesBefore = progress().bytes;
+    for (let n = 0; n < 40; n += 1) await clock.advance(250);
+    const seconds = (clock.monotonic() - before) / 1000;
+    expect(progress().bytes - bytesBefore).toBeLessThanOrEqual(seconds * 1000 + 1200);
+  });
+
+  it('is off without a schedule', async () => {
+    const { cache, clock, progress } = await startFilled(3, { scrub: { ...scrub, everyMs: undefined } });
+    await cache.begin();
+    await clock.advance(100 * STEP_MS);
+    expect(progress()).toMatchObject({ isRunning: false, begunAt: undefined, nextAt: undefined });
+    expect(clock.sleeping).toBeLessThanOrEqual(1);
+  });
+
+  it('goes on later when the index cannot be asked', async () => {
+    const { cache, clock, metadata, progress, roundOver, blobs, fileOf } = await startFilled(5);
+    await cache.begin();
+    await expect.poll(() => cache.upkeep.progress.reconcile.phase).toBe('done');
+    await rm(fileOf(digestOf(blobs[0] ?? Buffer.alloc(0))));
+    vi.spyOn(metadata.blobs, 'page').mockRejectedValueOnce(new Error('busy'));
+    await clock.advance(30 * STEP_MS);
+    await roundOver();
+    expect(progress()).toMatchObject({ files: 5, damaged: 1 });
+  });
+});
