@@ -13,6 +13,7 @@ import { Generations } from './generations.ts';
 import { KeyedLock } from './keyed-lock.ts';
 import { LastUses } from './last-uses.ts';
 import { StoredContent } from './stored-content.ts';
+import { useClock } from './use-clock.ts';
 import {
   type Reservation,
   StoreBudget,
@@ -54,15 +55,16 @@ export class BlobCache {
   #isSuspect = false;
 
   static async open(parts: BlobCacheParts): Promise<BlobCache> {
-    const stored = await parts.metadata.blobs.totals(parts.content.allocatedBytes(1));
-    const cache = new BlobCache(parts, stored);
+    const { metadata, content, clock } = parts;
+    const stored = await metadata.blobs.totals(content.allocatedBytes(1));
+    const cache = new BlobCache(parts, stored, useClock(clock, await metadata.blobs.latestUse()));
     await cache.#budget.look();
     return cache;
   }
 
-  private constructor(parts: BlobCacheParts, stored: StoreTotals) {
-    this.#parts = parts;
-    const { metadata, clock, observer, content, limits } = parts;
+  private constructor(parts: BlobCacheParts, stored: StoreTotals, clock: Clock) {
+    this.#parts = { ...parts, clock };
+    const { metadata, observer, content, limits } = parts;
     const onFailure = (cause: unknown) => this.#fail(cause);
     this.#uses = new LastUses({ blobs: metadata.blobs, clock, onFailure });
     this.#budget = new StoreBudget({

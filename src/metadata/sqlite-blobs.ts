@@ -17,6 +17,9 @@ import type { Statements } from './statements.ts';
 /** What one use of a manifest counts as used at most: more no image has, and each is a row to write. */
 const LISTED_LIMIT = 5000;
 
+/** Key of `state`. */
+const LATEST_USE = 'latest_use';
+
 /** Pinned blobs that are counted at most: a count takes no longer than a slice of eviction. */
 const PINNED_LIMIT = 5000;
 
@@ -25,6 +28,7 @@ export class SqliteBlobs implements StoredBlobs {
   readonly #ranking: Ranking;
   /** Where eviction has come to: see `Ranking`. */
   #floor: number | undefined;
+  #latestUse: number | undefined;
 
   constructor(connection: IndexConnection, ranking: Ranking) {
     this.#connection = connection;
@@ -53,6 +57,7 @@ export class SqliteBlobs implements StoredBlobs {
       );
       const owner = upstream === undefined ? null : this.#connection.addUpstream(upstream);
       statements.putBlob.run(id, sizeBytes, owner, now, rank);
+      this.#usedAt(statements, now);
     });
   }
 
@@ -104,6 +109,7 @@ export class SqliteBlobs implements StoredBlobs {
     return this.#connection.transaction((statements) => {
       const done = new Map<number, number>();
       for (const [digest, usedAt] of uses) this.#touchImage(statements, digest, Math.round(usedAt), done);
+      if (uses.size > 0) this.#usedAt(statements, Math.round(Math.max(...uses.values())));
     });
   }
 
@@ -118,6 +124,18 @@ export class SqliteBlobs implements StoredBlobs {
       const rank = this.#ranking.rankOf(next, this.#floorAt(statements, usedAt));
       statements.use.run(next.usedAt, next.earlierAt ?? null, rank, row.content);
     }
+  }
+
+  latestUse(): Promise<number | undefined> {
+    return this.#connection.run((statements) => statements.state.get(LATEST_USE)?.value);
+  }
+
+  /** Within a transaction. */
+  #usedAt(statements: Statements, now: number): void {
+    this.#latestUse ??= statements.state.get(LATEST_USE)?.value;
+    if (this.#latestUse !== undefined && this.#latestUse >= now) return;
+    this.#latestUse = now;
+    statements.setState.run(LATEST_USE, now);
   }
 
   #floorAt(statements: Statements, now: number): number {

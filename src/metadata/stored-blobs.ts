@@ -87,6 +87,8 @@ export interface StoredBlobs {
    * itself. Digests that are not stored are passed over.
    */
   touch(uses: ReadonlyMap<Digest, number>): Promise<void>;
+  /** The latest use that was ever written down; `undefined` before the first. Also of what is stored no longer. */
+  latestUse(): Promise<number | undefined>;
   /** Rows in the order of their numbers, which only grow. @param after 0 for the first page */
   page(after: number, limit: number): Promise<BlobPage>;
 }
