@@ -3,7 +3,7 @@ import { open } from 'node:fs/promises';
 import { setTimeout as delay } from 'node:timers/promises';
 import { curlSeconds } from '../curl.ts';
 import { download } from '../download.ts';
-import { lagP99Ms } from '../event-loop-lag.ts';
+import { lagP99Ms } from '../scrape.ts';
 import { percentile, ratios } from '../figure.ts';
 import { LatencyProbe } from '../latency-probe.ts';
 import { MANIFEST_TYPE } from '../nginx-upstream.ts';

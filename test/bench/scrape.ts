@@ -1,0 +1,17 @@
+/** What its metrics say. Every look at them begins the event loop's figures anew. */
+export async function scrape(
+  adminUrl: string,
+): Promise<{ readonly storeBlobs: number; readonly lagP99Ms: number }> {
+  const response = await fetch(`${adminUrl}/metrics`, { signal: AbortSignal.timeout(5000) });
+  const text = await response.text();
+  const value = (name: string) => Number(new RegExp(`^${name}(?:\\{.*\\})? (\\S+)$`, 'm').exec(text)?.[1]);
+  return {
+    storeBlobs: value('entrepot_store_blobs'),
+    lagP99Ms: value('nodejs_eventloop_lag_p99_seconds') * 1000,
+  };
+}
+
+/** p99 of the event loop's delay since it was asked last, 10 ms of sampling included. */
+export async function lagP99Ms(adminUrl: string): Promise<number> {
+  return (await scrape(adminUrl)).lagP99Ms;
+}
