@@ -105,7 +105,7 @@ async function openApp(config: Config, options: AppOptions, closers: Closer[]): 
   const { log, metrics, clock } = options;
   const reporting = { log, metrics };
   const observer = pullThroughObserver(reporting);
-  const { content, metadata, cache, slabs } = await openStore(config, {
+  const { metadata, cache, slabs } = await openStore(config, {
     clock,
     log,
     observer,
@@ -169,10 +169,7 @@ async function openApp(config: Config, options: AppOptions, closers: Closer[]): 
     token: config.admin.token,
     metrics: () => metrics.render(),
     isClosing: () => state.isClosing,
-    probe: async () => {
-      await metadata.probe();
-      await content.probe();
-    },
+    probe: () => cache.condition.check(),
   });
   const serveOperations = getRequestListener(operations.fetch, { overrideGlobalObjects: false });
   const adminLimits = { total: ADMIN_CONNECTION_LIMIT, perClient: ADMIN_CONNECTION_LIMIT };

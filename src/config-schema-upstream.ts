@@ -4,7 +4,18 @@ import { PROFILE_NAMES } from './config-profiles.ts';
 import { authSchema } from './config-schema-auth.ts';
 import { proxySchema } from './config-schema-proxy.ts';
 import { immutableTags, limits, patterns, stale } from './config-schema-rules.ts';
-import { boolean, count, hosts, lifetime, mapping, prefixes, rate, text, url } from './config-values.ts';
+import {
+  boolean,
+  count,
+  hosts,
+  lifetime,
+  mapping,
+  maxSize,
+  prefixes,
+  rate,
+  text,
+  url,
+} from './config-values.ts';
 
 const tls = mapping({
   ca: text.describe("PEM file of the authorities to trust, in place of the system's.").optional(),
@@ -109,6 +120,9 @@ export const upstreamSchema = mapping({
     .describe('In place of the top-level proxy; none: this registry is reached directly.')
     .optional(),
   limits: limits.optional(),
+  maxSize: maxSize
+    .describe('What its blobs may take of the cache: bytes, KiB/MiB/GiB/TiB, or a share of cache.maxSize.')
+    .optional(),
   allow: patterns.describe('Only these repositories are served. Default: all.').optional(),
   deny: patterns.describe('These repositories are not served, whatever allow says.').prefault([]),
   ...rules,

@@ -10,7 +10,9 @@ import {
   maxSize,
   publicUrl,
   schedule,
+  retention,
   size,
+  sizeOrShare,
   text,
   timer,
   token,
@@ -54,6 +56,15 @@ const cache = mapping({
   maxSize: maxSize
     .describe('Disk space for content: bytes, KiB/MiB/GiB/TiB, or a share of the disk.')
     .prefault('50GiB'),
+  minFreeSpace: sizeOrShare
+    .describe('What is to stay free on the disk, whatever maxSize is: bytes, or a share of the disk.')
+    .prefault('1%'),
+  maxBlobSize: size
+    .describe('Larger blobs pass through without being stored. Default: no such bound.')
+    .optional(),
+  maxAge: retention()
+    .describe('What nobody used for so long is removed, though there is room. Default: kept.')
+    .optional(),
   tagTtl: lifetime().describe('How long a tag is answered without asking its upstream.').prefault('1m'),
   maxStale: lifetime()
     .describe('How old an answer may be while its upstream is unreachable.')
@@ -127,9 +138,6 @@ export const fileSchema = mapping({
 });
 
 export type FileConfig = z.output<typeof fileSchema>;
-
-/** Keys that later releases bring, so that who writes them is not told of a typing error. `*` is an upstream's name. */
-export const LATER_KEYS: ReadonlySet<string> = new Set(['upstreams.*.maxSize']);
 
 /** The keys that are known under a key path. Empty where nothing is. */
 export function knownKeys(path: readonly string[]): readonly string[] {

@@ -36,6 +36,8 @@ export interface UpstreamConfig extends RepositoryRules {
   /** Absent: as `generic`. */
   readonly profile?: RegistryProfile | undefined;
   readonly limits?: UpstreamLimits | undefined;
+  /** What its blobs may take of the cache: bytes, or a share of what the cache may take. Absent: no bound of its own. */
+  readonly maxSize?: { readonly bytes: number } | { readonly share: number } | undefined;
   /** In the order to be tried before `url`. */
   readonly mirrors?: readonly MirrorConfig[] | undefined;
   /** Absent: all repositories. */
@@ -110,6 +112,7 @@ function upstreamFrom(
     ...(proxy && { proxy }),
     profile,
     ...(Object.keys(limits).length > 0 && { limits }),
+    ...(written.maxSize && { maxSize: written.maxSize }),
     ...(mirrors.length > 0 && { mirrors }),
     ...(allow && { allow: allow.map(long) }),
     ...(deny.length > 0 && { deny: deny.map(long) }),

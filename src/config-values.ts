@@ -33,6 +33,14 @@ function duration(limit: { readonly ms: number; readonly text: string }) {
 }
 
 export const lifetime = () => duration({ ms: TEN_YEARS_MS, text: '3650d' });
+/** How long something is kept: shorter is not what is meant. */
+export const retention = () => {
+  const error = 'accepted is a duration from 1h to 3650d, such as 30d';
+  return parsed(z.string({ error }).regex(DURATION, { error }), error, (value) => {
+    const ms = parseDuration(value);
+    return ms !== undefined && ms >= HOUR_MS && ms <= TEN_YEARS_MS ? ms : undefined;
+  });
+};
 /** Used as a timer's delay, which must stay below 2^31 ms. */
 export const timer = () => duration({ ms: HOUR_MS, text: '1h' });
 
@@ -65,6 +73,20 @@ export const maxSize = z
     { error: maxSizeError },
   )
   .transform((size) => (typeof size === 'number' ? { bytes: size } : size));
+
+const sizeOrShareError = `accepted is ${SIZES}, or a share of the disk such as 5%`;
+export const sizeOrShare = z
+  .union(
+    [
+      z.int({ error: sizeOrShareError }).nonnegative({ error: sizeOrShareError }),
+      parsed(z.string().regex(SIZE, { error: sizeOrShareError }), sizeOrShareError, parseSize),
+      parsed(z.string().regex(SHARE, { error: sizeOrShareError }), sizeOrShareError, parseShare).transform(
+        (share) => ({ share }),
+      ),
+    ],
+    { error: sizeOrShareError },
+  )
+  .transform((written) => (typeof written === 'number' ? { bytes: written } : written));
 
 const sizeError = `accepted is ${SIZES}`;
 export const size = z.union(

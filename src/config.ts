@@ -3,7 +3,7 @@ import type { z } from 'zod';
 import { type Environment, readConfigFile } from './config-file.ts';
 import { isLoopback, type ListenerConfig, listenersFrom } from './config-listen.ts';
 import { nearest, Problems } from './config-problem.ts';
-import { type FileConfig, fileSchema, knownKeys, LATER_KEYS } from './config-schema.ts';
+import { type FileConfig, fileSchema, knownKeys } from './config-schema.ts';
 import { expandProfiles } from './config-profile.ts';
 import { secretFrom, type Surroundings } from './config-secret.ts';
 import { pinsFrom } from './config-pins.ts';
@@ -25,6 +25,12 @@ export type { UpstreamConfig } from './config-upstream.ts';
 export interface CacheConfig {
   /** Bytes, or a share (0 < share <= 1) of the file system that holds `dataDir`. */
   readonly maxSize: { readonly bytes: number } | { readonly share: number };
+  /** Bytes, or a share of that file system, that stay free. */
+  readonly minFreeSpace: { readonly bytes: number } | { readonly share: number };
+  /** Absent: any. */
+  readonly maxBlobBytes?: number | undefined;
+  /** Absent: nothing is removed for its age. */
+  readonly maxAgeMs?: number | undefined;
   /** A fill that nobody reads any more goes on when no more than this is missing. */
   readonly finishFillBytes: number;
   /** How long a fill goes on without a reader before it is judged. */
@@ -134,6 +140,9 @@ function assembled(values: FileConfig, dataDir: string, surroundings: Surroundin
     dataDir,
     cache: {
       maxSize: values.cache.maxSize,
+      minFreeSpace: values.cache.minFreeSpace,
+      ...(values.cache.maxBlobSize !== undefined && { maxBlobBytes: values.cache.maxBlobSize }),
+      ...(values.cache.maxAge !== undefined && { maxAgeMs: values.cache.maxAge }),
       finishFillBytes: values.cache.finishFill,
       fillLingerMs: values.cache.fillLinger,
       verifyOnRead: values.cache.verifyOnRead,
@@ -204,8 +213,6 @@ function nearestIssues(issue: Issue): readonly Issue[] {
 }
 
 function unknownKey(parent: readonly string[], key: string): string {
-  const place = parent[0] === 'upstreams' ? ['upstreams', '*', ...parent.slice(2)] : parent;
-  if (LATER_KEYS.has([...place, key].join('.'))) return 'this version does not support it yet';
   return `unknown key; ${nearest(key, knownKeys(parent))}`;
 }
 

@@ -1,5 +1,6 @@
 import { Counter, collectDefaultMetrics, Gauge, Registry } from 'prom-client';
 import { ListenerMetrics } from './metrics-listeners.ts';
+import { StoreMetrics } from './metrics-store.ts';
 import { type CounterSeries, FastCounter, FastHistogram, type HistogramSeries } from './metrics-series.ts';
 
 export type RequestKind = 'base' | 'manifest' | 'blob' | 'tags' | 'referrers' | 'other';
@@ -90,6 +91,8 @@ export class Metrics {
   readonly #registry = new Registry();
   /** Our own listeners' part. */
   readonly listeners = new ListenerMetrics(this.#registry);
+  /** The store's condition. */
+  readonly store = new StoreMetrics(this.#registry);
   readonly #upstreams: ReadonlySet<string>;
   readonly #accounts = new Set<string>();
   readonly #requestSeries = new Map<string, RequestSeries>();

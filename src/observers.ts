@@ -40,6 +40,16 @@ export function pullThroughObserver({ log, metrics }: Reporting): PullThroughObs
       if (isNews(where))
         log.error({ where, error: errorFacts(cause) }, 'the cache fails; pulls go on without it');
     },
+    conditionChanged(change) {
+      metrics.store.trouble(change.isSound ? undefined : change.reason);
+      if (change.isSound) {
+        const { reason, lastedMs } = change;
+        log.info({ reason, seconds: Math.round(lastedMs / 1000) }, 'the store can be written again');
+      } else {
+        const { reason, cause } = change;
+        log.error({ reason, error: errorFacts(cause) }, 'the store is in trouble: pulls go on without it');
+      }
+    },
     evicted(blobs, bytes) {
       metrics.evicted(blobs, bytes);
       log.debug({ blobs, bytes }, 'evicted');

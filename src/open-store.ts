@@ -15,6 +15,7 @@ import { DataDirectoryLock } from './metadata/data-directory-lock.ts';
 import { openDatabase } from './metadata/database.ts';
 import { MetadataError } from './metadata/metadata-error.ts';
 import { SqliteMetadataStore } from './metadata/sqlite-metadata-store.ts';
+import { sizeWarnings, storeLimits } from './cache/store-limits.ts';
 import { StartError } from './start-error.ts';
 
 /** 1 MiB each, made when needed: what all fills together may have in memory on its way to the disk. */
@@ -48,7 +49,7 @@ export interface OpenStore {
  * @throws StartError with one sentence
  */
 export async function openStore(
-  config: Pick<Config, 'dataDir' | 'cache'>,
+  config: Pick<Config, 'dataDir' | 'cache' | 'upstreams'>,
   { clock, log, observer, reports, closers }: OpenStoreParts,
 ): Promise<OpenStore> {
   await prepareDataDirectory(config.dataDir);
@@ -64,12 +65,7 @@ export async function openStore(
   const buffers = new ReadBuffers(LARGE_READ_BUFFER_COUNT);
   const content = await openContent(config.dataDir, { hashes, slabs, buffers });
   closers.push(() => content.close());
-  const maxBytes =
-    'bytes' in config.cache.maxSize
-      ? config.cache.maxSize.bytes
-      : Math.floor((await content.capacityBytes()) * config.cache.maxSize.share);
-  const limits = { maxBytes, minFreeBytes: 0, upstreamBytes: new Map<string, number>() };
-
+  const limits = storeLimits(config, await content.capacityBytes());
   const cache = await BlobCache.open({
     content,
     metadata,
@@ -81,6 +77,15 @@ export async function openStore(
     verifyOnRead: config.cache.verifyOnRead ? slabs : undefined,
   });
   closers.push(() => cache.close());
+  const { storedBytes } = cache.usage;
+  const { bytes: pinnedBytes } = await metadata.blobs.pinnedTotals(content.allocatedBytes(1));
+  for (const warning of sizeWarnings({
+    limits,
+    capacityBytes: await content.capacityBytes(),
+    storedBytes,
+    pinnedBytes,
+  }))
+    log.warn({ maxSize: limits.maxBytes, storedBytes, pinnedBytes }, warning);
   return { content, metadata, cache, pins: new Pins({ metadata, configured: config.cache.pins }), slabs };
 }
 

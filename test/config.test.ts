@@ -33,6 +33,7 @@ test('without a file and a variable the built-in defaults hold', () => {
       fillLingerMs: 10_000,
       verifyOnRead: false,
       scrub: { everyMs: 30 * 86_400_000, bytesPerSecond: 20 * 2 ** 20 },
+      minFreeSpace: { share: 0.01 },
       pins: [],
     },
     offline: false,
@@ -150,6 +151,7 @@ test('the example file with its examples taken in is valid and knows every key',
       insecure: false,
     },
     limits: { connections: 96, requestsPerSecond: 50, pullsPerSecond: 10 },
+    maxSize: { share: 0.25 },
     mirrors: [
       {
         url: 'https://mirror.internal',
@@ -224,12 +226,34 @@ upstreams:
   );
 });
 
-test.each([['upstreams: { quay.io: { maxSize: 1GiB } }', 'upstreams.quay.io.maxSize']])(
-  'a setting of a later release is said to be not supported yet: %s',
-  async (text, path) => {
-    expect(await problemsOf(text)).toEqual([{ path, message: 'this version does not support it yet' }]);
-  },
-);
+test('limits of the store are sizes or shares, and an age', async () => {
+  const text = `
+    cache: { maxSize: 80%, minFreeSpace: 10GiB, maxBlobSize: 1GiB, maxAge: 90d }
+    upstreams: { quay.io: { maxSize: 25% }, ghcr.io: { maxSize: 1GiB }, gcr.io: {} }`;
+  const { cache, upstreams } = await loadText(text);
+  expect(cache).toMatchObject({
+    maxSize: { share: 0.8 },
+    minFreeSpace: { bytes: 10 * 1024 ** 3 },
+    maxBlobBytes: 1024 ** 3,
+    maxAgeMs: 90 * 24 * 3_600_000,
+  });
+  expect(upstreams.map(({ maxSize }) => maxSize)).toEqual([{ share: 0.25 }, { bytes: 1024 ** 3 }, undefined]);
+});
+
+test.each([
+  [
+    'cache: { minFreeSpace: much }',
+    'cache.minFreeSpace',
+    /^accepted is a number of bytes.*a share of the disk/,
+  ],
+  ['cache: { maxAge: 59m }', 'cache.maxAge', /^accepted is a duration from 1h/],
+  ['cache: { maxBlobSize: 5% }', 'cache.maxBlobSize', /^accepted is a number of bytes/],
+  ['upstreams: { quay.io: { maxSize: 0 } }', 'upstreams.quay.io.maxSize', /more than 0$/],
+])('a limit of the store that is none is told: %s', async (text, path, message) => {
+  expect(await problemsOf(text)).toEqual([
+    expect.objectContaining({ path, message: expect.stringMatching(message) }),
+  ]);
+});
 
 test.each([
   ['a: 1\nb: [', /^line \d+, column \d+: /],

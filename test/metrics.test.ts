@@ -66,6 +66,7 @@ test('every metric of the contract is there from the start, with its help and ty
     entrepot_store_bytes: 'gauge',
     entrepot_store_limit_bytes: 'gauge',
     entrepot_store_reserved_bytes: 'gauge',
+    entrepot_store_trouble: 'gauge',
     entrepot_store_blobs: 'gauge',
     entrepot_build_info: 'gauge',
   });

@@ -9,9 +9,11 @@ import type { MetadataStore } from '../metadata/metadata-store.ts';
 import type { Digest } from '../oci/digest.ts';
 import type { CacheObserver } from './cache-observer.ts';
 import { Evictor } from './evictor.ts';
+import { Expiry } from './expiry.ts';
 import { Generations } from './generations.ts';
 import { KeyedLock } from './keyed-lock.ts';
 import { LastUses } from './last-uses.ts';
+import { StoreCondition } from './store-condition.ts';
 import { StoredContent } from './stored-content.ts';
 import { useClock } from './use-clock.ts';
 import {
@@ -52,7 +54,9 @@ export class BlobCache {
   readonly #generations = new Generations();
   readonly #locks = new KeyedLock<Digest>();
   readonly #uses: LastUses;
-  #isSuspect = false;
+  readonly #expiry: Expiry | undefined;
+  /** Whether anything can be stored; nothing is tried while it cannot. */
+  readonly condition: StoreCondition;
 
   static async open(parts: BlobCacheParts): Promise<BlobCache> {
     const { metadata, content, clock } = parts;
@@ -67,6 +71,7 @@ export class BlobCache {
     const { metadata, observer, content, limits } = parts;
     const onFailure = (cause: unknown) => this.#fail(cause);
     this.#uses = new LastUses({ blobs: metadata.blobs, clock, onFailure });
+    this.condition = this.#openCondition(parts.clock);
     this.#budget = new StoreBudget({
       limits,
       clock,
@@ -76,19 +81,23 @@ export class BlobCache {
       freeBytes: async () => (await content.space()).freeBytes,
       onShort: () => this.#evictor.wake(),
     });
-    this.#evictor = new Evictor({
-      budget: this.#budget,
-      metadata,
-      content,
+    const evicting = {
       clock,
-      evict: (digest) => this.#evict(digest),
+      evict: (digest: Digest) => this.#evict(digest),
       writeUses: () => this.#uses.write(),
-      canEvict: () => true,
-      onEvicted: (blobs, bytes) => observer.evicted(blobs, bytes),
+      onEvicted: (blobs: number, bytes: number) => observer.evicted(blobs, bytes),
       onFailure,
-    });
+    };
+    const canEvict = () => this.condition.isSound || this.condition.isFull;
+    this.#evictor = new Evictor({ ...evicting, budget: this.#budget, metadata, content, canEvict });
+    if (limits.maxAgeMs !== undefined) {
+      const { maxAgeMs } = limits;
+      const canExpire = () => canEvict() && !this.#evictor.isHeld;
+      this.#expiry = new Expiry({ ...evicting, blobs: metadata.blobs, maxAgeMs, canEvict: canExpire });
+    }
     const upkeepParts = {
       ...parts,
+      observer: this.#readingObserver(),
       locks: this.#locks,
       generations: this.#generations,
       condemn: (digest: Digest) => this.#condemnLocked(digest),
@@ -113,6 +122,7 @@ export class BlobCache {
   async begin(): Promise<void> {
     await this.upkeep.begin();
     this.#evictor.begin();
+    this.#expiry?.begin();
   }
 
   get usage(): StoreUsage {
@@ -151,7 +161,7 @@ export class BlobCache {
 
   /** Could a blob of this size be stored? */
   canHold(sizeBytes: number, upstream: string): boolean {
-    return this.#budget.canHold(sizeBytes, upstream);
+    return this.condition.isSound && this.#budget.canHold(sizeBytes, upstream);
   }
 
   /**
@@ -163,12 +173,12 @@ export class BlobCache {
     upstream: string | undefined,
     signal?: AbortSignal,
   ): Promise<Reservation | undefined> {
-    return this.#budget.reserve(sizeBytes, upstream, signal);
+    return this.condition.isSound ? this.#budget.reserve(sizeBytes, upstream, signal) : undefined;
   }
 
-  /** The disk could not take what there was room for: before the next blob it is tried out, so that a bypass is known as one. */
-  suspect(): void {
-    this.#isSuspect = true;
+  /** The disk could not take what there was room for. */
+  storeFailed(cause: unknown): void {
+    this.condition.failed(cause);
   }
 
   /** Begins to take a blob in; one that only hashes when nothing can be stored. Never fails. */
@@ -176,11 +186,10 @@ export class BlobCache {
     const { content, observer } = this.#parts;
     if (hasRoom) {
       try {
-        if (this.#isSuspect) await content.probe();
-        this.#isSuspect = false;
         return await content.ingest(digest, sizeBytes);
       } catch (cause) {
         observer.cacheFailure('content', cause);
+        this.condition.failed(cause);
       }
     }
     return content.ingestNowhere(digest, sizeBytes);
@@ -224,6 +233,7 @@ export class BlobCache {
       return true;
     } catch (cause) {
       observer.cacheFailure(where, cause);
+      this.condition.failed(cause);
       return false;
     } finally {
       reservation.release();
@@ -300,13 +310,45 @@ export class BlobCache {
 
   /** Writes down what was gathered. Fills must have ended. */
   async close(): Promise<void> {
+    await this.condition.close();
     await this.upkeep.close();
     this.#budget.close();
+    await this.#expiry?.close();
     await this.#evictor.close();
     await this.#uses.close();
   }
 
   #fail(cause: unknown): void {
     this.#parts.observer.cacheFailure(cause instanceof ContentError ? 'content' : 'metadata', cause);
+    this.condition.failed(cause);
+  }
+
+  /** What fails while something is read may be about that file alone; what is not is everybody's. */
+  #readingObserver(): CacheObserver {
+    const { observer } = this.#parts;
+    return {
+      ...observer,
+      cacheFailure: (where, cause) => {
+        observer.cacheFailure(where, cause);
+        const isGeneral = cause instanceof ContentError && cause.reason === 'exhausted';
+        if (where === 'metadata' || isGeneral) this.condition.failed(cause);
+      },
+    };
+  }
+
+  #openCondition(clock: Clock): StoreCondition {
+    const { content, metadata, observer } = this.#parts;
+    return new StoreCondition({
+      clock,
+      probe: async () => {
+        await content.probe();
+        await metadata.probe();
+      },
+      onChange: (change) => {
+        observer.conditionChanged(change);
+        // Others may have filled the disk: what is stored here makes way.
+        if (this.condition.isFull) void this.#budget.look();
+      },
+    });
   }
 }

@@ -1,4 +1,5 @@
 import type { Digest } from '../oci/digest.ts';
+import type { ConditionChange } from './store-condition.ts';
 
 /** In a fill; when opening or reading a file; in a manifest; when files are looked through, by whom. */
 export type IntegrityFailurePlace = 'fill' | 'open' | 'read' | 'manifest' | 'scrub' | 'verify' | 'reconcile';
@@ -10,4 +11,6 @@ export interface CacheObserver {
   /** Something was served uncached because the store or the index could not do its part. */
   cacheFailure(where: 'content' | 'metadata', cause: unknown): void;
   evicted(blobs: number, bytes: number): void;
+  /** The store can no longer do its work, or can again. Once for each change. */
+  conditionChanged(change: ConditionChange): void;
 }

@@ -69,6 +69,10 @@ export class Evictor {
     if (!this.#ending.signal.aborted) this.#running ??= this.#run();
   }
 
+  get isHeld(): boolean {
+    return this.#holds.size > 0;
+  }
+
   hold(): EvictionHold {
     const { budget } = this.#parts;
     const holds = this.#holds;
@@ -125,7 +129,7 @@ export class Evictor {
   /** One slice. @returns whether anything went. */
   async #relieve(shortage: Shortage): Promise<boolean> {
     const { canEvict, onFailure } = this.#parts;
-    if (this.#holds.size > 0 || !canEvict()) return false;
+    if (this.isHeld || !canEvict()) return false;
     try {
       await this.#countPinned();
       if (shortage.upstream === undefined && (await this.#trimQuarantine())) return true;

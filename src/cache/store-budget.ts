@@ -26,6 +26,8 @@ export interface StoreLimits {
   readonly maxBlobBytes?: number | undefined;
   /** What the blobs that each of these brought may come to. */
   readonly upstreamBytes: ReadonlyMap<string, number>;
+  /** What nobody used for so long is given up, whether there is room or not. Absent: kept. */
+  readonly maxAgeMs?: number | undefined;
 }
 
 export interface StoreBudgetParts {

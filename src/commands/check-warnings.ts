@@ -45,7 +45,7 @@ function listenerWarnings({ listeners, admin, publicUrl }: Config): readonly str
 function diskWarnings({ cache }: Config, diskBytes: number | undefined): readonly string[] {
   if (diskBytes === undefined || 'share' in cache.maxSize || cache.maxSize.bytes <= diskBytes) return [];
   return [
-    `cache.maxSize is larger than the disk that holds dataDir (${Math.floor(diskBytes / 2 ** 30)} GiB): it will run full before anything is evicted`,
+    `cache.maxSize is larger than the disk that holds dataDir (${Math.floor(diskBytes / 2 ** 30)} GiB): the disk is the limit, but for cache.minFreeSpace`,
   ];
 }
 

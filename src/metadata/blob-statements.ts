@@ -48,7 +48,8 @@ export function prepareBlobStatements(database: Database.Database) {
          FROM blobs GROUP BY +upstream) t LEFT JOIN upstreams u ON u.id = t.upstream`,
     ),
     pinnedByUpstream: prepare<[{ block: number; limit: number }], TotalColumns>(
-      `SELECT u.name AS upstream, sum((b.size + @block - 1) / @block * @block) AS bytes, count(*) AS blobs
+      `SELECT u.name AS upstream, count(*) AS blobs,
+         cast(sum((b.size + cast(@block AS INTEGER) - 1) / cast(@block AS INTEGER) * @block) AS INTEGER) AS bytes
        FROM (SELECT content FROM pinned LIMIT @limit) p JOIN blobs b ON b.content = p.content
        LEFT JOIN upstreams u ON u.id = b.upstream GROUP BY b.upstream`,
     ),

@@ -134,7 +134,7 @@ export class FillBytes {
       if (this.isStoring || !isAhead) throw error;
     }
     if (wasStoring && !this.isStoring) {
-      this.#parts.cache.suspect();
+      this.#parts.cache.storeFailed(this.#ingest.storeFailure);
       this.#passOn(this.#ingest.storeFailure);
     }
     return isStored;

@@ -43,8 +43,6 @@ export class ManifestDocuments {
   readonly #parts: ManifestDocumentsParts;
   readonly #storing = new Map<Digest, Promise<void>>();
   #storingBytes = 0;
-  /** The last document could not be stored: nor, it is taken, can the next. */
-  #isStoreFailing = false;
 
   constructor(parts: ManifestDocumentsParts) {
     this.#parts = parts;
@@ -175,16 +173,15 @@ export class ManifestDocuments {
       if (this.#storingBytes + bytes.length > STORING_LIMIT_BYTES) return false;
       this.#storing.set(digest, this.#storeNow(digest, bytes, from));
     }
-    return !this.#isStoreFailing;
+    return true;
   }
 
   async #storeNow(digest: Digest, bytes: Buffer, from: string): Promise<void> {
     const { cache, observer } = this.#parts;
     this.#storingBytes += bytes.length;
     try {
-      this.#isStoreFailing = !(await cache.put(digest, bytes, from));
+      await cache.put(digest, bytes, from);
     } catch (cause) {
-      this.#isStoreFailing = true;
       observer.cacheFailure('content', cause);
     } finally {
       this.#storingBytes -= bytes.length;

@@ -34,6 +34,7 @@ async function start(limitBytes = 100 * MIB) {
     cacheFailure: (where) => void told.push(`failure ${where}`),
     evicted: (blobs) => void told.push(`evicted ${blobs}`),
     tagMoved: () => undefined,
+    conditionChanged: () => undefined,
   };
   const cache = await BlobCache.open({
     content,

@@ -94,6 +94,7 @@ it(
               evictions += blobs;
             },
             tagMoved: () => undefined,
+            conditionChanged: () => undefined,
           };
           const slabs = new SlabPool(4);
           const content = await DiskContentStore.open(dataDir, {

@@ -40,6 +40,7 @@ export async function startStore(options: StoreOptions = {}) {
   const observer: CacheObserver = {
     integrityFailure: (where) => void told.push(`integrity ${where}`),
     cacheFailure: (where) => void told.push(`failure ${where}`),
+    conditionChanged: () => undefined,
     evicted: (blobs) => void told.push(`evicted ${blobs}`),
   };
   const clock = options.clock ?? new FakeClock();

@@ -92,6 +92,7 @@ async function openStore(
   const observer: CacheObserver = {
     integrityFailure: (where) => void told.push(`integrity ${where}`),
     cacheFailure: (where, cause) => void told.push(`failure ${where}: ${String(cause)}`),
+    conditionChanged: () => undefined,
     evicted: () => void told.push('evicted'),
   };
   const cache = await BlobCache.open({

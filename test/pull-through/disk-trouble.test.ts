@@ -55,8 +55,10 @@ describe('a disk that is full', () => {
           .poll(() => cache.usage)
           .toMatchObject({ storedBytes: 0, storedBlobs: 0, reservedBytes: 0 });
 
+        expect(cache.condition.report).toMatchObject({ isSound: false, reason: 'disk-full' });
         fileSystem.rule = () => undefined;
         await expect.poll(() => pulling.ingesting()).toEqual([]);
+        await cache.condition.check();
         expect(await pulling.pull(digest)).toEqual({ outcome: 'miss', digest });
         await expect.poll(() => cache.row(digest)).toEqual({ digest, sizeBytes: SIZE });
         await expect.poll(() => pullThrough.fillsInFlight).toBe(0);
@@ -94,6 +96,7 @@ describe('a disk that is full', () => {
       fileSystem.rule = (call) => (call === name ? 'EIO' : undefined);
       expect(await cache.put(digestOf(bytes), bytes)).toBe(false);
       fileSystem.rule = () => undefined;
+      await cache.condition.check();
       expect((await cache.readWhole(digestOf(bytes)))?.equals(bytes)).toBe(true);
       expect(await pulling.committed()).toEqual([1000]);
     }

@@ -30,6 +30,7 @@ const silent: PullThroughObserver = {
   cacheFailure: () => undefined,
   evicted: () => undefined,
   tagMoved: () => undefined,
+  conditionChanged: () => undefined,
 };
 
 /** All of a blob as one reader gets it. */

@@ -69,6 +69,7 @@ export async function startPulling(limitBytes = 1024 * 1024 * 1024): Promise<Pul
     cacheFailure: (where: string) => void told.push(`failure ${where}`),
     evicted: (blobs: number) => void told.push(`evicted ${blobs}`),
     tagMoved: () => undefined,
+    conditionChanged: () => undefined,
   };
   const clock = systemClock;
   const cache = closeAfterTest(

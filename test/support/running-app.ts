@@ -97,6 +97,7 @@ function configOf(options: RunningAppOptions, dataDir: string): Config {
     dataDir,
     cache: {
       maxSize: { bytes: 1024 * MIB },
+      minFreeSpace: { bytes: 0 },
       finishFillBytes: MIB,
       fillLingerMs: 50,
       verifyOnRead: false,

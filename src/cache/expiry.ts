@@ -1,0 +1,83 @@
+import { setImmediate as nextTurn } from 'node:timers/promises';
+import type { Clock } from '../clock.ts';
+import type { StoredBlob, StoredBlobs } from '../metadata/stored-blobs.ts';
+import type { Digest } from '../oci/digest.ts';
+
+export interface ExpiryParts {
+  readonly blobs: Pick<StoredBlobs, 'page' | 'isPinned'>;
+  readonly clock: Clock;
+  readonly maxAgeMs: number;
+  readonly evict: (digest: Digest) => Promise<StoredBlob | undefined>;
+  readonly writeUses: () => Promise<void>;
+  /** False while nothing may be removed. */
+  readonly canEvict: () => boolean;
+  readonly onEvicted: (blobs: number, bytes: number) => void;
+  readonly onFailure: (cause: unknown) => void;
+}
+
+/** Rows looked at in one turn of the event loop. */
+const SLICE = 250;
+const INTERVAL_LIMIT_MS = 3_600_000;
+
+/** Gives up what nobody has used for so long, but for what is pinned: looks through all rows every so often. */
+export class Expiry {
+  readonly #parts: ExpiryParts;
+  readonly #ending = new AbortController();
+  #running: Promise<void> | undefined;
+
+  constructor(parts: ExpiryParts) {
+    this.#parts = parts;
+  }
+
+  begin(): void {
+    this.#running ??= this.#run();
+  }
+
+  async close(): Promise<void> {
+    this.#ending.abort();
+    await this.#running;
+  }
+
+  /** Looks through all rows, now. Ends early when something cannot be done: there is a next time. */
+  async sweep(): Promise<void> {
+    const { blobs, writeUses, onFailure } = this.#parts;
+    await writeUses();
+    try {
+      for (let after: number | undefined = 0; after !== undefined;) {
+        if (this.#ending.signal.aborted || !this.#parts.canEvict()) return;
+        const page = await blobs.page(after, SLICE);
+        await this.#give(page.blobs.filter(({ usedAt }) => this.#isExpired(usedAt)));
+        after = page.next;
+        await nextTurn();
+      }
+    } catch (cause) {
+      onFailure(cause);
+    }
+  }
+
+  async #run(): Promise<void> {
+    const { clock, maxAgeMs } = this.#parts;
+    const { signal } = this.#ending;
+    while (!signal.aborted) {
+      await clock.sleep(Math.min(maxAgeMs / 10, INTERVAL_LIMIT_MS), signal).catch(() => undefined);
+      if (!signal.aborted) await this.sweep();
+    }
+  }
+
+  #isExpired(usedAt: number): boolean {
+    return this.#parts.clock.now() - usedAt > this.#parts.maxAgeMs;
+  }
+
+  async #give(expired: readonly StoredBlob[]): Promise<void> {
+    const { blobs, evict, onEvicted } = this.#parts;
+    let count = 0;
+    let bytes = 0;
+    for (const { digest } of expired) {
+      if (await blobs.isPinned(digest)) continue;
+      const row = await evict(digest);
+      count += row === undefined ? 0 : 1;
+      bytes += row?.sizeBytes ?? 0;
+    }
+    if (count > 0) onEvicted(count, bytes);
+  }
+}
