@@ -3,10 +3,10 @@ import { defineConfig } from 'vitest/config';
 /** Where a report for machines goes, beside the one for people; `.ci/run` asks for it. */
 const report = process.env['TEST_REPORT'];
 
-// `vitest run --mode long` runs the campaigns instead: what takes minutes, for as long as CAMPAIGN_SECONDS says.
-export default defineConfig(({ mode }) => ({
+// `npm run test:long` runs the campaigns for as long as they deserve: hours.
+export default defineConfig({
   test: {
-    include: [mode === 'long' ? 'test/**/*.long.ts' : 'test/**/*.test.ts'],
+    include: ['test/**/*.test.ts'],
     testTimeout: 20_000,
     hookTimeout: 60_000,
     pool: 'forks',
@@ -14,4 +14,4 @@ export default defineConfig(({ mode }) => ({
     maxWorkers: '150%',
     reporters: report === undefined ? ['default'] : ['default', ['json', { outputFile: report }]],
   },
-}));
+});

@@ -75,6 +75,8 @@ export class IndexConnection {
     // Durable at once: after a power cut the index must not say that it was closed.
     database.exec('PRAGMA synchronous = FULL');
     this.#statements.setState.run(FILES_AGREE, agree ? 1 : 0);
+    // In the file itself: a log that is lost or destroyed must not bring back what was said before.
+    database.exec('PRAGMA wal_checkpoint(TRUNCATE)');
     database.exec('PRAGMA synchronous = NORMAL');
   }
 
