@@ -1,7 +1,9 @@
 import type { LookupFunction } from 'node:net';
 import { getRequestListener } from '@hono/node-server';
+import { LocalOperations } from './cache/local-operations.ts';
 import type { Clock } from './clock.ts';
 import type { Config, ListenAddress, UpstreamConfig } from './config.ts';
+import { adminApi } from './http/admin-api.ts';
 import { Distribution } from './http/distribution.ts';
 import { Exchange } from './http/exchange.ts';
 import { ConnectionGate } from './http/connection-gate.ts';
@@ -9,6 +11,7 @@ import { Certificates, Listeners } from './http/listeners.ts';
 import { operationsApp } from './http/operations.ts';
 import { reportWhenOver } from './http/request-report.ts';
 import type { Log } from './log.ts';
+import { indexBytes } from './metadata/database.ts';
 import type { Metrics } from './metrics.ts';
 import { pullThroughObserver, upkeepObserver, upstreamObserver } from './observers.ts';
 import { type Closer, openStore } from './open-store.ts';
@@ -105,7 +108,7 @@ async function openApp(config: Config, options: AppOptions, closers: Closer[]): 
   const { log, metrics, clock } = options;
   const reporting = { log, metrics };
   const observer = pullThroughObserver(reporting);
-  const { metadata, cache, slabs } = await openStore(config, {
+  const { content, metadata, cache, pins, slabs } = await openStore(config, {
     clock,
     log,
     observer,
@@ -131,6 +134,21 @@ async function openApp(config: Config, options: AppOptions, closers: Closer[]): 
     fillLingerMs: config.cache.fillLingerMs,
   });
   closers.push(() => pullThrough.close());
+  const operations = new LocalOperations({
+    metadata,
+    content,
+    cache,
+    pins,
+    clock,
+    upstreams: config.upstreams,
+    sources: {
+      isServed: true,
+      indexBytes: () => indexBytes(config.dataDir),
+      condition: () => cache.condition.report,
+    },
+    onPurged: (digest) => pullThrough.forget(digest),
+  });
+  closers.push(() => operations.close());
   metrics.gauges(() => {
     const { storedBytes, storedBlobs, reservedBytes, limitBytes } = cache.usage;
     const { fillsInFlight, fillReaders } = pullThrough;
@@ -165,13 +183,15 @@ async function openApp(config: Config, options: AppOptions, closers: Closer[]): 
   );
   closers.push(() => registry.close(0));
   const state = { isClosing: false };
-  const operations = operationsApp({
-    token: config.admin.token,
+  const { token } = config.admin;
+  const adminApp = operationsApp({
+    token,
+    api: adminApi({ operations, clock, needsOwnHost: token === undefined }),
     metrics: () => metrics.render(),
     isClosing: () => state.isClosing,
     probe: () => cache.condition.check(),
   });
-  const serveOperations = getRequestListener(operations.fetch, { overrideGlobalObjects: false });
+  const serveOperations = getRequestListener(adminApp.fetch, { overrideGlobalObjects: false });
   const adminLimits = { total: ADMIN_CONNECTION_LIMIT, perClient: ADMIN_CONNECTION_LIMIT };
   const admin = await Listeners.open(
     {

@@ -17,6 +17,7 @@ const io: CommandIo = {
   stdout: { write: (text) => void process.stdout.write(text) },
   stderr: { write: (text) => void process.stderr.write(text) },
   isTerminal: process.stdout.isTTY,
+  terminal: process.stderr.isTTY ? process.stderr : undefined,
   logOutput,
   events: {
     on: (event, listener) => void process.on(event, listener),

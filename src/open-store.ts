@@ -15,7 +15,7 @@ import { DataDirectoryLock } from './metadata/data-directory-lock.ts';
 import { openDatabase } from './metadata/database.ts';
 import { MetadataError } from './metadata/metadata-error.ts';
 import { SqliteMetadataStore } from './metadata/sqlite-metadata-store.ts';
-import { sizeWarnings, storeLimits } from './cache/store-limits.ts';
+import { type SizeFacts, sizeWarnings, storeLimits } from './cache/store-limits.ts';
 import { StartError } from './start-error.ts';
 
 /** 1 MiB each, made when needed: what all fills together may have in memory on its way to the disk. */
@@ -66,27 +66,23 @@ export async function openStore(
   const content = await openContent(config.dataDir, { hashes, slabs, buffers });
   closers.push(() => content.close());
   const limits = storeLimits(config, await content.capacityBytes());
+  const pins = new Pins({ metadata, configured: config.cache.pins });
   const cache = await BlobCache.open({
     content,
     metadata,
     clock,
     observer,
     limits,
+    pins,
     reports,
     scrub: config.cache.scrub,
     verifyOnRead: config.cache.verifyOnRead ? slabs : undefined,
   });
   closers.push(() => cache.close());
-  const { storedBytes } = cache.usage;
-  const { bytes: pinnedBytes } = await metadata.blobs.pinnedTotals(content.allocatedBytes(1));
-  for (const warning of sizeWarnings({
-    limits,
-    capacityBytes: await content.capacityBytes(),
-    storedBytes,
-    pinnedBytes,
-  }))
-    log.warn({ maxSize: limits.maxBytes, storedBytes, pinnedBytes }, warning);
-  return { content, metadata, cache, pins: new Pins({ metadata, configured: config.cache.pins }), slabs };
+  const capacityBytes = await content.capacityBytes();
+  const warning = warnOfSizes({ limits, capacityBytes }, { metadata, content, cache, pins }, log);
+  closers.push(() => warning);
+  return { content, metadata, cache, pins, slabs };
 }
 
 function lockDataDirectory(dataDir: string): DataDirectoryLock {
@@ -120,6 +116,24 @@ async function openContent(
     return await DiskContentStore.open(dataDir, parts);
   } catch (cause) {
     throw new StartError(`The data directory ${dataDir} cannot be written: ${reasonOf(cause)}.`, { cause });
+  }
+}
+
+/** In the background: what is pinned is not looked up in no time where much is. */
+async function warnOfSizes(
+  facts: Pick<SizeFacts, 'limits' | 'capacityBytes'>,
+  { metadata, content, cache, pins }: Omit<OpenStore, 'slabs'>,
+  log: Log,
+): Promise<void> {
+  try {
+    await pins.refresh();
+    const { storedBytes } = cache.usage;
+    const { bytes: pinnedBytes } = await metadata.blobs.pinnedTotals(content.allocatedBytes(1));
+    for (const warning of sizeWarnings({ ...facts, storedBytes, pinnedBytes }))
+      log.warn({ maxSize: facts.limits.maxBytes, storedBytes, pinnedBytes }, warning);
+  } catch (cause) {
+    // An index that fails is no reason not to serve, and is told of by whoever needs it next.
+    if (!(cause instanceof MetadataError)) throw cause;
   }
 }
 

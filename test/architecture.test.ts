@@ -30,7 +30,8 @@ const RANKS: Readonly<Record<string, number>> = {
   oci: 0,
 };
 /** Anybody may import them; they import each other, packages and oci/. */
-const LEAF = /^(?:log|clock|newcomers|deferred|abortable|start-error|metrics(?:-[a-z]+)*|config(?:-[a-z]+)*)$/;
+const LEAF =
+  /^(?:log|clock|newcomers|deferred|abortable|start-error|metrics(?:-[a-z]+)*|config(?:-[a-z]+)*)$/;
 
 /** Who may import a package. Packages that are not named here are anybody's. */
 const PACKAGE_OWNERS: Readonly<Record<string, RegExp>> = {
@@ -46,12 +47,13 @@ const PACKAGE_OWNERS: Readonly<Record<string, RegExp>> = {
   socks: /^upstream\//,
   yaml: /^(?:config[a-z-]*\.ts$|client-setup\/)/,
   'smol-toml': /^client-setup\//,
-  zod: /^config[a-z-]*\.ts$/,
+  zod: /^(?:config[a-z-]*|cache\/store-events|http\/admin-api|commands\/remote-operations)\.ts$/,
   'fastest-levenshtein': /^config[a-z-]*\.ts$/,
   pino: /^log\.ts$/,
   'pino-pretty': /^log\.ts$/,
   'prom-client': /^metrics[a-z-]*\.ts$/,
   commander: /^commands\//,
+  'cli-progress': /^commands\//,
 };
 
 interface Import {

@@ -16,6 +16,7 @@ import { LastUses } from './last-uses.ts';
 import { StoreCondition } from './store-condition.ts';
 import { StoredContent } from './stored-content.ts';
 import { useClock } from './use-clock.ts';
+import type { Pins } from './pins.ts';
 import {
   type Reservation,
   StoreBudget,
@@ -35,6 +36,8 @@ export interface BlobCacheParts {
   readonly limits: StoreLimits;
   /** Absent: nobody is told of upkeep. */
   readonly reports?: UpkeepObserver | undefined;
+  /** What is never evicted. Absent: what the index says. */
+  readonly pins?: Pins | undefined;
   /** Absent: nothing is scrubbed. */
   readonly scrub?: ScrubSettings | undefined;
   /** Present: whole blobs are hashed while they are read, in slabs of this pool. */
@@ -83,8 +86,9 @@ export class BlobCache {
     });
     const evicting = {
       clock,
-      evict: (digest: Digest) => this.#evict(digest),
+      evict: (digest: Digest) => this.evict(digest),
       writeUses: () => this.#uses.write(),
+      pins: parts.pins,
       onEvicted: (blobs: number, bytes: number) => observer.evicted(blobs, bytes),
       onFailure,
     };
@@ -259,8 +263,8 @@ export class BlobCache {
     return row?.sizeBytes ?? 0;
   }
 
-  /** What is given up for room. @returns what went */
-  #evict(digest: Digest): Promise<StoredBlob | undefined> {
+  /** What is given up for room: what only a manifest listed that goes comes next. @returns what went */
+  evict(digest: Digest): Promise<StoredBlob | undefined> {
     return this.#locks.run(digest, async () => {
       const row = await this.#parts.metadata.blobs.evict(digest);
       await this.#forget(digest, row, () => this.#parts.content.delete(digest));
@@ -306,6 +310,11 @@ export class BlobCache {
   #onIndexLost(setAside: string): void {
     this.#budget.lost();
     this.upkeep.onIndexLost(setAside);
+  }
+
+  /** Uses so far count in the order of victims. Never fails. */
+  writeUses(): Promise<void> {
+    return this.#uses.write();
   }
 
   /** Writes down what was gathered. Fills must have ended. */

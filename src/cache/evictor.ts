@@ -5,6 +5,7 @@ import type { ContentStore } from '../content/content-store.ts';
 import type { MetadataStore } from '../metadata/metadata-store.ts';
 import type { StoredBlob } from '../metadata/stored-blobs.ts';
 import type { Digest } from '../oci/digest.ts';
+import type { Pins } from './pins.ts';
 import type { Shortage, StoreBudget } from './store-budget.ts';
 
 export interface EvictorParts {
@@ -16,6 +17,8 @@ export interface EvictorParts {
   readonly evict: (digest: Digest) => Promise<StoredBlob | undefined>;
   /** Called before victims are chosen: what was used lately is to be known. */
   readonly writeUses: () => Promise<void>;
+  /** Absent: what the index says is pinned is all there is. */
+  readonly pins?: Pick<Pins, 'refresh' | 'isCurrent'> | undefined;
   /** False while nothing can be removed. */
   readonly canEvict: () => boolean;
   readonly onEvicted: (blobs: number, bytes: number) => void;
@@ -128,9 +131,10 @@ export class Evictor {
 
   /** One slice. @returns whether anything went. */
   async #relieve(shortage: Shortage): Promise<boolean> {
-    const { canEvict, onFailure } = this.#parts;
+    const { canEvict, pins, onFailure } = this.#parts;
     if (this.isHeld || !canEvict()) return false;
     try {
+      await pins?.refresh();
       await this.#countPinned();
       if (shortage.upstream === undefined && (await this.#trimQuarantine())) return true;
       const victims = await this.#choose(shortage);
@@ -161,12 +165,15 @@ export class Evictor {
   }
 
   async #remove(victims: readonly StoredBlob[]): Promise<boolean> {
-    const { content, evict, onEvicted, onFailure } = this.#parts;
+    const { content, evict, pins, onEvicted, onFailure } = this.#parts;
     let blobs = 0;
+    let isStale = false;
     let bytes = 0;
     const failures: unknown[] = [];
     await this.#removals.map(victims, async ({ digest }) => {
-      if (failures.length > 0) return;
+      // A pull may have made it part of a pinned image since: then victims are chosen anew.
+      isStale ||= pins?.isCurrent === false;
+      if (failures.length > 0 || isStale) return;
       try {
         const row = await evict(digest);
         if (row === undefined) return;
@@ -180,7 +187,7 @@ export class Evictor {
     const [failure] = failures;
     this.#hasFailed = failure !== undefined;
     if (failure !== undefined) onFailure(failure);
-    return blobs > 0 && failure === undefined;
+    return (blobs > 0 || isStale) && failure === undefined;
   }
 
   async #trimQuarantine(): Promise<boolean> {

@@ -2,6 +2,7 @@ import { setImmediate as nextTurn } from 'node:timers/promises';
 import type { Clock } from '../clock.ts';
 import type { StoredBlob, StoredBlobs } from '../metadata/stored-blobs.ts';
 import type { Digest } from '../oci/digest.ts';
+import type { Pins } from './pins.ts';
 
 export interface ExpiryParts {
   readonly blobs: Pick<StoredBlobs, 'page' | 'isPinned'>;
@@ -9,6 +10,8 @@ export interface ExpiryParts {
   readonly maxAgeMs: number;
   readonly evict: (digest: Digest) => Promise<StoredBlob | undefined>;
   readonly writeUses: () => Promise<void>;
+  /** Absent: what the index says is pinned is all there is. */
+  readonly pins?: Pick<Pins, 'refresh'> | undefined;
   /** False while nothing may be removed. */
   readonly canEvict: () => boolean;
   readonly onEvicted: (blobs: number, bytes: number) => void;
@@ -69,10 +72,12 @@ export class Expiry {
   }
 
   async #give(expired: readonly StoredBlob[]): Promise<void> {
-    const { blobs, evict, onEvicted } = this.#parts;
+    const { blobs, evict, pins, onEvicted } = this.#parts;
     let count = 0;
     let bytes = 0;
     for (const { digest } of expired) {
+      // Free while nothing changed; a pull may have made it part of a pinned image.
+      await pins?.refresh();
       if (await blobs.isPinned(digest)) continue;
       const row = await evict(digest);
       count += row === undefined ? 0 : 1;

@@ -23,6 +23,7 @@ import { configWarnings } from './check-warnings.ts';
 import type { CommandIo } from './command-io.ts';
 import { type ConfigOption, configurationOf, printProblems, WRONG_CONFIGURATION } from './configuration.ts';
 import { type ImageReference, parseImageReference } from './image-reference.ts';
+import { UsageError } from './usage-error.ts';
 
 export interface CheckOptions extends ConfigOption {
   /** Ask the upstreams, too. */
@@ -43,9 +44,6 @@ const DEFAULT_TIMEOUT = '20s';
 const TIMEOUT_LIMIT_MS = 600_000;
 /** Each is one host that is asked five things, one after the other. */
 const CONCURRENT_PROBES = 16;
-
-/** What was asked for cannot be; the message is for the user. */
-class UsageError extends Error {}
 
 /**
  * Reads the configuration, says what it amounts to, and with `online` asks every upstream. It serves nothing and touches

@@ -16,6 +16,8 @@ export interface CommandIo {
   readonly stderr: { write(text: string): void };
   /** True: a person reads standard output. */
   readonly isTerminal: boolean;
+  /** Standard error, where a person watches it: for progress bars. */
+  readonly terminal?: NodeJS.WritableStream | undefined;
   readonly logOutput: StandardOutputLog;
   readonly events: {
     /** While somebody listens, Node's own reaction (ending the process) stays away. */

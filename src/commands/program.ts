@@ -2,6 +2,7 @@ import { Command, CommanderError } from 'commander';
 import type { CheckOptions } from './check.ts';
 import type { CommandIo } from './command-io.ts';
 import type { SetupOptions } from './setup.ts';
+import { addStoreCommands } from './store-program.ts';
 
 const DONE = 0;
 const WRONG_USAGE = 2;
@@ -69,6 +70,8 @@ export async function runProgram(args: readonly string[], io: CommandIo): Promis
       const { check } = await import('./check.ts');
       code = await check(options, io);
     });
+
+  addStoreCommands(program, io, (told) => (code = told));
 
   try {
     await program.parseAsync([...args], { from: 'user' });

@@ -8,10 +8,12 @@ export interface OperationsParts {
   /** @throws what is broken */
   readonly probe: () => Promise<void>;
   readonly isClosing: () => boolean;
+  /** Served below /api/v1. */
+  readonly api: Hono;
 }
 
-/** Metrics and health, for the admin listener. `/healthz` and `/readyz` need no token: they tell nothing else. */
-export function operationsApp({ token, metrics, probe, isClosing }: OperationsParts): Hono {
+/** Metrics, health and the admin API, for the admin listener. `/healthz` and `/readyz` need no token: they tell nothing else. */
+export function operationsApp({ token, metrics, probe, isClosing, api }: OperationsParts): Hono {
   const app = new Hono();
   app.get('/healthz', (c) => c.text('ok\n'));
   app.get('/readyz', async (c) => {
@@ -33,6 +35,7 @@ export function operationsApp({ token, metrics, probe, isClosing }: OperationsPa
     const { contentType, text } = await metrics();
     return c.body(text, 200, { 'Content-Type': contentType });
   });
+  app.route('/api/v1', api);
   return app;
 }
 

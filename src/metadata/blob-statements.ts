@@ -59,6 +59,10 @@ export function prepareBlobStatements(database: Database.Database) {
     victims: prepare<[number], BlobColumns>(
       `${COLUMNS} WHERE NOT EXISTS (SELECT 1 FROM pinned p WHERE p.content = b.content) ORDER BY b.rank LIMIT ?`,
     ),
+    victimPage: prepare<[{ rank: number; content: number; limit: number }], BlobColumns & { rank: number }>(
+      `${COLUMNS.replace('SELECT', 'SELECT b.rank,')} WHERE (b.rank, b.content) > (@rank, @content)
+       AND NOT EXISTS (SELECT 1 FROM pinned p WHERE p.content = b.content) ORDER BY b.rank, b.content LIMIT @limit`,
+    ),
     victimsOfUpstream: prepare<[string, number], BlobColumns>(
       `${COLUMNS} WHERE b.upstream = (SELECT id FROM upstreams WHERE name = ?)
        AND NOT EXISTS (SELECT 1 FROM pinned p WHERE p.content = b.content) ORDER BY b.rank LIMIT ?`,

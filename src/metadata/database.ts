@@ -1,4 +1,5 @@
 import { existsSync, renameSync } from 'node:fs';
+import { stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import Database from 'better-sqlite3';
 import { openLasting, prepareLasting } from './lasting-database.ts';
@@ -117,6 +118,15 @@ function moveAside(path: string): string {
     if (existsSync(path + ending)) renameSync(path + ending, path + suffix + ending);
   }
   return path + suffix;
+}
+
+/** What the index takes of the disk. */
+export async function indexBytes(dataDir: string): Promise<number> {
+  const sizes = ['', '-wal', '-journal'].map(async (ending) => {
+    const facts = await stat(join(dataDir, FILE + ending)).catch(() => undefined);
+    return facts?.size ?? 0;
+  });
+  return (await Promise.all(sizes)).reduce((sum, size) => sum + size, 0);
 }
 
 /** Every failure of the database as a MetadataError. */

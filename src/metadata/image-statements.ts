@@ -59,6 +59,14 @@ export function prepareImageStatements(database: Database.Database) {
       `SELECT DISTINCT t.tag, c.digest FROM tags t JOIN contents c ON c.id = t.content
        WHERE t.repository = ? ORDER BY t.tag`,
     ),
+    storedContents: prepare<[{ root: number; limit: number }], { digest: Buffer }>(
+      `WITH RECURSIVE ${CLOSURE} SELECT c.digest FROM closure k JOIN blobs b ON b.content = k.id
+       JOIN contents c ON c.id = k.id LIMIT @limit`,
+    ),
+    held: prepare<[number, number, number], { content: number; digest: Buffer }>(
+      `SELECT h.content, c.digest FROM holdings h JOIN blobs b ON b.content = h.content
+       JOIN contents c ON c.id = h.content WHERE h.repository = ? AND h.content > ? ORDER BY h.content LIMIT ?`,
+    ),
     manifests: prepare<[number, number, number], { content: number; digest: Buffer }>(
       `SELECT h.content, c.digest FROM holdings h JOIN contents c ON c.id = h.content
        WHERE h.repository = ? AND h.manifest_type IS NOT NULL AND h.content > ? ORDER BY h.content LIMIT ?`,
@@ -77,6 +85,27 @@ export function prepareImageStatements(database: Database.Database) {
     ),
     someHoldings: prepare<[number, number], { content: number }>(
       'SELECT content FROM holdings WHERE repository = ? LIMIT ?',
+    ),
+    holders: prepare<[Buffer, number], { upstream: string; name: string }>(
+      `SELECT r.upstream, r.name FROM contents c JOIN holdings h ON h.content = c.id
+       JOIN repositories r ON r.id = h.repository WHERE c.digest = ? ORDER BY r.id LIMIT ?`,
+    ),
+    lastRepository: prepare<[], { id: number | null }>('SELECT max(id) AS id FROM repositories'),
+    listing: prepare<[number, number], { parent: number }>(
+      `SELECT l.parent FROM links l JOIN holdings p ON p.content = l.parent AND p.repository = ?
+       WHERE l.child = ? LIMIT 1`,
+    ),
+    lastBlob: prepare<[], { content: number | null }>('SELECT max(content) AS content FROM blobs'),
+    heldOnlyBy: prepare<
+      [{ upstream: string | null; name: string | null; after: number; until: number }],
+      { bytes: number; blobs: number }
+    >(
+      `SELECT coalesce(sum(b.size), 0) AS bytes, count(*) AS blobs FROM blobs b
+       WHERE b.content > @after AND b.content <= @until
+       AND EXISTS (SELECT 1 FROM holdings h WHERE h.content = b.content)
+       AND NOT EXISTS (SELECT 1 FROM holdings h JOIN repositories r ON r.id = h.repository
+         WHERE h.content = b.content
+         AND NOT (r.upstream = coalesce(@upstream, r.upstream) AND r.name = coalesce(@name, r.name)))`,
     ),
     deleteHolding: prepare<[number, number]>('DELETE FROM holdings WHERE repository = ? AND content = ?'),
     deleteRepository: prepare<[number]>('DELETE FROM repositories WHERE id = ?'),

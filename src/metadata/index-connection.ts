@@ -60,6 +60,19 @@ export class IndexConnection {
     return this.run((statements) => this.#opened.database.transaction(() => work(statements))());
   }
 
+  /** As `transaction`, and then all of it is taken back. */
+  trial<T>(work: (statements: Statements) => T): Promise<T> {
+    return this.run((statements) => {
+      const { database } = this.#opened;
+      database.exec('BEGIN');
+      try {
+        return work(statements);
+      } finally {
+        if (database.inTransaction) database.exec('ROLLBACK');
+      }
+    });
+  }
+
   /** Afterwards nothing may be asked. Remembers whether files and rows agree. */
   close(): void {
     if (!this.#opened.database.open) return;

@@ -7,6 +7,7 @@ import type {
   Ranking,
   StoredBlob,
   StoreTotals,
+  VictimPage,
   VictimQuery,
 } from './stored-blobs.ts';
 import type { BlobColumns, TotalColumns } from './blob-statements.ts';
@@ -102,6 +103,18 @@ export class SqliteBlobs implements StoredBlobs {
     return this.#connection.run(({ victims, victimsOfUpstream }) => {
       const rows = upstream === undefined ? victims.all(limit) : victimsOfUpstream.all(upstream, limit);
       return rows.map(storedBlob);
+    });
+  }
+
+  victimPage(after: string | undefined, limit: number): Promise<VictimPage> {
+    return this.#connection.run(({ victimPage }) => {
+      const [rank = Number.MIN_SAFE_INTEGER, content = 0] = after?.split(' ').map(Number) ?? [];
+      const rows = victimPage.all({ rank, content, limit });
+      const last = rows.at(-1);
+      return {
+        blobs: rows.map(storedBlob),
+        next: rows.length < limit || last === undefined ? undefined : `${last.rank} ${last.content}`,
+      };
     });
   }
 

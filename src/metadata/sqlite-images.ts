@@ -1,5 +1,5 @@
 import type { Digest } from '../oci/digest.ts';
-import type { RepositoryName, Tag } from '../oci/reference.ts';
+import type { Reference, RepositoryName } from '../oci/reference.ts';
 import type { Totals } from './stored-blobs.ts';
 import { digestKey, digestOfKey } from './digest-key.ts';
 import type {
@@ -8,14 +8,19 @@ import type {
   StoredImages,
   ImagePage,
   ImageRow,
+  DigestPage,
   ImageSizes,
-  ManifestPage,
   RepositoryRow,
 } from './stored-images.ts';
 import type { ImageColumns } from './image-statements.ts';
 import type { IndexConnection } from './index-connection.ts';
 import type { RepositoryKey } from './repository-key.ts';
 import type { Statements } from './statements.ts';
+
+/** Blobs looked at in one turn of the event loop: a few milliseconds. */
+const NUMBERS_AT_ONCE = 2000;
+/** More no image has. */
+const CONTENTS_LIMIT = 5000;
 
 export class SqliteImages implements StoredImages {
   readonly #connection: IndexConnection;
@@ -54,10 +59,7 @@ export class SqliteImages implements StoredImages {
     });
   }
 
-  find(
-    key: RepositoryKey,
-    reference: { readonly tag: Tag } | { readonly digest: Digest },
-  ): Promise<ImageRow | undefined> {
+  find(key: RepositoryKey, reference: Reference): Promise<ImageRow | undefined> {
     return this.#connection.run((statements) => {
       const id = this.#connection.repositoryId(key);
       if (id === undefined) return undefined;
@@ -92,29 +94,58 @@ export class SqliteImages implements StoredImages {
     );
   }
 
-  forgetImage(
-    key: RepositoryKey,
-    reference: { readonly tag: Tag } | { readonly digest: Digest },
-  ): Promise<Forgotten | undefined> {
-    return this.#connection.transaction((statements) => {
-      const repository = this.#connection.repositoryId(key);
-      if (repository === undefined) return undefined;
-      this.changed();
-      if ('digest' in reference) {
-        const row = statements.imageOfDigest.get(repository, digestKey(reference.digest));
-        if (row === undefined) return undefined;
-        statements.deleteTagsOf.run(repository, row.content);
-        return forgetClosure(statements, repository, row.content);
-      }
-      const meant = statements.tagContents.all(repository, reference.tag);
-      if (meant.length === 0) return undefined;
-      statements.deleteTag.run(repository, reference.tag, null);
-      statements.deleteTagList.run(repository);
-      const untagged = meant.filter(({ content }) => statements.tagsOf.all(repository, content).length === 0);
-      return untagged
-        .map(({ content }) => forgetClosure(statements, repository, content))
-        .reduce(joined, { holdings: 0, unheld: [] });
+  lastRepository(): Promise<number> {
+    return this.#connection.run(({ lastRepository }) => lastRepository.get()?.id ?? 0);
+  }
+
+  forgetImage(key: RepositoryKey, reference: Reference): Promise<Forgotten | undefined> {
+    this.changed();
+    return this.#connection.transaction((statements) => this.#forgetImage(statements, key, reference));
+  }
+
+  wouldForget(key: RepositoryKey, reference: Reference): Promise<Forgotten | undefined> {
+    return this.#connection.trial((statements) => this.#forgetImage(statements, key, reference));
+  }
+
+  #forgetImage(statements: Statements, key: RepositoryKey, reference: Reference): Forgotten | undefined {
+    const repository = this.#connection.repositoryId(key);
+    if (repository === undefined) return undefined;
+    if ('digest' in reference) {
+      const row = statements.imageOfDigest.get(repository, digestKey(reference.digest));
+      if (row === undefined) return undefined;
+      statements.deleteTagsOf.run(repository, row.content);
+      return forgetClosure(statements, repository, row.content);
+    }
+    const meant = statements.tagContents.all(repository, reference.tag);
+    if (meant.length === 0) return undefined;
+    statements.deleteTag.run(repository, reference.tag, null);
+    statements.deleteTagList.run(repository);
+    // What has another tag, or is one platform of an index, stays.
+    const untagged = meant.filter(
+      ({ content }) =>
+        statements.tagsOf.all(repository, content).length === 0 &&
+        statements.listing.get(repository, content) === undefined,
+    );
+    return untagged
+      .map(({ content }) => forgetClosure(statements, repository, content))
+      .reduce(joined, { holdings: 0, unheld: [] });
+  }
+
+  heldOnlyBy(filter: ImageFilter, after: number): Promise<Totals & { readonly next: number | undefined }> {
+    return this.#connection.run((statements) => {
+      const last = statements.lastBlob.get()?.content ?? 0;
+      const until = after + NUMBERS_AT_ONCE;
+      const { bytes = 0, blobs = 0 } = statements.heldOnlyBy.get({ ...named(filter), after, until }) ?? {};
+      return { bytes, blobs, next: until < last ? until : undefined };
     });
+  }
+
+  holders(digest: Digest, limit: number): Promise<readonly RepositoryKey[]> {
+    return this.#connection.run(({ holders }) =>
+      holders
+        .all(digestKey(digest), limit)
+        .map(({ upstream, name }) => ({ upstream, repository: name as RepositoryName })),
+    );
   }
 
   forgetRepository(key: RepositoryKey, limit: number): Promise<Forgotten> {
@@ -159,14 +190,26 @@ export class SqliteImages implements StoredImages {
     });
   }
 
-  manifests(key: RepositoryKey, after: number, limit: number): Promise<ManifestPage> {
+  contents(digest: Digest): Promise<readonly Digest[]> {
     return this.#connection.run((statements) => {
+      const root = this.#connection.contentId(digest) ?? 0;
+      return statements.storedContents
+        .all({ root, limit: CONTENTS_LIMIT })
+        .map((row) => digestOfKey(row.digest));
+    });
+  }
+
+  held(key: RepositoryKey, after: number, limit: number): Promise<DigestPage> {
+    return this.#connection.run(({ held }) => {
       const repository = this.#connection.repositoryId(key);
-      const rows = repository === undefined ? [] : statements.manifests.all(repository, after, limit);
-      return {
-        digests: rows.map(({ digest }) => digestOfKey(digest)),
-        next: rows.length < limit ? undefined : rows.at(-1)?.content,
-      };
+      return pageOf(repository === undefined ? [] : held.all(repository, after, limit), limit);
+    });
+  }
+
+  manifests(key: RepositoryKey, after: number, limit: number): Promise<DigestPage> {
+    return this.#connection.run(({ manifests }) => {
+      const repository = this.#connection.repositoryId(key);
+      return pageOf(repository === undefined ? [] : manifests.all(repository, after, limit), limit);
     });
   }
 
@@ -185,6 +228,16 @@ export class SqliteImages implements StoredImages {
 function placeOf(after: string | undefined): [number, number] {
   const [repository = 0, content = 0] = (after ?? '').split(' ').map(Number);
   return [repository, content];
+}
+
+function pageOf(
+  rows: readonly { readonly content: number; readonly digest: Buffer }[],
+  limit: number,
+): DigestPage {
+  return {
+    digests: rows.map(({ digest }) => digestOfKey(digest)),
+    next: rows.length < limit ? undefined : rows.at(-1)?.content,
+  };
 }
 
 interface RepositoryColumns {

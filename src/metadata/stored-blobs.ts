@@ -58,6 +58,12 @@ export interface VictimQuery {
   readonly upstream?: string | undefined;
 }
 
+export interface VictimPage {
+  readonly blobs: readonly StoredBlob[];
+  /** Where the next page begins; absent at the end. */
+  readonly next: string | undefined;
+}
+
 /** Some rows in the order of their numbers, and where the next begin; `undefined` at the end. */
 export interface BlobPage {
   readonly blobs: readonly StoredBlob[];
@@ -82,6 +88,8 @@ export interface StoredBlobs {
   isPinned(digest: Digest): Promise<boolean>;
   /** In the order in which they are to be given up; what is pinned is passed over. */
   victims(query: VictimQuery): Promise<readonly StoredBlob[]>;
+  /** As `victims`, to be looked through from one to the next without removing any. @param after `next` of the page before */
+  victimPage(after: string | undefined, limit: number): Promise<VictimPage>;
   /**
    * Last uses, gathered by the caller, who hands over few at a time. The use of a manifest is one of all that it lists
    * itself. Digests that are not stored are passed over.

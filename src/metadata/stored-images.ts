@@ -1,5 +1,5 @@
 import type { Digest } from '../oci/digest.ts';
-import type { RepositoryName, Tag } from '../oci/reference.ts';
+import type { Reference, RepositoryName } from '../oci/reference.ts';
 import type { Totals } from './stored-blobs.ts';
 import type { RepositoryKey } from './repository-key.ts';
 
@@ -45,7 +45,7 @@ export interface RepositoryRow extends RepositoryKey {
   readonly number: number;
 }
 
-export interface ManifestPage {
+export interface DigestPage {
   readonly digests: readonly Digest[];
   /** Where the next page begins; absent at the end. */
   readonly next: number | undefined;
@@ -56,21 +56,26 @@ export interface StoredImages {
   /** @param after `next` of the page before; absent for the first */
   page(filter: ImageFilter, after: string | undefined, limit: number): Promise<ImagePage>;
   /** The one that a tag last meant, or a digest names, in this repository. `undefined` also when it is not stored. */
-  find(
-    key: RepositoryKey,
-    reference: { readonly tag: Tag } | { readonly digest: Digest },
-  ): Promise<ImageRow | undefined>;
+  find(key: RepositoryKey, reference: Reference): Promise<ImageRow | undefined>;
   sizes(digest: Digest): Promise<ImageSizes>;
   repositories(filter: ImageFilter, after: number, limit: number): Promise<readonly RepositoryRow[]>;
+  /** The greatest number of any; 0 when there is none. */
+  lastRepository(): Promise<number>;
 
   /**
    * Forgets a tag, or all tags of a digest, and what of the image no other image of the repository uses.
    * An image that has other tags keeps everything but the tag.
    */
-  forgetImage(
-    key: RepositoryKey,
-    reference: { readonly tag: Tag } | { readonly digest: Digest },
-  ): Promise<Forgotten | undefined>;
+  forgetImage(key: RepositoryKey, reference: Reference): Promise<Forgotten | undefined>;
+  /** What `forgetImage` would forget; nothing is changed. */
+  wouldForget(key: RepositoryKey, reference: Reference): Promise<Forgotten | undefined>;
+  /**
+   * Of what is stored and only repositories of the filter hold, some thousands of rows at a time: what forgetting all of
+   * them would free. @param after 0 to begin
+   */
+  heldOnlyBy(filter: ImageFilter, after: number): Promise<Totals & { readonly next: number | undefined }>;
+  /** Some repositories that were seen to hold it. */
+  holders(digest: Digest, limit: number): Promise<readonly RepositoryKey[]>;
   /** Forgets up to `limit` of what the repository holds; the repository itself when nothing was left. Call until 0. */
   forgetRepository(key: RepositoryKey, limit: number): Promise<Forgotten>;
 
@@ -82,8 +87,12 @@ export interface StoredImages {
   removePin(pattern: string): Promise<boolean>;
   /** What `tag` rows and digests a repository has, for pins. Distinct pairs. */
   tagged(key: RepositoryKey): Promise<readonly { readonly tag: string; readonly digest: Digest }[]>;
+  /** What is stored of an image: of its manifest all that it lists, at any depth. Some thousands at most. */
+  contents(digest: Digest): Promise<readonly Digest[]>;
+  /** What a repository was seen to hold and is stored. @param after 0 for the first page */
+  held(key: RepositoryKey, after: number, limit: number): Promise<DigestPage>;
   /** What a repository was seen to hold as a manifest or index, stored here or not. @param after 0 for the first page */
-  manifests(key: RepositoryKey, after: number, limit: number): Promise<ManifestPage>;
+  manifests(key: RepositoryKey, after: number, limit: number): Promise<DigestPage>;
   /** From now on these and all that they list are pinned, and nothing else is. @returns what of it is stored */
   setPinned(roots: readonly Digest[]): Promise<Totals>;
   /** Counts changes of what tags mean, of manifests and of pins: while it stays, what is pinned stays. */

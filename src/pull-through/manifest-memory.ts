@@ -16,4 +16,8 @@ export class ManifestMemory {
   put(digest: Digest, bytes: Buffer): void {
     this.#bytes.set(digest, bytes);
   }
+
+  forget(digest: Digest): void {
+    this.#bytes.delete(digest);
+  }
 }

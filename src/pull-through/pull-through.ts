@@ -41,6 +41,7 @@ export class PullThrough {
   readonly #fetches: BlobFetches;
   readonly #blobs: Blobs;
   readonly #manifests: Manifests;
+  readonly #memory = new ManifestMemory(MANIFEST_MEMORY_BYTES);
   readonly #lists: Lists;
   readonly #policies: RepositoryPolicies;
 
@@ -57,10 +58,9 @@ export class PullThrough {
     const { finishFillBytes, fillLingerMs: lingerMs } = parts;
     this.#fetches = new BlobFetches({ clock, cache, slabs, observer, finishFillBytes, lingerMs });
     this.#blobs = new Blobs({ cache, fetches: this.#fetches, contents, flights, upstream });
-    const memory = new ManifestMemory(MANIFEST_MEMORY_BYTES);
     this.#manifests = new Manifests({
       cache,
-      memory,
+      memory: this.#memory,
       metadata,
       contents,
       flights,
@@ -135,6 +135,11 @@ export class PullThrough {
   ): Promise<Served<readonly Record<string, unknown>[]>> {
     this.#policies.of(key);
     return this.#lists.referrers(key, subject, signal);
+  }
+
+  /** Of a manifest that was purged: what still asks for it is not served from memory. */
+  forget(digest: Digest): void {
+    this.#memory.forget(digest);
   }
 
   /** Ends all fills, and waits until what was fetched is stored. What is being read from the cache goes on. */

@@ -1,0 +1,33 @@
+const UNITS = [
+  ['TiB', 2 ** 40],
+  ['GiB', 2 ** 30],
+  ['MiB', 2 ** 20],
+  ['KiB', 2 ** 10],
+] as const;
+const SECOND_MS = 1000;
+const AGES = [
+  ['day', 86_400 * SECOND_MS],
+  ['hour', 3600 * SECOND_MS],
+  ['minute', 60 * SECOND_MS],
+] as const;
+
+/** `1.5 GiB`, `12 B`. */
+export function printBytes(bytes: number): string {
+  const [unit, size] = UNITS.find(([, least]) => bytes >= least) ?? ['B', 1];
+  const value = bytes / size;
+  return `${size === 1 || value >= 100 ? Math.round(value) : value.toFixed(1)} ${unit}`;
+}
+
+/** `3 days ago`. */
+export function printAge(at: number, now: number): string {
+  const age = now - at;
+  const [unit, size] = AGES.find(([, least]) => age >= least) ?? ['minute', Infinity];
+  const count = Math.floor(age / size);
+  return count < 1 ? 'just now' : `${counted(count, unit)} ago`;
+}
+
+/** `1 image`, `1,200 images`; `repository` becomes `repositories`. */
+export function counted(count: number, noun: string): string {
+  const plural = noun.endsWith('y') && noun !== 'day' ? `${noun.slice(0, -1)}ies` : `${noun}s`;
+  return `${count.toLocaleString('en-US')} ${count === 1 ? noun : plural}`;
+}

@@ -1,0 +1,79 @@
+import type { StoreStatus } from '../cache/store-events.ts';
+import { systemClock } from '../clock.ts';
+import type { CommandIo } from './command-io.ts';
+import { counted, printAge, printBytes } from './quantity-text.ts';
+import { printJson, runOnStore, type StoreCommandOptions } from './store-command.ts';
+import { textTable } from './text-table.ts';
+
+/** What the store holds, how it is, and what goes on. @returns the exit code */
+export async function status(options: StoreCommandOptions, io: CommandIo): Promise<number> {
+  return runOnStore(
+    options,
+    io,
+    ({ dataDir }) => dataDir,
+    async (dataDir, { operations, signal }) => {
+      const found = await operations.status(signal);
+      if (options.json === true) printJson({ dataDir, ...found }, io);
+      else io.stdout.write(print(dataDir, found));
+      return 0;
+    },
+  );
+}
+
+function print(dataDir: string, found: StoreStatus): string {
+  const now = systemClock.now();
+  const { bytes, blobs, limitBytes, reservedBytes, pinned, quarantinedBytes, indexBytes } = found;
+  const percent = limitBytes === 0 ? 0 : Math.round((bytes / limitBytes) * 100);
+  const rows: (readonly [string, string])[] = [
+    ['data directory', dataDir],
+    ['server', found.isServed ? 'running' : 'none is running'],
+    ['stored', `${printBytes(bytes)} in ${counted(blobs, 'blob')}`],
+    ['limit', `${printBytes(limitBytes)} (${percent} % used)`],
+    ['reserved', printBytes(reservedBytes)],
+    ['pinned', `${printBytes(pinned.bytes)} in ${counted(pinned.blobs, 'blob')}`],
+    ['quarantined', printBytes(quarantinedBytes)],
+    ['index', printBytes(indexBytes)],
+    [
+      'next to be evicted',
+      found.nextVictimUsedAt === undefined ? '-' : `last used ${printAge(found.nextVictimUsedAt, now)}`,
+    ],
+    ...conditionRows(found, now),
+    ...reconcileRows(found),
+    ...scrubRows(found, now),
+  ];
+  const shares = found.byUpstream.map((share) => [
+    share.upstream,
+    printBytes(share.bytes),
+    share.limitBytes === undefined ? '-' : printBytes(share.limitBytes),
+    share.blobs.toLocaleString('en-US'),
+  ]);
+  const table = shares.length === 0 ? '' : `\n${textTable(['upstream', 'stored', 'limit', 'blobs'], shares)}`;
+  return textTable(['', ''], rows).replace(/^\n/, '') + table;
+}
+
+function conditionRows({ condition }: StoreStatus, now: number): readonly (readonly [string, string])[] {
+  if (condition === undefined) return [];
+  const since = condition.since === undefined ? '' : `, since ${printAge(condition.since, now)}`;
+  return [
+    ['condition', condition.isSound ? 'sound' : `in trouble: ${condition.reason ?? 'unknown'}${since}`],
+  ];
+}
+
+function reconcileRows({ reconcile }: StoreStatus): readonly (readonly [string, string])[] {
+  if (reconcile === undefined) return [];
+  const { phase, files, adopted, quarantined, dropped, unindexedBytes } = reconcile;
+  if (phase === 'done' && files === 0) return [['reconcile', 'nothing to do']];
+  const found = `${counted(files, 'file')}, ${adopted} adopted, ${quarantined} set aside, ${dropped} rows dropped`;
+  const left = unindexedBytes > 0 ? `, ${printBytes(unindexedBytes)} to go` : '';
+  return [['reconcile', `${phase}: ${found}${left}`]];
+}
+
+function scrubRows({ scrub }: StoreStatus, now: number): readonly (readonly [string, string])[] {
+  if (scrub === undefined) return [];
+  const { isRunning, files, bytes, damaged, endedAt, nextAt } = scrub;
+  if (!isRunning && files === 0)
+    return [['scrub', nextAt === undefined ? 'off' : `next ${new Date(nextAt).toISOString()}`]];
+  const counts = `${counted(files, 'file')}, ${printBytes(bytes)}, ${damaged} damaged`;
+  const when = endedAt === undefined ? '' : `, ended ${printAge(endedAt, now)}`;
+  return [['scrub', isRunning ? `running: ${counts}` : `${counts}${when}`]];
+}

@@ -1,0 +1,93 @@
+import { stat } from 'node:fs/promises';
+import { LocalOperations } from '../cache/local-operations.ts';
+import { StoreOperationError } from '../cache/store-operation-error.ts';
+import type { StoreOperations } from '../cache/store-operations.ts';
+import { systemClock } from '../clock.ts';
+import type { Config } from '../config.ts';
+import { createLog } from '../log.ts';
+import { indexBytes } from '../metadata/database.ts';
+import { MetadataError } from '../metadata/metadata-error.ts';
+import { type Closer, openStore } from '../open-store.ts';
+import { StartError } from '../start-error.ts';
+import type { CommandIo } from './command-io.ts';
+import { RemoteOperations } from './remote-operations.ts';
+
+export interface StoreAccess {
+  readonly operations: StoreOperations;
+  readonly close: () => Promise<void>;
+}
+
+/**
+ * The store of the configuration's data directory: through the server that holds it, or else the directory itself, under
+ * the same lock.
+ * @throws StoreOperationError, StartError
+ */
+export async function accessStore(config: Config, io: CommandIo): Promise<StoreAccess> {
+  await assertThere(config.dataDir);
+  try {
+    return await openHere(config, io);
+  } catch (error) {
+    if (!isInUse(error)) throw error;
+  }
+  const { listen, token } = config.admin;
+  if (listen.port === 0) {
+    throw new StoreOperationError(
+      'unreachable',
+      `a server uses ${config.dataDir}, and cannot be asked: admin.listen has port 0, which is any`,
+    );
+  }
+  const operations = new RemoteOperations({ listener: listen, token });
+  return { operations, close: async () => undefined };
+}
+
+/** A command that only looks must not begin a cache where there is none. */
+async function assertThere(dataDir: string): Promise<void> {
+  try {
+    await stat(dataDir);
+  } catch (cause) {
+    const code = cause instanceof Error && 'code' in cause ? cause.code : undefined;
+    if (code !== 'ENOENT')
+      throw new StoreOperationError(
+        'failed',
+        `the data directory ${dataDir} cannot be read (${String(code)})`,
+      );
+    throw new StoreOperationError(
+      'not-found',
+      `there is no data directory ${dataDir}: nothing was cached there yet, or dataDir is another one`,
+    );
+  }
+}
+
+async function openHere(config: Config, io: CommandIo): Promise<StoreAccess> {
+  const closers: Closer[] = [];
+  const close = async () => {
+    for (const closer of closers.toReversed()) await closer();
+  };
+  // Standard output is for results.
+  const log = createLog({ level: 'warn', pretty: io.isTerminal, destination: io.stderr });
+  const observer = {
+    integrityFailure: () => undefined,
+    cacheFailure: (where: string, cause: unknown) =>
+      log.warn({ where, cause: cause instanceof Error ? cause.message : 'unknown' }, 'the store failed'),
+    evicted: () => undefined,
+    conditionChanged: () => undefined,
+  };
+  try {
+    const clock = systemClock;
+    const { metadata, content, cache, pins } = await openStore(config, { clock, log, observer, closers });
+    const sources = { isServed: false, indexBytes: () => indexBytes(config.dataDir) };
+    const { upstreams } = config;
+    const operations = new LocalOperations({ metadata, content, cache, pins, clock, upstreams, sources });
+    closers.push(() => operations.close());
+    return { operations, close };
+  } catch (error) {
+    await close();
+    throw error;
+  }
+}
+
+function isInUse(error: unknown): boolean {
+  return (
+    error instanceof StartError && error.cause instanceof MetadataError && error.cause.reason === 'in-use'
+  );
+}
