@@ -48,10 +48,12 @@ const PROBE_INTERVAL_LIMIT_MS = 60_000;
 const RELAPSE_MS = 30_000;
 
 interface State {
-  readonly reason: Trouble;
+  reason: Trouble;
   /** Wall time, for people. */
   readonly since: number;
   readonly begun: number;
+  /** Aborted when it is over. */
+  readonly over: AbortController;
 }
 
 /**
@@ -110,14 +112,14 @@ export class StoreCondition {
     this.#intervalMs = isRelapse
       ? Math.min(this.#intervalMs * 2, PROBE_INTERVAL_LIMIT_MS)
       : PROBE_INTERVAL_MS;
-    this.#trouble = { reason, since: clock.now(), begun: now };
+    const trouble = { reason, since: clock.now(), begun: now, over: new AbortController() };
+    this.#trouble = trouble;
     onChange({ isSound: false, reason, cause });
-    this.#waiting ??= this.#probeUntilSound().finally(() => (this.#waiting = undefined));
+    this.#waiting = this.#probeUntilSound(AbortSignal.any([trouble.over.signal, this.#ending.signal]));
   }
 
-  async #probeUntilSound(): Promise<void> {
-    const { signal } = this.#ending;
-    while (this.#trouble !== undefined && !signal.aborted) {
+  async #probeUntilSound(signal: AbortSignal): Promise<void> {
+    while (!signal.aborted) {
       await this.#parts.clock.sleep(this.#intervalMs, signal).catch(() => undefined);
       if (!signal.aborted) await this.check().catch(() => undefined);
     }
@@ -139,14 +141,15 @@ export class StoreCondition {
 
   #change(reason: Trouble, cause: unknown): void {
     if (this.#trouble === undefined) return;
-    this.#trouble = { ...this.#trouble, reason };
+    this.#trouble.reason = reason;
     this.#parts.onChange({ isSound: false, reason, cause });
   }
 
   #end(): void {
     if (this.#trouble === undefined) return;
-    const { reason, begun } = this.#trouble;
+    const { reason, begun, over } = this.#trouble;
     this.#trouble = undefined;
+    over.abort();
     this.#endedAt = this.#parts.clock.monotonic();
     this.#parts.onChange({ isSound: true, reason, lastedMs: this.#endedAt - begun });
   }

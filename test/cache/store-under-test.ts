@@ -1,5 +1,6 @@
 import { BlobCache } from '../../src/cache/blob-cache.ts';
 import type { CacheObserver } from '../../src/cache/cache-observer.ts';
+import type { StoreLimits } from '../../src/cache/store-budget.ts';
 import type { ScrubSettings } from '../../src/cache/scrub.ts';
 import { leastRecentUse } from '../support/least-recent-use.ts';
 import { DiskContentStore } from '../../src/content/disk-content-store.ts';
@@ -20,8 +21,11 @@ import { tempDir } from '../support/temp-dir.ts';
 export interface StoreOptions {
   readonly dataDir?: string;
   readonly limitBytes?: number;
+  readonly limits?: Partial<StoreLimits>;
   readonly fileSystem?: FileSystem;
   readonly verifyOnRead?: boolean;
+  /** Before the cache is opened. */
+  readonly prepare?: (metadata: SqliteMetadataStore) => Promise<void>;
   readonly scrub?: ScrubSettings;
   readonly clock?: FakeClock;
 }
@@ -36,11 +40,13 @@ export async function startStore(options: StoreOptions = {}) {
   const content = closeAfterTest(await DiskContentStore.open(dataDir, parts));
   const opened = openDatabase(dataDir);
   const metadata = closeAfterTest(new SqliteMetadataStore(opened, leastRecentUse));
+  await options.prepare?.(metadata);
   const told: string[] = [];
+  const changes: string[] = [];
   const observer: CacheObserver = {
     integrityFailure: (where) => void told.push(`integrity ${where}`),
     cacheFailure: (where) => void told.push(`failure ${where}`),
-    conditionChanged: () => undefined,
+    conditionChanged: (change) => void changes.push(change.isSound ? 'sound' : change.reason),
     evicted: (blobs) => void told.push(`evicted ${blobs}`),
   };
   const clock = options.clock ?? new FakeClock();
@@ -51,7 +57,7 @@ export async function startStore(options: StoreOptions = {}) {
       metadata,
       clock,
       observer,
-      limits: storeLimits(limitBytes),
+      limits: storeLimits(limitBytes, options.limits),
       scrub: options.scrub,
       verifyOnRead: options.verifyOnRead === true ? slabs : undefined,
     }),
@@ -59,5 +65,5 @@ export async function startStore(options: StoreOptions = {}) {
   const paths = new ContentPaths(dataDir);
   const fileOf = (digest: Digest) => paths.file(digest);
   const { database } = opened;
-  return { database, dataDir, fileSystem, slabs, content, metadata, cache, clock, told, fileOf };
+  return { database, dataDir, fileSystem, slabs, content, metadata, cache, clock, told, changes, fileOf };
 }

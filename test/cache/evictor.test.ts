@@ -1,0 +1,164 @@
+import { monitorEventLoopDelay } from 'node:perf_hooks';
+import { setImmediate as nextTurn } from 'node:timers/promises';
+import { describe, expect, it } from 'vitest';
+import { type Digest, digestOf } from '../../src/oci/digest.ts';
+import { OCI_MANIFEST } from '../../src/oci/media-type.ts';
+import { startStore } from './store-under-test.ts';
+
+const BLOCK = 4096;
+type Store = Awaited<ReturnType<typeof startStore>>;
+
+function bytesOf(name: string, size = 100): Buffer {
+  return Buffer.alloc(size, name);
+}
+
+/** Stores a blob of one block, and lets time go on. */
+async function put({ cache, clock }: Store, name: string, upstream?: string): Promise<Digest> {
+  const bytes = bytesOf(name);
+  const digest = digestOf(bytes);
+  expect(await cache.put(digest, bytes, upstream)).toBe(true);
+  await clock.advance(1000);
+  return digest;
+}
+
+async function stored({ cache }: Store, digests: readonly Digest[]): Promise<readonly boolean[]> {
+  return Promise.all(digests.map(async (digest) => (await cache.row(digest)) !== undefined));
+}
+
+/** Waits until nothing is being evicted. */
+async function settled({ cache }: Store, storedBlobs: number): Promise<void> {
+  await expect.poll(() => cache.usage.storedBlobs).toBe(storedBlobs);
+  for (let turn = 0; turn < 20; turn += 1) await nextTurn();
+  expect(cache.usage.storedBlobs).toBe(storedBlobs);
+}
+
+describe('in the background', () => {
+  it('blobs go, oldest first, when the high mark is passed; down to the low mark and no further', async () => {
+    const store = await startStore({ limitBytes: 40 * BLOCK });
+    await store.cache.begin();
+    const digests: Digest[] = [];
+    for (let n = 0; n < 38; n += 1) digests.push(await put(store, `blob ${n}`));
+    await settled(store, 38);
+    digests.push(await put(store, 'one too many'));
+    await settled(store, 36);
+    expect(await stored(store, digests.slice(0, 4))).toEqual([false, false, false, true]);
+    expect(store.cache.usage.storedBytes).toBe(36 * BLOCK);
+    expect(store.told.every((what) => what.startsWith('evicted'))).toBe(true);
+  });
+
+  it('nothing goes that was used a moment ago, though the mark is passed', async () => {
+    const store = await startStore({ limitBytes: 4 * BLOCK });
+    await store.cache.begin();
+    for (const name of ['a', 'b', 'c', 'd']) await put(store, name);
+    await settled(store, 4);
+  });
+
+  it('nothing goes before the store is looked after, as by commands', async () => {
+    const store = await startStore({ limitBytes: 40 * BLOCK });
+    for (let n = 0; n < 40; n += 1) await put(store, `blob ${n}`);
+    await settled(store, 40);
+    await store.cache.begin();
+    await settled(store, 36);
+  });
+});
+
+describe('for who waits', () => {
+  it('only as much goes as is needed, and what was used is kept', async () => {
+    const store = await startStore({ limitBytes: 4 * BLOCK });
+    const [a, b, c, d] = [
+      await put(store, 'a'),
+      await put(store, 'b'),
+      await put(store, 'c'),
+      await put(store, 'd'),
+    ];
+    store.cache.touch(a);
+    await store.clock.advance(1000);
+    const e = await put(store, 'e');
+    expect(await stored(store, [a, b, c, d, e])).toEqual([true, false, true, true, true]);
+    expect(store.told).toEqual(['evicted 1']);
+  });
+
+  it('with a manifest what only it lists goes next, and what another lists too stays', async () => {
+    const store = await startStore({ limitBytes: 6 * BLOCK });
+    const digests: Digest[] = [];
+    for (const name of ['manifest 1', 'other', 'own', 'shared', 'manifest 2'])
+      digests.push(await put(store, name));
+    const [first, other, own, shared, second] = digests;
+    expect.assert(first && other && own && shared && second);
+    for (const [digest, children] of [
+      [first, [own, shared]],
+      [second, [shared]],
+    ] as const) {
+      await store.metadata.linkManifest({
+        digest,
+        sizeBytes: 100,
+        mediaType: OCI_MANIFEST,
+        isIndex: false,
+        children: children.map((child) => ({ digest: child, sizeBytes: 100, kind: 'layer', isHeld: true })),
+      });
+    }
+    await put(store, 'fills it');
+    await put(store, 'displaces the manifest');
+    expect(await stored(store, digests)).toEqual([false, true, true, true, true]);
+    await put(store, 'displaces its layer');
+    expect(await stored(store, digests)).toEqual([false, true, false, true, true]);
+  });
+
+  it("an upstream's share is made by what it brought, though others' blobs are older", async () => {
+    const store = await startStore({
+      limitBytes: 40 * BLOCK,
+      limits: { upstreamBytes: new Map([['b', 3 * BLOCK]]) },
+    });
+    const old = await put(store, 'of a', 'a');
+    const [first, second] = [await put(store, '1', 'b'), await put(store, '2', 'b')];
+    // Who brought it first is charged, whoever brings it again.
+    await store.cache.put(old, bytesOf('of a'), 'b');
+    expect(store.cache.upstreams.get('b')).toMatchObject({ storedBlobs: 2, reservedBytes: 0 });
+    expect(store.cache.upstreams.get('a')).toMatchObject({ storedBlobs: 1 });
+    const [third, fourth] = [await put(store, '3', 'b'), await put(store, '4', 'b')];
+    expect(await stored(store, [old, first, second, third, fourth])).toEqual([true, false, true, true, true]);
+  });
+
+  it('what is pinned stays; when nothing else is left, the blob is not stored', async () => {
+    const store = await startStore({ limitBytes: 3 * BLOCK });
+    const digests = [await put(store, 'a'), await put(store, 'b'), await put(store, 'c')];
+    await store.metadata.images.setPinned(digests.slice(0, 2));
+    const d = await put(store, 'd');
+    expect(await stored(store, [...digests, d])).toEqual([true, true, false, true]);
+    const large = bytesOf('large', 2 * BLOCK);
+    expect(await store.cache.put(digestOf(large), large)).toBe(false);
+    // It was known that it could not fit: nothing went in vain.
+    expect(await stored(store, [...digests, d])).toEqual([true, true, false, true]);
+  });
+
+  it('a file that cannot be removed counts on, and no row after row is lost for it', async () => {
+    const store = await startStore({ limitBytes: 8 * BLOCK });
+    for (let n = 0; n < 8; n += 1) await put(store, `blob ${n}`);
+    store.fileSystem.rule = (name) => (name === 'unlink' ? 'EIO' : undefined);
+    expect(await store.cache.reserve(4 * BLOCK, undefined)).toBeUndefined();
+    const { storedBlobs, otherBytes, storedBytes } = store.cache.usage;
+    expect(storedBlobs).toBeGreaterThanOrEqual(4);
+    expect(storedBytes + otherBytes).toBe(8 * BLOCK);
+    expect(store.changes).toEqual(['io']);
+  });
+});
+
+it('evicting ten thousand blobs leaves the event loop free', { timeout: 120_000 }, async () => {
+  const store = await startStore({
+    limitBytes: 10_000 * BLOCK,
+    // Rows alone: that their files are missing changes nothing.
+    prepare: async ({ blobs }) => {
+      for (let n = 0; n < 10_000; n += 1)
+        await blobs.put({ digest: digestOf(bytesOf(`blob ${n}`)), sizeBytes: 100 }, n);
+    },
+  });
+  expect(store.cache.usage.storedBlobs).toBe(10_000);
+  const delay = monitorEventLoopDelay({ resolution: 1 });
+  delay.enable();
+  const reservation = await store.cache.reserve(10_000 * BLOCK, undefined);
+  delay.disable();
+  expect(reservation).toBeDefined();
+  expect(store.cache.usage.storedBlobs).toBe(0);
+  // On a busy machine; alone it is below 5 ms.
+  expect(delay.percentile(99) / 1e6).toBeLessThan(50);
+});
