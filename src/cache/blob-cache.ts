@@ -113,6 +113,7 @@ export class BlobCache {
       dropRow: (digest) => this.#dropRowLocked(digest),
       onAdopted: (sizeBytes) => this.#budget.added(sizeBytes, undefined),
       holdEvictions: () => this.#evictor.hold(),
+      storedBlobs: () => this.#budget.usage.storedBlobs,
     });
     this.#stored = new StoredContent({
       ...upkeepParts,

@@ -112,8 +112,10 @@ export class Reconcile {
       this.#progress = { ...NOTHING, phase: 'listing' };
       reports.reconcileBegan();
       try {
+        // Also for the next process, should this one end before it is done.
+        if (this.#hold !== undefined) await metadata.setMark('index-lost', 1);
         await this.#reconcile();
-        if (!this.#isAgain && this.#progress.unreadable === 0) await metadata.reconciled();
+        if (!this.#isAgain) await this.#end();
       } catch (cause) {
         if (signal.aborted) break;
         reports.reconcileFailed(cause);
@@ -127,6 +129,13 @@ export class Reconcile {
     if (signal.aborted) return;
     this.#progress.phase = 'done';
     reports.reconcileEnded(this.progress);
+  }
+
+  async #end(): Promise<void> {
+    const { metadata } = this.#parts;
+    if (this.#progress.unreadable > 0) return;
+    await metadata.setMark('index-lost', 0);
+    await metadata.reconciled();
   }
 
   async #reconcile(): Promise<void> {

@@ -1,4 +1,5 @@
 import type { Clock } from '../clock.ts';
+import { ContentError } from '../content/content-error.ts';
 import type { ContentStore } from '../content/content-store.ts';
 import type { MetadataStore } from '../metadata/metadata-store.ts';
 import type { Digest } from '../oci/digest.ts';
@@ -36,6 +37,8 @@ export interface StoreUpkeepParts {
   /** A file has its row again. Called under the digest's lock. */
   readonly onAdopted: (sizeBytes: number) => void;
   readonly holdEvictions: () => EvictionHold;
+  /** How many rows there are. */
+  readonly storedBlobs: () => number;
 }
 
 export interface UpkeepProgress {
@@ -99,15 +102,16 @@ export class StoreUpkeep {
     await Promise.all([this.#reconcile.close(), this.#scrub.close()]);
   }
 
-  /** An empty index beside files was lost, by whomever: how much is stored is not known. */
+  /** An empty index beside files was lost, by whomever; and so was one that has not got all of them back since. */
   async #isIndexLost(): Promise<boolean> {
     const { metadata, content, observer } = this.#parts;
     try {
-      if ((await metadata.blobs.totals()).blobs > 0) return false;
+      if ((await metadata.mark('index-lost')) === 1) return true;
+      if (this.#parts.storedBlobs() > 0) return false;
       for await (const { files } of content.list(new AbortController().signal))
         if (files.length > 0) return true;
     } catch (cause) {
-      observer.cacheFailure('content', cause);
+      observer.cacheFailure(cause instanceof ContentError ? 'content' : 'metadata', cause);
     }
     return false;
   }

@@ -57,7 +57,7 @@ export interface NewManifest {
 }
 
 /** Where upkeep was, across restarts. */
-export type MarkName = 'scrub-begun-at' | 'scrub-ended-at' | 'scrub-position';
+export type MarkName = 'scrub-begun-at' | 'scrub-ended-at' | 'scrub-position' | 'index-lost';
 
 export interface Marks {
   /** `undefined` until it is set. */

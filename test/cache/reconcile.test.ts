@@ -201,6 +201,28 @@ describe('while files have no rows yet', () => {
     expect(await rowsOf(store)).toHaveLength(40);
   });
 
+  it('they go on to count when the process ends before it has got all of them back', async () => {
+    const dataDir = await filled([Buffer.alloc(300 * 1024 * 1024, 'large'), ...BLOBS]);
+    await loseIndex(dataDir);
+    const first = await startStore({ dataDir });
+    await first.cache.begin();
+    await expect.poll(() => phaseOf(first)).toBe('adopting');
+    const asked = digests[20] ?? digestOf(Buffer.alloc(0));
+    expect(await first.cache.readWhole(asked)).toBeDefined();
+    await first.cache.close();
+    await first.metadata.close();
+    const second = await startStore({ dataDir, limitBytes: 310 * 1024 * 1024 });
+    await second.cache.begin();
+    const fresh = Buffer.alloc(20 * 1024 * 1024, 'fresh');
+    expect(await second.cache.put(digestOf(fresh), fresh)).toBe(false);
+    await reconciled(second);
+    expect(await rowsOf(second)).toHaveLength(41);
+    await second.cache.close();
+    await second.metadata.close();
+    const third = await startStore({ dataDir });
+    expect(await third.metadata.mark('index-lost')).toBe(0);
+  });
+
   it('a file that is committed meanwhile is neither adopted twice nor set aside', async () => {
     const dataDir = await filled();
     await loseIndex(dataDir);
