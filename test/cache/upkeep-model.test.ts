@@ -34,12 +34,12 @@ function gated(delays: readonly number[]): FileSystem {
     };
   return {
     ...diskFileSystem,
-    open: slowly(diskFileSystem.open),
-    read: slowly(diskFileSystem.read),
-    rename: slowly(diskFileSystem.rename),
-    unlink: slowly(diskFileSystem.unlink),
-    stat: slowly(diskFileSystem.stat),
-    statFile: slowly(diskFileSystem.statFile),
+    open: slowly((...all: Parameters<FileSystem['open']>) => diskFileSystem.open(...all)),
+    read: slowly((...all: Parameters<FileSystem['read']>) => diskFileSystem.read(...all)),
+    rename: slowly((...all: Parameters<FileSystem['rename']>) => diskFileSystem.rename(...all)),
+    unlink: slowly((...all: Parameters<FileSystem['unlink']>) => diskFileSystem.unlink(...all)),
+    stat: slowly((...all: Parameters<FileSystem['stat']>) => diskFileSystem.stat(...all)),
+    statFile: slowly((...all: Parameters<FileSystem['statFile']>) => diskFileSystem.statFile(...all)),
     sync: linger,
     syncDirectory: linger,
   };
