@@ -68,8 +68,11 @@ export function adminApi({ operations, clock, needsOwnHost }: AdminApiParts): Ho
   };
 
   app.use('*', async (c, next) => {
+    await next();
     c.header('Cache-Control', 'no-store');
     c.header('X-Content-Type-Options', 'nosniff');
+  });
+  app.use('*', async (c, next) => {
     if (needsOwnHost && !isOwnHost(c.req.header('host')))
       return c.json(problem('refused', 'Host: accepted is an IP address or localhost'), 403);
     if (isForeign(c))
