@@ -40,8 +40,9 @@ const CONCURRENT_REMOVALS = 4;
 const FRESH_MS = 10_000;
 /** Others fill the disk, too: it is looked at although nothing comes in. */
 const LOOK_INTERVAL_MS = 30_000;
-/** What is pinned is counted again after this long. */
+/** What is pinned is counted again after this long; sooner when something changed, but not with each pull. */
 const PINNED_INTERVAL_MS = 30_000;
+const PINNED_CHANGED_MS = 1000;
 /** Damaged files are kept for who wants to see them, in so small a share of the store. */
 const QUARANTINE_SHARE = 0.05;
 
@@ -203,7 +204,8 @@ export class Evictor {
     const { metadata, clock, budget, content } = this.#parts;
     const { changes } = metadata.images;
     const now = clock.monotonic();
-    if (changes === this.#pinnedChanges && now - this.#pinnedAt < PINNED_INTERVAL_MS) return;
+    const isChanged = changes !== this.#pinnedChanges;
+    if (now - this.#pinnedAt < (isChanged ? PINNED_CHANGED_MS : PINNED_INTERVAL_MS)) return;
     this.#pinnedAt = now;
     this.#pinnedChanges = changes;
     budget.pinned(await metadata.blobs.pinnedTotals(content.allocatedBytes(1)));

@@ -60,7 +60,10 @@ export class Blobs {
     const holding = await contents.holding(key, digest);
     if (holding !== undefined) {
       const row = await cache.row(digest);
-      if (row !== undefined) return { value: row.sizeBytes, outcome: 'hit' };
+      if (row !== undefined) {
+        cache.touch(digest);
+        return { value: row.sizeBytes, outcome: 'hit' };
+      }
       const inFlight = fetches.running(key.upstream, digest)?.sizeBytes;
       if (inFlight !== undefined) return { value: inFlight, outcome: 'joined' };
     }

@@ -134,7 +134,8 @@ export class FillBytes {
       if (this.isStoring || !isAhead) throw error;
     }
     if (wasStoring && !this.isStoring) {
-      this.#parts.cache.storeFailed(this.#ingest.storeFailure);
+      // Storing may also have been ended meanwhile, for want of room: then these bytes came there.
+      if (isStored !== true) this.#parts.cache.storeFailed(this.#ingest.storeFailure);
       this.#passOn(this.#ingest.storeFailure);
     }
     return isStored;

@@ -153,7 +153,12 @@ export function imagesContract(name: string, start: () => Promise<MetadataStore>
       const totals = await store.images.setPinned([named('kept'), digestNamed('not here')]);
       expect(totals).toEqual({ blobs: 3, bytes: 21 });
       expect((await victims(store)).toSorted()).toEqual(['other', 'other.config', 'other.layer']);
+      expect(await store.blobs.pinnedTotals(4096)).toMatchObject({ blobs: 3, bytes: 3 * 4096 });
+      expect([await store.blobs.isPinned(named('base')), await store.blobs.isPinned(named('other'))]).toEqual(
+        [true, false],
+      );
       await store.images.setPinned([]);
+      expect(await store.blobs.pinnedTotals(4096)).toMatchObject({ blobs: 0, bytes: 0 });
       expect(await victims(store)).toHaveLength(6);
     });
 
