@@ -10,6 +10,7 @@ import { DiskContentStore } from './content/disk-content-store.ts';
 import { HashWorkers } from './content/hash-workers.ts';
 import { ReadBuffers } from './content/read-buffers.ts';
 import { SlabPool } from './content/slabs.ts';
+import { type WalSafety, walSafety } from './content/wal-safety.ts';
 import type { Log } from './log.ts';
 import { DataDirectoryLock } from './metadata/data-directory-lock.ts';
 import { openDatabase } from './metadata/database.ts';
@@ -56,7 +57,7 @@ export async function openStore(
   const lock = lockDataDirectory(config.dataDir);
   closers.push(() => lock.release());
   await markDataDirectory(config.dataDir);
-  const metadata = openMetadata(config.dataDir, log);
+  const metadata = openMetadata(config.dataDir, await walSafety(config.dataDir), log);
   closers.push(() => metadata.close());
 
   const hashes = new HashWorkers();
@@ -93,9 +94,14 @@ function lockDataDirectory(dataDir: string): DataDirectoryLock {
   }
 }
 
-function openMetadata(dataDir: string, log: Log): SqliteMetadataStore {
+function openMetadata(dataDir: string, { isSafe, fileSystem }: WalSafety, log: Log): SqliteMetadataStore {
+  if (!isSafe)
+    log.warn(
+      { fileSystem },
+      `the data directory lies on ${fileSystem}, which a write-ahead log is not safe on: the index uses a rollback journal, which is slower; prefer a local disk`,
+    );
   try {
-    const opened = openDatabase(dataDir);
+    const opened = openDatabase(dataDir, { isWalSafe: isSafe });
     const { setAside } = opened;
     if (setAside !== undefined)
       log.error({ setAside }, 'the index was damaged: it was moved aside, and begins empty');

@@ -1,8 +1,9 @@
 import { constants } from 'node:fs';
-import { access, lstat, mkdir, open, readFile, realpath, rename, unlink } from 'node:fs/promises';
-import { dirname, join, resolve } from 'node:path';
+import { access, lstat, open, readFile, realpath, rename, unlink } from 'node:fs/promises';
+import { join, resolve } from 'node:path';
 import { StartError } from '../start-error.ts';
 import { contentErrorFrom, errorCode } from './content-error.ts';
+import { makeDirectory } from './make-directory.ts';
 
 /** Of everything below a data directory together: where the parts are. Each part has a version of its own besides. */
 const FORMAT = 1;
@@ -18,9 +19,9 @@ export async function prepareDataDirectory(dataDir: string): Promise<void> {
   const path = resolve(dataDir);
   await refuseWhatIsNone(path);
   try {
-    await mkdir(path, { recursive: true, mode: 0o700 });
+    await makeDirectory(path);
   } catch (cause) {
-    throw refusal(path, `cannot be made: ${wordsFor(await whyNoneBelow(dirname(path), cause))}`, cause);
+    throw refusal(path, `cannot be made: ${wordsFor(cause)}`, cause);
   }
   await refuseForeign(path);
   try {
@@ -52,17 +53,6 @@ export async function markDataDirectory(dataDir: string): Promise<void> {
   } catch (cause) {
     if (contentErrorFrom(cause, 'marking').reason === 'no-space') return;
     throw refusal(path, `cannot be written: ${wordsFor(cause)}`, cause);
-  }
-}
-
-/** What mkdir says of several directories at once may be that one is not there: the nearest that is tells the reason. */
-async function whyNoneBelow(parent: string, cause: unknown): Promise<unknown> {
-  if (errorCode(cause) !== 'ENOENT') return cause;
-  try {
-    await access(parent, constants.W_OK | constants.X_OK);
-    return cause;
-  } catch (reason) {
-    return parent === dirname(parent) ? cause : whyNoneBelow(dirname(parent), reason);
   }
 }
 

@@ -18,6 +18,7 @@ import { Quarantine, type QuarantineLimits } from './quarantine.ts';
 import type { ReadBuffers } from './read-buffers.ts';
 import type { SlabPool } from './slabs.ts';
 import { StoredFiles } from './stored-files.ts';
+import { Temporaries, type Temporary } from './temporaries.ts';
 
 /** Network file systems call the size of their transfers a block, up to 1 MiB; nothing allocates in such pieces. */
 const BLOCK_LIMIT_BYTES = 64 * 1024;
@@ -46,6 +47,7 @@ export class DiskContentStore implements ContentStore {
   readonly #parts: DiskContentStoreParts;
   readonly #fileSystem: FileSystem;
   readonly #publisher: Publisher;
+  readonly #temporaries: Temporaries;
   readonly #files: StoredFiles;
   readonly #quarantine: Quarantine;
   readonly #blockBytes: number;
@@ -82,6 +84,7 @@ export class DiskContentStore implements ContentStore {
     this.#parts = parts;
     this.#fileSystem = fileSystem;
     this.#publisher = new Publisher(fileSystem, paths.root);
+    this.#temporaries = new Temporaries(fileSystem, paths.ingest);
     this.#files = new StoredFiles(fileSystem, paths);
     this.#quarantine = quarantine;
     this.#blockBytes = blockBytes > 0 && blockBytes <= BLOCK_LIMIT_BYTES ? blockBytes : USUAL_BLOCK_BYTES;
@@ -108,10 +111,8 @@ export class DiskContentStore implements ContentStore {
   }
 
   async ingest(digest: Digest, sizeBytes: number | undefined): Promise<Ingest> {
-    const path = join(this.#paths.ingest, randomUUID());
     try {
-      const file = await this.#create(path);
-      return this.#newIngest(digest, sizeBytes, { file, path });
+      return this.#newIngest(digest, sizeBytes, await this.#temporaries.create());
     } catch (cause) {
       throw contentErrorFrom(cause, 'beginning to store content');
     }
@@ -121,11 +122,7 @@ export class DiskContentStore implements ContentStore {
     return this.#newIngest(digest, sizeBytes, undefined);
   }
 
-  #newIngest(
-    digest: Digest,
-    sizeBytes: number | undefined,
-    temporary: { file: FileHandle; path: string } | undefined,
-  ): Ingest {
+  #newIngest(digest: Digest, sizeBytes: number | undefined, temporary: Temporary | undefined): Ingest {
     const { hashes, slabs, buffers } = this.#parts;
     return new DiskIngest({
       digest,
@@ -136,6 +133,7 @@ export class DiskContentStore implements ContentStore {
       slabs,
       buffers,
       publisher: this.#publisher,
+      temporaries: this.#temporaries,
     });
   }
 
@@ -164,32 +162,22 @@ export class DiskContentStore implements ContentStore {
     bytes: Uint8Array,
     use: (file: FileHandle, path: string) => Promise<'moved' | 'stayed'>,
   ): Promise<void> {
-    const path = join(this.#paths.ingest, randomUUID());
-    let place: 'moved' | 'stayed' = 'stayed';
     try {
-      const file = await this.#create(path);
+      const { file, path } = await this.#temporaries.create();
+      let place: 'moved' | 'stayed' = 'stayed';
       try {
         await this.#writeWhole(file, bytes);
         place = await use(file, path);
       } finally {
-        await this.#fileSystem.close(file);
+        try {
+          await this.#fileSystem.close(file);
+        } finally {
+          if (place === 'stayed') await this.#temporaries.remove(path);
+        }
       }
     } catch (cause) {
       throw contentErrorFrom(cause, doing);
-    } finally {
-      if (place === 'stayed') await this.#fileSystem.unlink(path).catch(() => undefined);
     }
-  }
-
-  /** Its directory may be missing: taken away by somebody, or never made since the disk was full. */
-  async #create(path: string): Promise<FileHandle> {
-    try {
-      return await this.#fileSystem.open(path, 'wx+', 0o600);
-    } catch (cause) {
-      if (errorCode(cause) !== 'ENOENT') throw cause;
-    }
-    await this.#fileSystem.makeDirectory(this.#paths.ingest);
-    return this.#fileSystem.open(path, 'wx+', 0o600);
   }
 
   async #writeWhole(file: FileHandle, bytes: Uint8Array): Promise<void> {

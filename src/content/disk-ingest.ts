@@ -3,13 +3,14 @@ import { type Digest, digestAlgorithm } from '../oci/digest.ts';
 import type { Chunk } from './content.ts';
 import { ContentError, contentErrorFrom } from './content-error.ts';
 import { readExactly } from './exact-read.ts';
-import type { FileHandle, FileSystem } from './file-system.ts';
+import type { FileSystem } from './file-system.ts';
 import type { HashJob } from './hash-workers.ts';
 import type { Ingest } from './ingest.ts';
 import { Intervals } from './intervals.ts';
 import type { Publisher } from './publisher.ts';
 import type { ReadBuffers } from './read-buffers.ts';
 import { type Slab, SLAB_BYTES, type SlabPool } from './slabs.ts';
+import type { Temporaries, Temporary } from './temporaries.ts';
 
 /** Slabs that one ingest may leave waiting for its hash, so that slow hashing holds up this fill and no other. */
 const HASH_BACKLOG_SLABS = 4;
@@ -17,13 +18,14 @@ const HASH_BACKLOG_SLABS = 4;
 export interface DiskIngestParts {
   readonly digest: Digest;
   /** Absent: nothing is stored, bytes are only hashed. */
-  readonly temporary: { readonly file: FileHandle; readonly path: string } | undefined;
+  readonly temporary: Temporary | undefined;
   readonly target: string;
   readonly fileSystem: FileSystem;
   readonly hash: HashJob;
   readonly slabs: SlabPool;
   readonly buffers: ReadBuffers;
   readonly publisher: Publisher;
+  readonly temporaries: Temporaries;
 }
 
 /** An ingest into a file beside its final place. */
@@ -186,13 +188,12 @@ export class DiskIngest implements Ingest {
   }
 
   async close(): Promise<void> {
-    const { temporary, fileSystem, hash } = this.#parts;
+    const { temporary, temporaries, fileSystem, hash } = this.#parts;
     this.#ending.abort(new ContentError('io', 'the ingest was closed'));
     await this.#catchUp;
     hash.drop();
     if (temporary === undefined) return;
     await fileSystem.close(temporary.file).catch(() => undefined);
-    // A leftover is harmless: nothing reads the ingest directory, and the next start sweeps it.
-    if (!this.#isCommitted) await fileSystem.unlink(temporary.path).catch(() => undefined);
+    if (!this.#isCommitted) await temporaries.remove(temporary.path);
   }
 }

@@ -1,5 +1,6 @@
 import { constants, type Stats } from 'node:fs';
-import { type FileHandle, lstat, mkdir, open, opendir, rename, rm, statfs, unlink } from 'node:fs/promises';
+import { type FileHandle, lstat, open, opendir, rename, rm, statfs, unlink } from 'node:fs/promises';
+import { makeDirectory } from './make-directory.ts';
 
 export type { FileHandle } from 'node:fs/promises';
 
@@ -64,7 +65,7 @@ export const diskFileSystem: FileSystem = {
   stat: async (path) => factsOf(await lstat(path)),
   rename,
   unlink,
-  makeDirectory: (path) => mkdir(path, { recursive: true, mode: 0o700 }),
+  makeDirectory,
   async *readDirectory(path) {
     for await (const entry of await opendir(path, { bufferSize: DIRECTORY_BUFFER }))
       yield { name: entry.name, kind: kindOf(entry) };

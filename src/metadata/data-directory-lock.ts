@@ -16,6 +16,8 @@ export class DataDirectoryLock {
     try {
       database = openLasting(join(dataDir, 'entrepot.lock'), { timeout: 0 });
       database.exec('PRAGMA locking_mode = EXCLUSIVE');
+      // Nothing is ever committed, and a journal on disk would need room: a full disk must not keep us from starting.
+      database.exec('PRAGMA journal_mode = MEMORY');
       database.exec('BEGIN EXCLUSIVE');
       return new DataDirectoryLock(database);
     } catch (cause) {

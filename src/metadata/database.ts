@@ -12,10 +12,17 @@ const SQLITE_FLOOR = [3, 51, 3] as const;
 const BUSY_TIMEOUT_MS = 5000;
 const FILE = 'metadata.db';
 
+export interface DatabaseOptions {
+  /** Whether a write-ahead log may be used where the file lies. Otherwise a rollback journal is, which is slower. */
+  readonly isWalSafe: boolean;
+}
+
 export interface OpenedDatabase {
   readonly database: Database.Database;
   /** Where a damaged database was moved, when there was one: the index then begins empty. */
   readonly setAside: string | undefined;
+  /** `PRAGMA synchronous` at which a power cut does it no harm: less is needed with a write-ahead log. */
+  readonly synchronous: 'NORMAL' | 'FULL';
   /** Closes it, moves it aside, and opens an empty one: for damage that was found while it was used. @throws MetadataError */
   beginAnew(): OpenedDatabase;
 }
@@ -25,34 +32,43 @@ export interface OpenedDatabase {
  * damaged one is moved aside, never deleted: the index is a hint, and losing it only forgets what is cached.
  * @throws MetadataError `newer`, `failed`
  */
-export function openDatabase(dataDir: string): OpenedDatabase {
+export function openDatabase(
+  dataDir: string,
+  options: DatabaseOptions = { isWalSafe: true },
+): OpenedDatabase {
   const path = join(dataDir, FILE);
   try {
-    return opened(path, undefined);
+    return opened(path, options, undefined);
   } catch (error) {
     if (!(error instanceof MetadataError) || error.reason !== 'damaged') throw error;
-    return opened(path, moveAside(path));
+    return opened(path, options, moveAside(path));
   }
 }
 
-function opened(path: string, setAside: string | undefined): OpenedDatabase {
-  const database = open(path);
+function opened(path: string, options: DatabaseOptions, setAside: string | undefined): OpenedDatabase {
+  const { database, synchronous } = open(path, options);
   const beginAnew = () => {
     database.close();
-    return opened(path, moveAside(path));
+    return opened(path, options, moveAside(path));
   };
-  return { database, setAside, beginAnew };
+  return { database, synchronous, setAside, beginAnew };
 }
 
-function open(path: string): Database.Database {
+function open(
+  path: string,
+  { isWalSafe }: DatabaseOptions,
+): Pick<OpenedDatabase, 'database' | 'synchronous'> {
   let database: Database.Database | undefined;
   try {
     database = openLasting(path, { timeout: BUSY_TIMEOUT_MS });
-    assertVersion(database);
-    // Exclusive mode keeps the WAL's index in memory: no shared-memory file, which network file systems cannot keep.
+    // Before anything is read: only then is the log's index kept in memory, and not in a shared file, which network file
+    // systems cannot keep and a full disk cannot take.
     database.exec('PRAGMA locking_mode = EXCLUSIVE');
-    database.exec('PRAGMA journal_mode = WAL');
-    database.exec('PRAGMA synchronous = NORMAL');
+    assertVersion(database);
+    // What it answers is what it does: where no log can be kept it goes on with a journal, which needs more syncs.
+    const mode = read(database, `PRAGMA journal_mode = ${isWalSafe ? 'WAL' : 'DELETE'}`);
+    const synchronous = mode === 'wal' ? 'NORMAL' : 'FULL';
+    database.exec(`PRAGMA synchronous = ${synchronous}`);
     // 32 MiB of pages, and a log that is cut back after a burst: neither grows with the number of blobs.
     database.exec('PRAGMA cache_size = -32768');
     database.exec('PRAGMA journal_size_limit = 67108864');
@@ -62,7 +78,7 @@ function open(path: string): Database.Database {
       throw new MetadataError('damaged', 'the index fails its check');
     }
     bringUpToDate(database);
-    return database;
+    return { database, synchronous };
   } catch (cause) {
     database?.close();
     throw translated(cause);
@@ -106,6 +122,7 @@ function migrate(database: Database.Database): void {
     );
   }
   if (version < 0) throw new MetadataError('damaged', `the index has format ${version}`);
+  if (version === MIGRATIONS.length) return;
   database.transaction(() => {
     for (const sql of MIGRATIONS.slice(version)) database.exec(sql);
     database.exec(`PRAGMA user_version = ${MIGRATIONS.length}`);
@@ -127,6 +144,11 @@ export async function indexBytes(dataDir: string): Promise<number> {
     return facts?.size ?? 0;
   });
   return (await Promise.all(sizes)).reduce((sum, size) => sum + size, 0);
+}
+
+/** Whether it failed because there is no room for it. */
+export function isDiskFull(cause: unknown): boolean {
+  return cause instanceof Database.SqliteError && cause.code === 'SQLITE_FULL';
 }
 
 /** Every failure of the database as a MetadataError. */

@@ -1,7 +1,7 @@
 import { LRUCache } from 'lru-cache';
 import type { Digest } from '../oci/digest.ts';
 import type { ContentKind } from './stored-blobs.ts';
-import { type OpenedDatabase, translated } from './database.ts';
+import { isDiskFull, type OpenedDatabase, translated } from './database.ts';
 import { digestKey } from './digest-key.ts';
 import type { RepositoryKey } from './repository-key.ts';
 import { prepareStatements, type Statements } from './statements.ts';
@@ -22,6 +22,8 @@ export class IndexConnection {
   #opened: OpenedDatabase;
   #statements: Statements;
   #isReconciled: boolean;
+  /** Whether it is written down that it is in use: on a full disk not before there is room for anything. */
+  #hasBegun = false;
   readonly #repositoryIds = new LRUCache<string, number>({ max: REPOSITORY_IDS_KEPT });
   readonly #upstreamIds = new Map<string, number>();
 
@@ -29,7 +31,7 @@ export class IndexConnection {
     this.#opened = opened;
     this.#statements = prepareStatements(opened.database);
     this.#isReconciled = this.#statements.state.get(FILES_AGREE)?.value === 1;
-    this.#setFilesAgree(false);
+    this.#begin();
   }
 
   get statements(): Statements {
@@ -47,6 +49,7 @@ export class IndexConnection {
   /** Statements run at once; what they throw becomes the promise's rejection, a MetadataError. */
   async run<T>(work: (statements: Statements) => T): Promise<T> {
     try {
+      if (!this.#hasBegun) this.#begin();
       return work(this.#statements);
     } catch (cause) {
       const error = translated(cause);
@@ -83,14 +86,26 @@ export class IndexConnection {
     }
   }
 
-  #setFilesAgree(agree: boolean): void {
-    const { database } = this.#opened;
-    // Durable at once: after a power cut the index must not say that it was closed.
-    database.exec('PRAGMA synchronous = FULL');
-    this.#statements.setState.run(FILES_AGREE, agree ? 1 : 0);
-    // In the file itself: a log that is lost or destroyed must not bring back what was said before.
-    database.exec('PRAGMA wal_checkpoint(TRUNCATE)');
-    database.exec('PRAGMA synchronous = NORMAL');
+  #begin(): void {
+    this.#hasBegun = this.#setFilesAgree(false);
+  }
+
+  /** @returns whether there was room to say so */
+  #setFilesAgree(agree: boolean): boolean {
+    const { database, synchronous } = this.#opened;
+    try {
+      // Durable at once: after a power cut the index must not say that it was closed.
+      database.exec('PRAGMA synchronous = FULL');
+      this.#statements.setState.run(FILES_AGREE, agree ? 1 : 0);
+      // In the file itself: a log that is lost or destroyed must not bring back what was said before.
+      database.exec('PRAGMA wal_checkpoint(TRUNCATE)');
+      return true;
+    } catch (cause) {
+      if (isDiskFull(cause)) return false;
+      throw cause;
+    } finally {
+      database.exec(`PRAGMA synchronous = ${synchronous}`);
+    }
   }
 
   #beginAnew(): void {
@@ -100,7 +115,7 @@ export class IndexConnection {
     this.lossCount += 1;
     this.#opened = this.#opened.beginAnew();
     this.#statements = prepareStatements(this.#opened.database);
-    this.#setFilesAgree(false);
+    this.#begin();
     if (this.#opened.setAside !== undefined) this.onLost?.(this.#opened.setAside);
   }
 

@@ -2,7 +2,8 @@ import { rm } from 'node:fs/promises';
 import { expect, it } from 'vitest';
 import { HashWorkers } from '../../src/content/hash-workers.ts';
 import { closeAfterTest } from '../support/close-after-test.ts';
-import { checkState, type Findings, randomNumbers, record, scratchDir } from './power-cut.ts';
+import { checkState, type Findings, randomNumbers, record } from './power-cut.ts';
+import { scratchDir } from './scratch-dir.ts';
 
 /** CAMPAIGN_STATES says how many (5,000), CAMPAIGN_SEED repeats a run. */
 const STATES = Number(process.env['CAMPAIGN_STATES'] ?? '5000');

@@ -1,6 +1,4 @@
-import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
-import { existsSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import type Database from 'better-sqlite3';
@@ -17,6 +15,7 @@ import { SlabPool } from '../../src/content/slabs.ts';
 import { openDatabase } from '../../src/metadata/database.ts';
 import { SqliteMetadataStore } from '../../src/metadata/sqlite-metadata-store.ts';
 import { type Digest, digestHex, digestOf } from '../../src/oci/digest.ts';
+import { scratchDir } from './scratch-dir.ts';
 import { FATES, type Random, RecordedDisk } from './recorded-disk.ts';
 
 /** Several blobs, so that limits are reached; more than a block each, but for the least. */
@@ -62,11 +61,6 @@ export function randomNumbers(seed: number): Random {
     mixed ^= mixed + Math.imul(mixed ^ (mixed >>> 7), mixed | 61);
     return ((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32;
   };
-}
-
-/** In memory where there is a file system in memory: nothing here depends on a real disk. */
-export async function scratchDir(): Promise<string> {
-  return mkdtemp(join(existsSync('/dev/shm') ? '/dev/shm' : tmpdir(), 'entrepot-power-cut-'));
 }
 
 /** Files below `dataDir`, the index in `indexDir`; both stay with the caller. */
@@ -132,7 +126,7 @@ export async function record(dataDir: string, hashes: HashWorkers, random: Rando
       for (let step = 0; step < STEPS; step += 1) await oneStep(store, disk, random);
     };
     await Promise.all(Array.from({ length: CLIENTS }, client));
-    await store.metadata.reconciled();
+    await reconciled(store);
     await closeStore(store);
     const bytes = await readFile(join(indexDir, 'metadata.db'));
     index.push({ moment: disk.tick(), bytes, isDurable: true });
@@ -292,7 +286,7 @@ async function checkStart({ dataDir, hashes, whole, random }: Start, findings: F
   const fileSystem: FileSystem = { ...diskFileSystem, sync: nothing, syncDirectory: nothing };
   const store = await openStore(dataDir, dataDir, hashes, fileSystem);
   try {
-    const { cache, content, metadata, told } = store;
+    const { cache, content, told } = store;
     await compare(store, whole, findings);
     for (const [digest, bytes] of BLOBS) {
       if (random() < 0.5) {
@@ -310,14 +304,46 @@ async function checkStart({ dataDir, hashes, whole, random }: Start, findings: F
     assert(await cache.put(digest, bytes), `${digest} cannot be stored`);
     assert(await readAll(store, digest, bytes), `${digest} is not there after it was stored`);
     await content.verify(digest, bytes.length, never);
-    const total = await metadata.blobs.totals(content.allocatedBytes(1));
-    const { storedBytes, storedBlobs } = cache.usage;
-    assert(
-      storedBytes === total.bytes && storedBlobs === total.blobs,
-      'what is counted is not what the rows say',
-    );
+    await cache.begin();
+    await reconciled(store);
+    await cache.close();
+    await checkAgreement(store);
   } finally {
     await closeStore(store);
+  }
+}
+
+/** Every row has its whole file, and every file its row. */
+async function checkAgreement({ cache, content, metadata, told }: Store): Promise<void> {
+  assert(!metadata.needsReconcile, `files and rows were not brought together: ${told.join(', ')}`);
+  const rows = new Map<Digest, number>();
+  for (const { digest, sizeBytes } of (await metadata.blobs.page(0, 1000)).blobs) rows.set(digest, sizeBytes);
+  for await (const { files } of content.list(never)) {
+    for (const { digest, sizeBytes } of files) {
+      assert(rows.get(digest) === sizeBytes, `${digest} has a file and no row`);
+      rows.delete(digest);
+      await content.verify(digest, sizeBytes, never);
+    }
+  }
+  assert(rows.size === 0, `${[...rows.keys()].join(', ')} has a row and no file`);
+  const total = await metadata.blobs.totals(content.allocatedBytes(1));
+  const { storedBytes, storedBlobs, reservedBytes, otherBytes } = cache.usage;
+  assert(
+    storedBytes === total.bytes && storedBlobs === total.blobs,
+    `${storedBytes} bytes of ${storedBlobs} blobs are counted, the rows say ${total.bytes} of ${total.blobs}`,
+  );
+  assert(
+    reservedBytes === 0 && otherBytes === content.quarantinedBytes,
+    'something is counted that is not there',
+  );
+}
+
+/** Waits until files and rows were brought together. */
+async function reconciled({ cache, told }: Store): Promise<void> {
+  const until = performance.now() + 20_000;
+  while (cache.upkeep.progress.reconcile.phase !== 'done') {
+    assert(performance.now() < until, `files and rows are still apart: ${told.join(', ')}`);
+    await nextTurn();
   }
 }
 

@@ -1,6 +1,6 @@
 import { execFile, execFileSync } from 'node:child_process';
 import { mkdirSync, mkdtempSync, rmSync } from 'node:fs';
-import { mkdir } from 'node:fs/promises';
+import { mkdir, truncate, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
@@ -29,6 +29,15 @@ export function canMount(): boolean {
 /** An empty file system in memory; gone when the running test has finished. */
 export async function mountedTmpfs(options: string): Promise<string> {
   return mounted((at) => run('mount', ['-t', 'tmpfs', '-o', options, 'none', at]));
+}
+
+/** An empty file system on a file of so many bytes. */
+export async function mountedExt4(sizeBytes: number): Promise<string> {
+  const image = join(await tempDir(), 'image');
+  await writeFile(image, '');
+  await truncate(image, sizeBytes);
+  await run('mkfs.ext4', ['-q', '-F', '-m', '0', image]);
+  return mounted((at) => run('mount', ['-o', 'loop', image, at]));
 }
 
 /** A directory seen through FUSE: whatever is done in it is done by another process. */

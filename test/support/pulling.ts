@@ -2,7 +2,7 @@ import { leastRecentUse } from '../support/least-recent-use.ts';
 import { readdir, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import type Database from 'better-sqlite3';
-import { systemClock } from '../../src/clock.ts';
+import { type Clock, systemClock } from '../../src/clock.ts';
 import { DiskContentStore } from '../../src/content/disk-content-store.ts';
 import { HashWorkers } from '../../src/content/hash-workers.ts';
 import { ContentPaths } from '../../src/content/paths.ts';
@@ -30,6 +30,7 @@ export interface Pulling {
   readonly registry: FakeRegistry;
   readonly fileSystem: FailingFileSystem;
   readonly database: Database.Database;
+  readonly content: DiskContentStore;
   readonly cache: BlobCache;
   readonly pullThrough: PullThrough;
   /** What the observer was told went wrong. */
@@ -44,23 +45,67 @@ export interface Pulling {
   /** Sizes of the committed files. */
   committed(): Promise<number[]>;
   ingesting(): Promise<string[]>;
+  /** What is being pulled must have ended. */
+  close(): Promise<void>;
 }
 
 const KEY: RepositoryKey = { upstream: 'docker.io', repository: parseRepositoryName('library/app') };
 const never = new AbortController().signal;
+
+export interface PullingParts {
+  readonly registry: FakeRegistry;
+  readonly dataDir: string;
+  readonly fileSystem: FailingFileSystem;
+  readonly hashes: HashWorkers;
+  /** Of these hash workers alone: they know slabs by number. */
+  readonly slabs: SlabPool;
+  readonly limitBytes: number;
+  /** The cache's; default: the system's. */
+  readonly clock?: Clock;
+}
 
 /** Started now, closed when the running test has finished. */
 export async function startPulling(limitBytes = 1024 * 1024 * 1024): Promise<Pulling> {
   const registry = closeAfterTest(await FakeRegistry.start());
   const dataDir = await tempDir();
   const fileSystem = failingFileSystem();
-  const slabs = new SlabPool(16);
   const hashes = closeAfterTest(new HashWorkers(1));
-  const parts = { hashes, slabs, buffers: new ReadBuffers(4), fileSystem };
-  const content = await DiskContentStore.open(dataDir, parts);
+  const slabs = new SlabPool(16);
+  const pulling = await openPulling({ registry, dataDir, fileSystem, hashes, slabs, limitBytes });
   fileSystem.calls.length = 0;
-  const opened = openDatabase(dataDir);
-  const metadata = closeAfterTest(new SqliteMetadataStore(opened, leastRecentUse));
+  return closeAfterTest(pulling);
+}
+
+/** As `startPulling`, on what is there, which stays open; the caller closes it. */
+export async function openPulling(parts: PullingParts): Promise<Pulling> {
+  const closers: (() => Promise<void>)[] = [];
+  const close = async () => {
+    const failures: unknown[] = [];
+    for (const closer of closers.splice(0).toReversed())
+      await closer().catch((cause: unknown) => void failures.push(cause));
+    if (failures.length > 0) throw failures[0];
+  };
+  try {
+    return await opened(parts, closers, close);
+  } catch (cause) {
+    await close();
+    throw cause;
+  }
+}
+
+async function opened(
+  { registry, dataDir, fileSystem, hashes, slabs, limitBytes, clock: cacheClock = systemClock }: PullingParts,
+  closers: (() => Promise<void>)[],
+  close: () => Promise<void>,
+): Promise<Pulling> {
+  const closing = <T extends { close(): Promise<void> }>(resource: T): T => {
+    closers.push(() => resource.close());
+    return resource;
+  };
+  const index = openDatabase(dataDir);
+  const metadata = closing(new SqliteMetadataStore(index, leastRecentUse));
+  const parts = { hashes, slabs, buffers: new ReadBuffers(4), fileSystem };
+  const content = closing(await DiskContentStore.open(dataDir, parts));
   const told: string[] = [];
   const observer = {
     fillResumed: () => undefined,
@@ -72,8 +117,8 @@ export async function startPulling(limitBytes = 1024 * 1024 * 1024): Promise<Pul
     conditionChanged: () => undefined,
   };
   const clock = systemClock;
-  const cache = closeAfterTest(
-    await BlobCache.open({ content, metadata, clock, observer, limits: storeLimits(limitBytes) }),
+  const cache = closing(
+    await BlobCache.open({ content, metadata, clock: cacheClock, observer, limits: storeLimits(limitBytes) }),
   );
   const config = {
     name: 'docker.io',
@@ -85,18 +130,19 @@ export async function startPulling(limitBytes = 1024 * 1024 * 1024): Promise<Pul
     tagTtlMs: 0,
     maxStaleMs: 0,
   };
-  const client = closeAfterTest(openUpstream(config, { clock }));
+  const client = closing(openUpstream(config, { clock }));
   const upstreams = new Map([['docker.io', client]]);
   const policies = new RepositoryPolicies([config], false);
   const filling = { finishFillBytes: 0, fillLingerMs: 1 };
-  const pullThrough = closeAfterTest(
+  const pullThrough = closing(
     new PullThrough({ upstreams, policies, cache, metadata, slabs, clock, observer, ...filling }),
   );
   const root = join(dataDir, 'content', 'v1');
   const pulling: Pulling = {
     registry,
     fileSystem,
-    database: opened.database,
+    database: index.database,
+    content,
     cache,
     pullThrough,
     told,
@@ -109,6 +155,7 @@ export async function startPulling(limitBytes = 1024 * 1024 * 1024): Promise<Pul
     fileOf: (digest) => new ContentPaths(dataDir).file(digest),
     committed: () => fileSizes(join(root, 'sha256')),
     ingesting: () => readdir(join(root, 'ingest')),
+    close,
   };
   return pulling;
 }
