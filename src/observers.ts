@@ -33,7 +33,10 @@ export function pullThroughObserver({ log, metrics }: Reporting): PullThroughObs
     },
     integrityFailure(where, digest, cause) {
       metrics.integrityFailure(where);
-      log.error({ where, digest, error: errorFacts(cause) }, 'wrong or missing bytes');
+      const facts = { where, digest, error: errorFacts(cause) };
+      // Whoever removes a store's files makes a million of these: reconciling tells of them as one.
+      if (where === 'reconcile') log.debug(facts, 'wrong or missing bytes');
+      else log.error(facts, 'wrong or missing bytes');
     },
     cacheFailure(where, cause) {
       metrics.cacheError(where);
@@ -70,7 +73,9 @@ export function upkeepObserver({ log, metrics }: Reporting): UpkeepObserver {
       log.info({}, 'files and index are brought together');
     },
     reconcileEnded(progress) {
-      log.info({ ...progress }, 'files and index agree');
+      const wasWrong = progress.quarantined + progress.dropped + progress.unreadable > 0;
+      if (wasWrong) log.warn({ ...progress }, 'files and index agree');
+      else log.info({ ...progress }, 'files and index agree');
     },
     reconcileFailed(cause) {
       log.error({ error: errorFacts(cause) }, 'files and index cannot be brought together now; tried again');

@@ -12,7 +12,10 @@ import { buildImage, pushTo } from '../support/images.ts';
 
 const KIB = 1024;
 const CLIENT_COUNT = 6;
-const LONGEST_LIFE_MS = 900;
+/** A life is so many answers long at most, so that a slow machine sees as much of it; or so long. */
+const MOST_ANSWERS = 60;
+const LONGEST_LIFE_MS = 5000;
+const LAST_MS = 50;
 /** From the start of the process: kill -9 costs no more. */
 const READY_LIMIT_MS = 10_000;
 
@@ -28,6 +31,7 @@ export interface Tally {
   manifests: number;
   hits: number;
   brokenOff: number;
+  operations: number;
   filesVerified: number;
   slowestReadyMs: number;
 }
@@ -39,6 +43,7 @@ export const emptyTally = (): Tally => ({
   manifests: 0,
   hits: 0,
   brokenOff: 0,
+  operations: 0,
   filesVerified: 0,
   slowestReadyMs: 0,
 });
@@ -72,15 +77,21 @@ export async function liveAndDie(
   expect((await get(`${entrepot.adminUrl}/readyz`)).status).toBe(200);
   tally.slowestReadyMs = Math.max(tally.slowestReadyMs, Math.round(performance.now() - startedAt));
   expect(performance.now() - startedAt).toBeLessThan(READY_LIMIT_MS);
+  let answers = 0;
   const client = async (): Promise<void> => {
-    while (entrepot.isRunning) if (!(await ask(entrepot.url, wares, tally, random))) return;
+    while (entrepot.isRunning && (await ask(entrepot, wares, tally, random))) answers += 1;
   };
   const clients = Promise.all(Array.from({ length: CLIENT_COUNT }, client));
-  await delay(random() * LONGEST_LIFE_MS);
+  const enough = random() ** 2 * MOST_ANSWERS;
+  const endsAt = performance.now() + LONGEST_LIFE_MS;
+  while (answers < enough && performance.now() < endsAt) await delay(2);
+  await delay(random() * LAST_MS);
   entrepot.signal('SIGKILL');
   await Promise.all([clients, entrepot.ended]);
   tally.kills += 1;
-  expect(entrepot.log.filter(({ level }) => level === 'error')).toEqual([]);
+  const isAlarm = ({ level, msg }: { level: string; msg: string }) =>
+    level === 'error' || (level === 'warn' && msg === 'files and index agree');
+  expect(entrepot.log.filter(isAlarm)).toEqual([]);
   tally.filesVerified += await verifyFiles(dataDir);
 }
 
@@ -107,8 +118,14 @@ function configOf(registryUrl: string, verifyOnRead: boolean): Record<string, un
 }
 
 /** @returns false when nobody is there any more */
-async function ask(url: string, wares: Wares, tally: Tally, random: () => number): Promise<boolean> {
+async function ask(
+  { url, adminUrl }: EntrepotProcess,
+  wares: Wares,
+  tally: Tally,
+  random: () => number,
+): Promise<boolean> {
   const kind = random();
+  if (kind < 0.02) return operate(adminUrl, wares, tally, random);
   if (kind < 0.15) return askManifest(url, wares, tally, random);
   const { digest, bytes } = chosen(wares.blobs, random);
   const blobUrl = `${url}/v2/library/app/blobs/${digest}`;
@@ -133,6 +150,35 @@ async function ask(url: string, wares: Wares, tally: Tally, random: () => number
   expect(answer).toMatchObject({ status: 200, digest, length: bytes.length });
   tally.wholeAnswers += 1;
   if (answer.headers['x-cache'] === 'HIT') tally.hits += 1;
+  return true;
+}
+
+/** Purges an image or all that there is, evicts, or verifies, through the running server. */
+async function operate(adminUrl: string, wares: Wares, tally: Tally, random: () => number): Promise<boolean> {
+  const repository = { upstream: 'docker.io', repository: 'library/app' };
+  const [path, body] = chosen<readonly [string, object]>(
+    [
+      ['purge', { ...repository, tag: chosen(wares.tags, random).tag }],
+      ['purge', repository],
+      ['evict', { toBytes: 4096 * KIB }],
+      ['verify', {}],
+    ],
+    random,
+  );
+  try {
+    const answer = await fetch(`${adminUrl}/api/v1/${path}`, {
+      method: 'POST',
+      headers: { 'content-type': 'application/json' },
+      body: JSON.stringify(body),
+    });
+    // 404: nothing of it is here; 429: as many are running as may.
+    expect([200, 404, 429]).toContain(answer.status);
+    await answer.text();
+  } catch (error) {
+    if (error instanceof TypeError) return false;
+    throw error;
+  }
+  tally.operations += 1;
   return true;
 }
 
