@@ -1,8 +1,16 @@
 import type { Config, UpstreamConfig } from '../config.ts';
 import { isLoopback } from '../config-listen.ts';
 
-/** What may be meant, and is likely to be a mistake all the same. `diskBytes`: of the file system that holds the data. */
-export function configWarnings(config: Config, diskBytes: number | undefined): readonly string[] {
+/** What is known of the data directory; absent where it cannot be told. */
+export interface DataFacts {
+  /** Of the file system that holds it. */
+  readonly diskBytes: number | undefined;
+  /** Of what is stored and never evicted. */
+  readonly pinnedBytes?: number | undefined;
+}
+
+/** What may be meant, and is likely to be a mistake all the same. */
+export function configWarnings(config: Config, { diskBytes, pinnedBytes }: DataFacts): readonly string[] {
   return [
     ...listenerWarnings(config),
     ...(config.upstreams.some((upstream) => upstream.default)
@@ -11,6 +19,7 @@ export function configWarnings(config: Config, diskBytes: number | undefined): r
           'no upstream is the default: requests that name none, as those of registry-mirrors do, are answered 404',
         ]),
     ...diskWarnings(config, diskBytes),
+    ...pinWarnings(config, { diskBytes, pinnedBytes }),
     ...(config.offline ? ['offline is true: no upstream is ever asked'] : []),
     ...config.upstreams.flatMap((upstream) =>
       upstreamWarnings(upstream).map((warning) => `upstreams.${upstream.name}: ${warning}`),
@@ -47,6 +56,17 @@ function diskWarnings({ cache }: Config, diskBytes: number | undefined): readonl
   return [
     `cache.maxSize is larger than the disk that holds dataDir (${Math.floor(diskBytes / 2 ** 30)} GiB): the disk is the limit, but for cache.minFreeSpace`,
   ];
+}
+
+function pinWarnings(
+  { cache }: Config,
+  { diskBytes = Infinity, pinnedBytes = 0 }: DataFacts,
+): readonly string[] {
+  const { maxSize } = cache;
+  const maxBytes = 'bytes' in maxSize ? maxSize.bytes : maxSize.share * diskBytes;
+  if (pinnedBytes <= maxBytes) return [];
+  const pinned = `${Math.ceil(pinnedBytes / 2 ** 20)} MiB`;
+  return [`cache.maxSize is below what is pinned (${pinned}): nothing else can be stored`];
 }
 
 function upstreamWarnings({

@@ -7,6 +7,7 @@ import { type Config, printProblem, type UpstreamConfig } from '../config.ts';
 import { parseDuration } from '../config-text.ts';
 import { exampleOf } from '../oci/repository-pattern.ts';
 import type { RepositoryName } from '../oci/reference.ts';
+import { readPinnedBytes } from '../metadata/database.ts';
 import { OciError } from '../oci/error.ts';
 import { inspectCredentials } from '../upstream/credentials/credential-inspection.ts';
 import { PROBE_STEPS, probeAccount, probeUpstream } from '../upstream/upstream-probe.ts';
@@ -19,10 +20,11 @@ import {
   type Probed,
   upstreamFacts,
 } from './check-report.ts';
-import { configWarnings } from './check-warnings.ts';
+import { configWarnings, type DataFacts } from './check-warnings.ts';
 import type { CommandIo } from './command-io.ts';
 import { type ConfigOption, configurationOf, printProblems, WRONG_CONFIGURATION } from './configuration.ts';
 import { type ImageReference, parseImageReference } from './image-reference.ts';
+import { RemoteOperations } from './remote-operations.ts';
 import { UsageError } from './usage-error.ts';
 
 export interface CheckOptions extends ConfigOption {
@@ -42,6 +44,7 @@ const FOUND_WRONG = 1;
 const WRONG_USAGE = 2;
 const DEFAULT_TIMEOUT = '20s';
 const TIMEOUT_LIMIT_MS = 600_000;
+const SERVER_PATIENCE_MS = 2000;
 /** Each is one host that is asked five things, one after the other. */
 const CONCURRENT_PROBES = 16;
 
@@ -66,7 +69,7 @@ export async function check(options: CheckOptions, io: CommandIo): Promise<numbe
       new AbortController().signal,
     );
     const { problems } = credentials;
-    const warnings = [...configWarnings(config, await diskBytes(config.dataDir)), ...credentials.warnings];
+    const warnings = [...configWarnings(config, await dataFacts(config)), ...credentials.warnings];
     const upstreams = config.upstreams.map(upstreamFacts);
     if (options.json !== true)
       io.stdout.write(
@@ -183,6 +186,22 @@ function placesOf(upstream: UpstreamConfig): readonly Place[] {
 
 function isWrong({ steps }: Probed): boolean {
   return PROBE_STEPS.some((step) => steps[step]?.outcome === 'failed');
+}
+
+async function dataFacts(config: Config): Promise<DataFacts> {
+  const pinnedBytes = readPinnedBytes(config.dataDir) ?? (await pinnedByServer(config));
+  return { diskBytes: await diskBytes(config.dataDir), pinnedBytes };
+}
+
+/** What the server says that may run on this configuration; `undefined` without one. */
+async function pinnedByServer({ admin: { listen, token } }: Config): Promise<number | undefined> {
+  if (listen.port === 0) return undefined;
+  try {
+    const operations = new RemoteOperations({ listener: listen, token });
+    return (await operations.status(AbortSignal.timeout(SERVER_PATIENCE_MS))).pinned.bytes;
+  } catch {
+    return undefined;
+  }
 }
 
 /** Size of the file system that holds the data directory, or would; `undefined` when it does not tell. */

@@ -151,6 +151,28 @@ export function isDiskFull(cause: unknown): boolean {
   return cause instanceof Database.SqliteError && cause.code === 'SQLITE_FULL';
 }
 
+/**
+ * What of an index that nobody has open is pinned, as of when it was last looked up; for who must change nothing, not
+ * even a format. `undefined` when that cannot be told so: it is open, was not closed, is older, or is not there.
+ */
+export function readPinnedBytes(dataDir: string): number | undefined {
+  const path = join(dataDir, FILE);
+  // Who reads a log that was left behind makes files.
+  if (!existsSync(path) || existsSync(`${path}-wal`) || existsSync(`${path}-journal`)) return undefined;
+  let database: Database.Database | undefined;
+  try {
+    // Not read-only: that would leave the files of a write-ahead log behind. A server that starts meanwhile waits for it.
+    database = openLasting(path, { fileMustExist: true, timeout: 0 });
+    database.exec('PRAGMA locking_mode = EXCLUSIVE');
+    const sql = 'SELECT coalesce(sum(b.size), 0) FROM pinned p JOIN blobs b ON b.content = p.content';
+    return Number(read(database, sql));
+  } catch {
+    return undefined;
+  } finally {
+    database?.close();
+  }
+}
+
 /** Every failure of the database as a MetadataError. */
 export function translated(cause: unknown): MetadataError {
   if (cause instanceof MetadataError) return cause;

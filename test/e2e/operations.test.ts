@@ -251,6 +251,28 @@ test('over TLS the token is sent to the very certificate of the configuration, a
   expect(refused.stderr).toMatch(/^entrepot: .*https:.* does not answer \(.*\)\.\n$/);
 }, 60_000);
 
+test('a maxSize below what is pinned is a warning of check, with a server and without, and of the start', async () => {
+  const scene = await start();
+  const entrepot = await scene.serve();
+  await pull(entrepot, 'v1', ONE);
+  await vi.waitFor(
+    async () => expect(parsed(await scene.run('pin', 'app', '--json'))).toMatchObject({ images: 1 }),
+    20_000,
+  );
+  await scene.run('status');
+  await scene.configure({ cache: { maxSize: '4KiB' } });
+  const warning = 'cache.maxSize is below what is pinned (1 MiB): nothing else can be stored';
+  expect((await scene.run('check')).stderr).toContain(warning);
+  await entrepot.stop();
+  const before = await readdir(join(scene.workingDir, 'data'));
+  expect((await scene.run('check')).stderr).toContain(warning);
+  expect(await readdir(join(scene.workingDir, 'data'))).toEqual(before);
+  const again = await scene.serve();
+  await again.logged('cache.maxSize is below what is pinned: nothing else can be stored');
+  await scene.configure({ cache: { maxSize: '1GiB' } });
+  expect((await scene.run('check')).stderr).not.toContain('below what is pinned');
+}, 60_000);
+
 test.each(['images', 'purge', 'verify', 'evict', 'pin', 'unpin', 'pins', 'status'])(
   '%s --help has an example',
   async (command) => {
