@@ -79,6 +79,10 @@ export function adminApi({ operations, clock, needsOwnHost }: AdminApiParts): Ho
       return c.json(problem('refused', 'requests that other web sites cause are not taken'), 403);
     return next();
   });
+  // hono answers HEAD by what GET does, and drops the body unread: a stream that would never end.
+  app.use('*', async (c, next) =>
+    c.req.method === 'HEAD' ? c.body(null, 405, { Allow: 'GET, POST' }) : next(),
+  );
   app.post('*', async (c, next) => {
     // What a form or a script of another site can send without being asked for leave is never of this type.
     if (!/^application\/json\s*(?:;|$)/i.test(c.req.header('content-type') ?? ''))

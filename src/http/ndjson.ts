@@ -30,9 +30,12 @@ export async function ndjson<T>(
   const end = (): void => {
     if (isOver) return;
     isOver = true;
+    signal.removeEventListener('abort', end);
     leaving.abort();
     onEnd();
   };
+  // Of a body that nobody has begun to read nobody says that it is not wanted any more.
+  signal.addEventListener('abort', end);
   const encoder = new TextEncoder();
   let next: Promise<IteratorResult<T>> | undefined = iterator.next();
   try {

@@ -183,6 +183,20 @@ describe('the admin API', () => {
     expect(purged.text).toContain('"event":"done"');
   });
 
+  it('is not kept busy by HEAD, nor by clients that leave', async () => {
+    const { adminUrl } = await start();
+    for (let at = 0; at < 6; at += 1)
+      expect((await ask(adminUrl, 'images', { method: 'HEAD' })).status).toBe(405);
+    for (let at = 0; at < 20; at += 1) {
+      const leaving = request(`${adminUrl}/api/v1/images`, { agent: false });
+      leaving.on('error', () => undefined);
+      leaving.end();
+      await new Promise((resolve) => setTimeout(resolve, at % 5));
+      leaving.destroy();
+    }
+    await vi.waitFor(async () => expect((await ask(adminUrl, 'images')).status).toBe(200));
+  });
+
   it('is not there for clients of the registry', async () => {
     const { url } = await start();
     for (const path of ['/api/v1/status', '/api/v1/images'])

@@ -74,6 +74,15 @@ it('ends the work when the request is over, though nobody reads', async () => {
   expect(told).toEqual({ ends: 1, isAborted: true, isReturned: true });
 });
 
+it('is over when the request is, though nobody has begun to read', async () => {
+  const told = nothingTold();
+  const request = new AbortController();
+  const options = { clock: systemClock, signal: request.signal, onEnd: () => void (told.ends += 1) };
+  await ndjson(counting(told), options);
+  request.abort();
+  expect(told).toMatchObject({ ends: 1, isAborted: true });
+});
+
 it('says with a blank line that it goes on', async () => {
   const clock = new FakeClock();
   const opening = ndjson(silent, { clock, signal: never, onEnd: () => undefined });
