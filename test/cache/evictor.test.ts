@@ -1,6 +1,7 @@
 import { monitorEventLoopDelay } from 'node:perf_hooks';
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { describe, expect, it } from 'vitest';
+import { diskFileSystem, type FileSystem } from '../../src/content/file-system.ts';
 import { type Digest, digestOf } from '../../src/oci/digest.ts';
 import { OCI_MANIFEST } from '../../src/oci/media-type.ts';
 import { startStore } from './store-under-test.ts';
@@ -51,6 +52,24 @@ describe('in the background', () => {
     await store.cache.begin();
     for (const name of ['a', 'b', 'c', 'd']) await put(store, name);
     await settled(store, 4);
+  });
+
+  it('blobs make way for others who fill the disk, and come back within what is left', async () => {
+    let freeBlocks = 100;
+    const fileSystem: FileSystem = {
+      ...diskFileSystem,
+      space: () =>
+        Promise.resolve({ totalBytes: 200 * BLOCK, freeBytes: freeBlocks * BLOCK, blockBytes: BLOCK }),
+    };
+    const store = await startStore({ fileSystem, limits: { minFreeBytes: 20 * BLOCK } });
+    await store.cache.begin();
+    for (let n = 0; n < 40; n += 1) await put(store, `blob ${n}`);
+    await settled(store, 40);
+    freeBlocks = 10;
+    await store.clock.advance(60_000);
+    // All that is held and what is free come to 50, of which 20 stay free; 90 % of the rest is kept.
+    await settled(store, 27);
+    expect(store.cache.usage.limitBytes).toBe(30 * BLOCK);
   });
 
   it('nothing goes before the store is looked after, as by commands', async () => {
