@@ -133,10 +133,10 @@ async function warnOfSizes(
 ): Promise<void> {
   try {
     await pins.refresh();
-    const { storedBytes } = cache.usage;
+    const { storedBytes, limitBytes } = cache.usage;
     const { bytes: pinnedBytes } = await metadata.blobs.pinnedTotals(content.allocatedBytes(1));
-    for (const warning of sizeWarnings({ ...facts, storedBytes, pinnedBytes }))
-      log.warn({ maxSize: facts.limits.maxBytes, storedBytes, pinnedBytes }, warning);
+    for (const warning of sizeWarnings({ ...facts, storedBytes, pinnedBytes, limitBytes }))
+      log.warn({ maxSize: facts.limits.maxBytes, limitBytes, storedBytes, pinnedBytes }, warning);
   } catch (cause) {
     // An index that fails is no reason not to serve, and is told of by whoever needs it next.
     if (!(cause instanceof MetadataError)) throw cause;

@@ -27,7 +27,12 @@ export interface SizeFacts {
   readonly capacityBytes: number;
   readonly storedBytes: number;
   readonly pinnedBytes: number;
+  /** What can be held now, with the disk as full as it is. */
+  readonly limitBytes: number;
 }
+
+/** A store that can hold no more than this share of what is configured is as good as none. */
+const TOO_LITTLE = 0.05;
 
 /** Sizes that may be meant, and are likely to be a mistake all the same. */
 export function sizeWarnings({
@@ -35,6 +40,7 @@ export function sizeWarnings({
   capacityBytes,
   storedBytes,
   pinnedBytes,
+  limitBytes,
 }: SizeFacts): readonly string[] {
   const { maxBytes } = limits;
   return [
@@ -44,6 +50,9 @@ export function sizeWarnings({
     ...(pinnedBytes > maxBytes ? ['cache.maxSize is below what is pinned: nothing else can be stored'] : []),
     ...(pinnedBytes <= maxBytes && storedBytes > maxBytes
       ? ['cache.maxSize is below what is stored: what is too much will be removed']
+      : []),
+    ...(limitBytes < maxBytes * TOO_LITTLE
+      ? ['the disk is so full that next to nothing can be stored: see cache.minFreeSpace']
       : []),
   ];
 }
