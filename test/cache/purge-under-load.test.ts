@@ -25,7 +25,7 @@ test('purging, verifying and evicting while the same images are pulled harm no p
     token: undefined,
   });
 
-  let isOver = false;
+  const over = new AbortController();
   const pulls = Array.from({ length: PULLERS }, async (_, puller) => {
     for (let round = 0; round < ROUNDS; round += 1) {
       const at = (puller + round) % images.length;
@@ -44,7 +44,7 @@ test('purging, verifying and evicting while the same images are pulled harm no p
   ];
   let count = 0;
   const disturbing = (async () => {
-    while (!isOver) {
+    while (!over.signal.aborted) {
       for (const step of work) {
         const told = await step().catch((error: unknown) => {
           // Nothing may be there just now.
@@ -57,7 +57,7 @@ test('purging, verifying and evicting while the same images are pulled harm no p
     }
   })();
   await Promise.all(pulls);
-  isOver = true;
+  over.abort();
   await disturbing;
   expect(count).toBeGreaterThan(6);
   expect(app.logLines.filter(({ level }) => level === 'error' || level === 'warn')).toEqual([]);
