@@ -6,7 +6,7 @@ import type { Pins } from './pins.ts';
 import type { EvictEvent } from './store-events.ts';
 
 /** Victims in one call of the index. */
-const PAGE_LIMIT = 64;
+const PAGE_LIMIT = 16;
 /** Repositories named with a victim. */
 const HOLDERS_TOLD = 3;
 

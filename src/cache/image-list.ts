@@ -7,7 +7,7 @@ import { StoreOperationError } from './store-operation-error.ts';
 import type { ImageSelection } from './store-operations.ts';
 
 /** Images in one call of the index. */
-const PAGE_LIMIT = 50;
+const PAGE_LIMIT = 16;
 
 /** What is cached of a selection. */
 export async function* listImages(
