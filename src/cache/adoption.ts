@@ -26,6 +26,8 @@ export interface AdoptionParts {
   readonly locks: KeyedLock<Digest>;
   /** Called under the digest's lock when it has a row: its bytes count as stored. */
   readonly onAdopted: (sizeBytes: number) => void;
+  /** Use time (see useClock): a file counts as used when it was written, but never in the future. */
+  readonly useNow: () => number;
 }
 
 /** Gives files that no row tells of their rows again, after reading all of them. Deletes nothing. */
@@ -69,7 +71,7 @@ export class Adoption {
       return 'quarantined';
     }
     await this.#link(digest, sizeBytes);
-    await metadata.blobs.put({ digest, sizeBytes }, modifiedAt);
+    await metadata.blobs.put({ digest, sizeBytes }, Math.min(modifiedAt, this.#parts.useNow()));
     onAdopted(sizeBytes);
     return 'adopted';
   }

@@ -112,6 +112,7 @@ export class BlobCache {
       scrub: parts.scrub ?? { everyMs: undefined, bytesPerSecond: Infinity },
       dropRow: (digest) => this.#dropRowLocked(digest),
       onAdopted: (sizeBytes) => this.#budget.added(sizeBytes, undefined),
+      useNow: () => clock.now(),
       holdEvictions: () => this.#evictor.hold(),
       storedBlobs: () => this.#budget.usage.storedBlobs,
     });

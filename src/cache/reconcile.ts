@@ -1,5 +1,6 @@
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import type { Clock } from '../clock.ts';
+import { ContentError } from '../content/content-error.ts';
 import type { ContentStore, StoredFile, StoredSlice } from '../content/content-store.ts';
 import type { MetadataStore } from '../metadata/metadata-store.ts';
 import type { BlobRow } from '../metadata/stored-blobs.ts';
@@ -60,6 +61,8 @@ export class Reconcile {
   #running: Promise<void> | undefined;
   #hold: EvictionHold | undefined;
   #isAgain = false;
+  /** A file without a row was seen in this run. */
+  #hasUnindexed = false;
 
   constructor(parts: ReconcileParts) {
     this.#parts = parts;
@@ -139,12 +142,13 @@ export class Reconcile {
   }
 
   async #reconcile(): Promise<void> {
+    this.#hasUnindexed = false;
     await this.#each(async (slice) => this.#look(slice));
     if (this.#hold !== undefined) this.#hold.unindexedBytes = this.#progress.unindexedBytes;
     this.#progress.phase = 'rows';
     await this.#lookAtRows();
     this.#progress.phase = 'adopting';
-    if (this.#progress.unindexedBytes > 0) await this.#each((slice) => this.#adoptAll(slice));
+    if (this.#hasUnindexed) await this.#each((slice) => this.#adoptAll(slice));
     this.#progress.unindexedBytes = 0;
   }
 
@@ -161,10 +165,25 @@ export class Reconcile {
     for await (const { file, row } of this.#withRows(files)) {
       const isFit = row?.sizeBytes === file.sizeBytes;
       if (row !== undefined && !isFit) await this.#drop(file.digest);
-      if (!isFit) this.#progress.unindexedBytes += this.#parts.content.allocatedBytes(file.sizeBytes);
+      if (isFit) continue;
+      this.#hasUnindexed = true;
+      this.#progress.unindexedBytes += this.#parts.content.allocatedBytes(file.sizeBytes);
     }
     for (const stray of strays)
-      if (await this.#parts.content.quarantineStray(stray)) this.#progress.strays += 1;
+      await this.#orUnreadable(async () => {
+        if (await this.#parts.content.quarantineStray(stray)) this.#progress.strays += 1;
+      });
+  }
+
+  /** One file that the disk does not let us have (whose ever it is) keeps nobody from looking at the rest. */
+  async #orUnreadable(work: () => Promise<void>): Promise<void> {
+    try {
+      await work();
+    } catch (cause) {
+      if (!(cause instanceof ContentError)) throw cause;
+      this.#parts.observer.cacheFailure('content', cause);
+      this.#progress.unreadable += 1;
+    }
   }
 
   async #adoptAll({ files }: StoredSlice): Promise<void> {
@@ -185,10 +204,11 @@ export class Reconcile {
     }
     if (outcome === 'quarantined') progress.quarantined += 1;
     if (outcome === 'unreadable') progress.unreadable += 1;
+    // Adopted on demand while the files are listed, it may not have been counted yet; `known`, another has said it.
+    if (progress.phase === 'listing' || outcome === 'known' || outcome === 'unreadable') return;
     const bytes = this.#parts.content.allocatedBytes(file.sizeBytes);
     progress.unindexedBytes = Math.max(0, progress.unindexedBytes - bytes);
-    if (this.#hold !== undefined && progress.phase !== 'listing')
-      this.#hold.unindexedBytes = progress.unindexedBytes;
+    if (this.#hold !== undefined) this.#hold.unindexedBytes = progress.unindexedBytes;
   }
 
   async *#withRows(
@@ -214,7 +234,9 @@ export class Reconcile {
   }
 
   async #drop(digest: Digest): Promise<void> {
-    if (await this.#parts.dropUnfit(digest)) this.#progress.dropped += 1;
+    await this.#orUnreadable(async () => {
+      if (await this.#parts.dropUnfit(digest)) this.#progress.dropped += 1;
+    });
   }
 
   async #adoptNow(digest: Digest): Promise<boolean> {

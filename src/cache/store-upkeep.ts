@@ -36,6 +36,8 @@ export interface StoreUpkeepParts {
   readonly dropRow: (digest: Digest) => Promise<unknown>;
   /** A file has its row again. Called under the digest's lock. */
   readonly onAdopted: (sizeBytes: number) => void;
+  /** Use time: see useClock. */
+  readonly useNow: () => number;
   readonly holdEvictions: () => EvictionHold;
   /** How many rows there are. */
   readonly storedBlobs: () => number;

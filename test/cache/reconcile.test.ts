@@ -1,7 +1,8 @@
-import { open, readdir, readFile, rm, truncate, writeFile } from 'node:fs/promises';
+import { mkdir, open, readdir, readFile, rm, truncate, utimes, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { describe, expect, it, vi } from 'vitest';
 import { type Digest, digestOf } from '../../src/oci/digest.ts';
+import { Gate } from '../support/gate.ts';
 import { buildImage } from '../support/images.ts';
 import { startStore } from './store-under-test.ts';
 
@@ -28,6 +29,10 @@ const phaseOf = ({ cache }: Store) => cache.upkeep.progress.reconcile.phase;
 
 async function reconciled(store: Store): Promise<void> {
   await store.cache.begin();
+  await settled(store);
+}
+
+async function settled(store: Store): Promise<void> {
   await vi.waitFor(
     () => {
       void store.clock.advance(1000);
@@ -122,10 +127,8 @@ describe('reconciling', () => {
     await store.cache.begin();
     await expect.poll(() => phaseOf(store)).toBe('waiting');
     expect(await readdir(join(dataDir, 'content', 'v1'))).not.toContain('quarantine');
-    await vi.waitFor(() => {
-      void store.clock.advance(31_000);
-      expect(phaseOf(store)).toBe('done');
-    });
+    await store.clock.advance(31_000);
+    await settled(store);
     expect(await rowsOf(store)).toEqual(digests.toSorted());
     expect(store.metadata.needsReconcile).toBe(false);
   });
@@ -148,6 +151,30 @@ describe('reconciling', () => {
       quarantined: 0,
     });
     expect(store.metadata.needsReconcile).toBe(true);
+  });
+
+  it('a stray that cannot be moved keeps nothing else from being adopted', async () => {
+    const dataDir = await filled();
+    await loseIndex(dataDir);
+    const store = await startStore({ dataDir });
+    await mkdir(join(dataDir, 'content', 'v1', 'backup'));
+    store.fileSystem.rule = (name, _, path) =>
+      name === 'readDirectory' && path?.endsWith('backup') === true ? 'EACCES' : undefined;
+    await reconciled(store);
+    expect(await rowsOf(store)).toEqual(digests.toSorted());
+    expect(store.cache.upkeep.progress.reconcile).toMatchObject({ strays: 0, unreadable: 1 });
+    expect(store.metadata.needsReconcile).toBe(true);
+  });
+
+  it('a file that was written in the future makes nothing else look old', async () => {
+    const dataDir = await filled();
+    await loseIndex(dataDir);
+    const store = await startStore({ dataDir });
+    const [first = digestOf(Buffer.alloc(0))] = digests;
+    const future = new Date(store.clock.now() + 400 * 86_400_000);
+    await utimes(store.fileOf(first), future, future);
+    await reconciled(store);
+    expect(await store.metadata.blobs.latestUse()).toBeLessThanOrEqual(store.clock.now() + 60_000);
   });
 
   it('ends at once when the store is closed, and the next process goes on', async () => {
@@ -176,6 +203,32 @@ describe('while files have no rows yet', () => {
     for (const bytes of all) expect(bytes?.equals(BLOBS[20] ?? Buffer.alloc(0))).toBe(true);
     expect(phaseOf(store)).not.toBe('done');
     expect(store.told).toEqual([]);
+  });
+
+  it('what is adopted on demand before it is listed takes nothing from what was', async () => {
+    const dataDir = await filled(BLOBS.map((_, at) => Buffer.alloc(1000, `alike ${at} `)));
+    await loseIndex(dataDir);
+    const store = await startStore({ dataDir });
+    const gate = new Gate();
+    const listing = store.content.list.bind(store.content);
+    const seen = new Set<Digest>();
+    store.content.list = async function* (signal) {
+      for await (const slice of listing(signal)) {
+        if (seen.size > 1) await gate.pass();
+        for (const { digest } of slice.files) seen.add(digest);
+        yield slice;
+      }
+    };
+    await store.cache.begin();
+    await gate.arrived();
+    const all = await readdir(join(dataDir, 'content', 'v1', 'sha256'), { recursive: true });
+    const names = all.filter((name) => name.includes('/')).map((name) => `sha256:${name.slice(3)}` as Digest);
+    const unseen = names.filter((digest) => !seen.has(digest));
+    for (const digest of unseen) expect(await store.cache.row(digest)).toBeDefined();
+    gate.open();
+    await settled(store);
+    expect(unseen.length).toBeGreaterThan(20);
+    expect(await rowsOf(store)).toHaveLength(40);
   });
 
   it('what is asked for and has wrong bytes is a miss, set aside', async () => {
