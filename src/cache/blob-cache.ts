@@ -13,6 +13,7 @@ import { Expiry } from './expiry.ts';
 import { Generations } from './generations.ts';
 import { KeyedLock } from './keyed-lock.ts';
 import { LastUses } from './last-uses.ts';
+import { StrandedFiles } from './stranded-files.ts';
 import { StoreCondition } from './store-condition.ts';
 import { StoredContent } from './stored-content.ts';
 import { useClock } from './use-clock.ts';
@@ -57,6 +58,7 @@ export class BlobCache {
   readonly #generations = new Generations();
   readonly #locks = new KeyedLock<Digest>();
   readonly #uses: LastUses;
+  readonly #stranded: StrandedFiles;
   readonly #expiry: Expiry | undefined;
   /** Whether anything can be stored; nothing is tried while it cannot. */
   readonly condition: StoreCondition;
@@ -83,6 +85,14 @@ export class BlobCache {
       quarantinedBytes: () => content.quarantinedBytes,
       freeBytes: async () => (await content.space()).freeBytes,
       onShort: () => this.#evictor.wake(),
+    });
+    this.#stranded = new StrandedFiles({
+      content,
+      clock,
+      blobs: metadata.blobs,
+      locks: this.#locks,
+      onStranded: (sizeBytes) => this.#budget.stranded(sizeBytes),
+      onSettled: (sizeBytes) => this.#budget.noLongerStranded(sizeBytes),
     });
     const evicting = {
       clock,
@@ -179,7 +189,9 @@ export class BlobCache {
     upstream: string | undefined,
     signal?: AbortSignal,
   ): Promise<Reservation | undefined> {
-    return this.condition.isSound ? this.#budget.reserve(sizeBytes, upstream, signal) : undefined;
+    if (!this.condition.isSound) return undefined;
+    await this.#stranded.retry();
+    return this.#budget.reserve(sizeBytes, upstream, signal);
   }
 
   /** The disk could not take what there was room for. */
@@ -225,12 +237,13 @@ export class BlobCache {
         try {
           where = 'content';
           await store();
+          this.#stranded.settled(blob.digest);
           this.#generations.end(blob.digest);
           where = 'metadata';
           await metadata.blobs.put({ ...blob, upstream }, clock.now());
         } catch (cause) {
           // A file without a row would be counted by nobody, and evicted never. A commit that failed may have left one.
-          if (known === undefined) await this.#discard(blob.digest);
+          if (known === undefined) await this.#discard(blob);
           throw cause;
         }
         if (known !== undefined) this.#budget.removed(known.sizeBytes, known.upstream);
@@ -246,10 +259,11 @@ export class BlobCache {
     }
   }
 
-  async #discard(digest: Digest): Promise<void> {
+  async #discard({ digest, sizeBytes }: BlobRow): Promise<void> {
     try {
       await this.#parts.content.delete(digest);
     } catch (cause) {
+      this.#stranded.add(digest, sizeBytes);
       this.#parts.observer.cacheFailure('content', cause);
     }
   }
@@ -297,7 +311,7 @@ export class BlobCache {
     try {
       if (isAlways) await takeFile();
     } catch (cause) {
-      if (row !== undefined) this.#budget.stranded(row.sizeBytes);
+      if (row !== undefined) this.#stranded.add(digest, row.sizeBytes);
       throw cause;
     } finally {
       if (row !== undefined) this.#budget.removed(row.sizeBytes, row.upstream);

@@ -138,6 +138,12 @@ export class StoreBudget {
     this.#accounts.stranded(this.#parts.allocatedBytes(sizeBytes));
   }
 
+  /** Now it is gone, or has a row again. */
+  noLongerStranded(sizeBytes: number): void {
+    this.#accounts.stranded(-this.#parts.allocatedBytes(sizeBytes));
+    this.#changed();
+  }
+
   /** The index is gone, and with it all that is known to be stored. */
   lost(): void {
     this.#accounts.forget();

@@ -190,12 +190,14 @@ export class DiskContentStore implements ContentStore {
   }
 
   async delete(digest: Digest): Promise<boolean> {
+    const path = this.#paths.file(digest);
     try {
-      await this.#fileSystem.unlink(this.#paths.file(digest));
-      this.#publisher.removed(this.#paths.file(digest));
+      await this.#fileSystem.unlink(path);
+      this.#publisher.removed(path);
       return true;
     } catch (cause) {
       if (errorCode(cause) === 'ENOENT') return false;
+      this.#publisher.notRemoved(path);
       throw contentErrorFrom(cause, 'deleting content');
     }
   }

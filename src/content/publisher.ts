@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { dirname } from 'node:path';
 import pLimit from 'p-limit';
-import { errorCode } from './content-error.ts';
+import { ContentError, errorCode } from './content-error.ts';
 import type { FileHandle, FileSystem } from './file-system.ts';
 
 /** More fsyncs at once would take every thread of the pool that all file I/O shares, and the disk is no faster for it. */
@@ -16,6 +16,7 @@ export class Publisher {
   readonly #durable: Set<string>;
   /** Directories from which a name was removed that may come back when power is cut. */
   readonly #removedFrom = new Set<string>();
+  readonly #notRemoved = new Set<string>();
 
   /** @param root a directory whose name is durable already */
   constructor(fileSystem: FileSystem, root: string) {
@@ -32,10 +33,20 @@ export class Publisher {
 
   /** To be told when a name was taken away; nobody waits for that to be durable. */
   removed(path: string): void {
+    this.#notRemoved.delete(path);
     this.#removedFrom.add(dirname(path));
   }
 
-  /** Makes durable what `removed` was told of. */
+  /** To be told when a name could not be taken away that nobody has a use for any more. */
+  notRemoved(path: string): void {
+    this.#notRemoved.add(path);
+  }
+
+  /**
+   * Makes durable what `removed` was told of.
+   * @throws ContentError also when something is left that should have been removed: then who closes the index must not
+   * say that files and rows agree
+   */
   async settle(): Promise<void> {
     for (const directory of this.#removedFrom) {
       try {
@@ -46,6 +57,8 @@ export class Publisher {
         this.#removedFrom.delete(directory);
       }
     }
+    const { size } = this.#notRemoved;
+    if (size > 0) throw new ContentError('io', `${size} files that should have been removed are still there`);
   }
 
   async #settle(directory: string): Promise<void> {
@@ -69,6 +82,7 @@ export class Publisher {
     if (made !== undefined)
       for (const path of chain(directory, (above) => above === dirname(made))) this.#durable.delete(path);
     await this.#fileSystem.rename(from, to);
+    this.#notRemoved.delete(to);
     await this.#settle(directory);
     const uncertain = [...chain(directory, (path) => this.#durable.has(path))];
     for (const path of uncertain) await this.#fileSystem.syncDirectory(dirname(path));

@@ -85,6 +85,36 @@ describe('a blob cache', () => {
     expect(cache.usage).toMatchObject({ storedBytes: 0, storedBlobs: 0 });
   });
 
+  it('removes a file that could not be removed when it can, and no sooner counts it as gone', async () => {
+    const { cache, content, fileSystem, digest, bytes } = await start();
+    await cache.put(digest, bytes);
+    const unlink = fileSystem.unlink.bind(fileSystem);
+    fileSystem.unlink = () => Promise.reject(broken('EROFS'));
+    await expect(cache.remove(digest)).rejects.toThrow('EROFS');
+    expect(cache.usage).toMatchObject({ storedBytes: 0, otherBytes: content.allocatedBytes(bytes.length) });
+    await expect(content.close()).rejects.toThrow('should have been removed');
+    fileSystem.unlink = unlink;
+    (await cache.reserve(1, undefined))?.release();
+    expect(cache.usage.otherBytes).toBe(0);
+    expect(await content.find(digest)).toBeUndefined();
+    await content.close();
+  });
+
+  it('does not remove a file that could not be removed once it was stored anew', async () => {
+    const { cache, content, fileSystem, digest, bytes } = await start();
+    await cache.put(digest, bytes);
+    const unlink = fileSystem.unlink.bind(fileSystem);
+    fileSystem.unlink = () => Promise.reject(broken('EROFS'));
+    await expect(cache.remove(digest)).rejects.toThrow('EROFS');
+    fileSystem.unlink = unlink;
+    // The first to ask for room may find it, the blob itself takes its place.
+    expect(await cache.put(digest, bytes)).toBe(true);
+    expect(cache.usage).toMatchObject({ storedBlobs: 1, otherBytes: 0 });
+    (await cache.reserve(1, undefined))?.release();
+    expect((await cache.readWhole(digest))?.equals(bytes)).toBe(true);
+    await content.close();
+  });
+
   it('raises no alarm when an eviction comes between the row and the file', async () => {
     const { cache, fileSystem, digest, bytes, told } = await start();
     await cache.put(digest, bytes);

@@ -1,6 +1,6 @@
 import { monitorEventLoopDelay } from 'node:perf_hooks';
 import { setImmediate as nextTurn } from 'node:timers/promises';
-import { describe, expect, it } from 'vitest';
+import { describe, expect, it, vi } from 'vitest';
 import { diskFileSystem, type FileSystem } from '../../src/content/file-system.ts';
 import { type Digest, digestOf } from '../../src/oci/digest.ts';
 import { OCI_MANIFEST } from '../../src/oci/media-type.ts';
@@ -159,6 +159,13 @@ describe('for who waits', () => {
     expect(storedBlobs).toBeGreaterThanOrEqual(4);
     expect(storedBytes + otherBytes).toBe(8 * BLOCK);
     expect(store.changes).toEqual(['io']);
+    store.fileSystem.rule = () => undefined;
+    await vi.waitFor(async () => {
+      await store.clock.advance(1000);
+      expect(store.cache.condition.isSound).toBe(true);
+    });
+    (await store.cache.reserve(4 * BLOCK, undefined))?.release();
+    expect(store.cache.usage.otherBytes).toBe(0);
   });
 });
 

@@ -116,6 +116,11 @@ describe('content on disk', () => {
     content?.close();
     fileSystem.rule = (name) => (name === 'unlink' ? 'EROFS' : undefined);
     await expect(store.delete(DIGEST)).rejects.toMatchObject({ reason: 'io' });
+    // Nobody may be told that files and rows agree.
+    await expect(store.close()).rejects.toMatchObject({ name: 'ContentError', reason: 'io' });
+    fileSystem.rule = () => undefined;
+    expect(await store.delete(DIGEST)).toBe(true);
+    await store.close();
   });
 
   it.each(['EMFILE', 'ENFILE', 'ENOMEM'])('is neither missing nor damaged when there is %s', async (code) => {
