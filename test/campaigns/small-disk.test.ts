@@ -57,7 +57,7 @@ async function pull({ url }: RunningApp, image: BuiltImage, tag: string): Promis
 }
 
 describeWith(
-  { programs: ['mount', 'umount', 'mkfs.ext4', 'losetup'], root: true, mounts: true },
+  { programs: ['mount', 'umount', 'mkfs.ext4', 'losetup'], root: true, mounts: ['tmpfs', 'loop'] },
   'a small disk that is full',
   () => {
     it.each([

@@ -116,7 +116,7 @@ describeWith({ programs: [], root: true }, 'a data directory of somebody else', 
 });
 
 describeWith(
-  { programs: ['mount', 'umount'], root: true, mounts: true },
+  { programs: ['mount', 'umount'], root: true, mounts: ['tmpfs'] },
   'a data directory on a file system',
   () => {
     it('that is read-only is refused', async () => {

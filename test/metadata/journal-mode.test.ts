@@ -60,7 +60,7 @@ it('an index that was copied elsewhere changes from one to the other and back', 
   expect(modes).toEqual(['wal', 'delete', 'wal', 'delete']);
 });
 
-describeWith({ programs: ['mount', 'umount', 'bindfs'], root: true, mounts: true }, 'on FUSE', () => {
+describeWith({ programs: ['mount', 'umount', 'bindfs'], root: true, mounts: ['fuse'] }, 'on FUSE', () => {
   it('entrepot says that it keeps a journal, and works', async () => {
     const registry = closeAfterTest(await FakeRegistry.start());
     const digest = registry.addBlob('library/app', { size: 500_000, seed: 1 });

@@ -1,5 +1,5 @@
 import { execFile, execFileSync } from 'node:child_process';
-import { mkdirSync, mkdtempSync, rmSync } from 'node:fs';
+import { existsSync, mkdirSync, mkdtempSync, rmSync } from 'node:fs';
 import { mkdir, truncate, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -9,8 +9,25 @@ import { tempDir } from './temp-dir.ts';
 
 const run = promisify(execFile);
 
-/** Root may mount nothing in most containers: it is tried. */
-export function canMount(): boolean {
+export type MountKind = 'tmpfs' | 'loop' | 'fuse';
+
+/** Root may mount nothing in most containers, and not every kernel has every kind: it is tried. */
+export function canMount(kind: MountKind): boolean {
+  if (kind === 'fuse') return existsSync('/dev/fuse') && canMountTmpfs();
+  if (kind === 'loop') return canMountTmpfs() && hasLoopDevice();
+  return canMountTmpfs();
+}
+
+function hasLoopDevice(): boolean {
+  try {
+    execFileSync('losetup', ['--find'], { stdio: 'ignore' });
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+function canMountTmpfs(): boolean {
   if (process.getuid?.() !== 0) return false;
   const directory = mkdtempSync(join(tmpdir(), 'entrepot-mount-'));
   try {

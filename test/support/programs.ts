@@ -1,7 +1,7 @@
 import { accessSync, constants } from 'node:fs';
 import { join } from 'node:path';
 import { describe } from 'vitest';
-import { canMount } from './mounts.ts';
+import { canMount, type MountKind } from './mounts.ts';
 import { goProgramPath } from './go-programs.ts';
 
 /** Where system daemons are, which a user's PATH often leaves out. */
@@ -11,8 +11,8 @@ export interface Needs {
   readonly programs: readonly string[];
   /** Whether they need root (default false). */
   readonly root?: boolean;
-  /** Whether they mount file systems, which takes more than being root (default false). */
-  readonly mounts?: boolean;
+  /** What they mount, which takes more than being root: the machine must allow it (default: nothing). */
+  readonly mounts?: readonly MountKind[];
 }
 
 /** The path of an installed or built program; `undefined` when there is none. */
@@ -37,13 +37,15 @@ export function describeWith(needs: Needs, name: string, tests: () => void): voi
   const reasons = [
     ...missing.map(absence),
     ...(needs.root === true && process.getuid?.() !== 0 ? ['it needs root'] : []),
-    ...(needs.mounts === true && !canMount() ? ['nothing may be mounted here'] : []),
+    ...(needs.mounts ?? [])
+      .filter((kind) => !canMount(kind))
+      .map((kind) => `this machine lets nobody mount ${kind}`),
   ];
   if (reasons.length === 0) describe(name, tests);
   else describe.skip(`${name} (skipped: ${reasons.join(', ')})`, tests);
 }
 
-/** `.ci/run` knows the words of what only Go can bring. */
+/** `.ci/run` knows the words of what only Go can bring, and of what no package brings. */
 function absence(name: string): string {
   return goProgramPath(name) === undefined
     ? `${name} is not installed`
