@@ -1,7 +1,8 @@
-import { mkdir, readFile, rm, symlink, truncate, writeFile } from 'node:fs/promises';
+import { mkdir, open, readFile, rm, symlink, truncate, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { sourceBytes } from '../support/byte-source.ts';
+import type { CacheConfig } from '../../src/config.ts';
 import { ContentPaths } from '../../src/content/paths.ts';
 import { type Digest, digestOf } from '../../src/oci/digest.ts';
 import { closeAfterTest } from '../support/close-after-test.ts';
@@ -15,10 +16,11 @@ import { tempDir } from '../support/temp-dir.ts';
 
 const MIB = 1024 * 1024;
 
-async function start(dataDir?: string) {
+async function start(dataDir?: string, cache: Partial<CacheConfig> = {}) {
   const registry = closeAfterTest(await FakeRegistry.start());
   const app = await startApp({
     upstreams: [{ name: 'docker.io', url: registry.url }],
+    cache,
     ...(dataDir !== undefined && { dataDir }),
   });
   const urlOf = (digest: string) => `${app.url}/v2/library/app/blobs/${digest}`;
@@ -114,6 +116,37 @@ describe('a blob whose file', () => {
     await truncate(fileOf(digest), 10);
     registry.faults.add({ action: { respond: { status: 404 } } });
     expect(await get(urlOf(digest))).toMatchObject({ status: 404, complete: true });
+  });
+});
+
+describe('with verifyOnRead a bit that rotted', () => {
+  async function startRotten(position: number) {
+    const { registry, urlOf, fileOf, warm, metric } = await start(undefined, { verifyOnRead: true });
+    const digest = registry.addBlob('library/app', { size: 5 * MIB, seed: 5 });
+    await warm(digest);
+    const handle = await open(fileOf(digest), 'r+');
+    const { atime, mtime } = await handle.stat();
+    const byte = Buffer.alloc(1);
+    await handle.read(byte, 0, 1, position);
+    await handle.write(Buffer.from([(byte[0] ?? 0) ^ 1]), 0, 1, position);
+    await handle.utimes(atime, mtime);
+    await handle.close();
+    const pull = () => get(urlOf(digest), { digestOnly: true });
+    return { digest, pull, warm, metric };
+  }
+
+  it('in the last bytes is put right within the same answer', async () => {
+    const { digest, pull, warm, metric } = await startRotten(5 * MIB - 10);
+    expect(await pull()).toMatchObject({ status: 200, complete: true, digest });
+    expect(await metric('entrepot_integrity_failures_total{where="read"}')).toBe(1);
+    await warm(digest);
+  });
+
+  it('that was sent already keeps the answer from ending as whole, and the next is right', async () => {
+    const { digest, pull, warm } = await startRotten(100);
+    expect(await pull()).toMatchObject({ status: 200, complete: false });
+    expect(await pull()).toMatchObject({ status: 200, complete: true, digest });
+    await warm(digest);
   });
 });
 
