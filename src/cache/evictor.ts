@@ -25,8 +25,10 @@ export interface EvictorParts {
   readonly onFailure: (cause: unknown) => void;
 }
 
-/** While one is held nothing is evicted: who needs room has what is left, or none. */
+/** While one is held nothing is evicted, unless it says otherwise: who needs room has what is left, or none. */
 export interface EvictionHold {
+  /** Set when it is known how much there is: what has a row by then may go. */
+  mayEvict: boolean;
   /** Bytes of files that no row tells of yet: they take room all the same. Until it is set, all that may be held. */
   unindexedBytes: number;
   /** Once; harmless when repeated. Then no file is without a row. */
@@ -74,7 +76,7 @@ export class Evictor {
   }
 
   get isHeld(): boolean {
-    return this.#holds.size > 0;
+    return [...this.#holds].some(({ mayEvict }) => !mayEvict);
   }
 
   hold(): EvictionHold {
@@ -82,6 +84,7 @@ export class Evictor {
     const holds = this.#holds;
     let unindexedBytes = budget.maxBytes;
     const hold: EvictionHold = {
+      mayEvict: false,
       get unindexedBytes() {
         return unindexedBytes;
       },

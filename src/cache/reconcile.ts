@@ -100,6 +100,16 @@ export class Reconcile {
     return adopting;
   }
 
+  /** A file without a row is none any more. To be called in the same turn in which it counts as stored. */
+  indexed(sizeBytes: number): void {
+    const progress = this.#progress;
+    // While they are listed it is not known whether this one was counted: rather one too many.
+    if (progress.phase !== 'rows' && progress.phase !== 'adopting') return;
+    const bytes = this.#parts.content.allocatedBytes(sizeBytes);
+    progress.unindexedBytes = Math.max(0, progress.unindexedBytes - bytes);
+    if (this.#hold !== undefined) this.#hold.unindexedBytes = progress.unindexedBytes;
+  }
+
   /** Waits until nothing runs any more. What was not brought together is, by the next process. */
   async close(): Promise<void> {
     this.#ending.abort(new Error('the store is being closed'));
@@ -144,7 +154,10 @@ export class Reconcile {
   async #reconcile(): Promise<void> {
     this.#hasUnindexed = false;
     await this.#each(async (slice) => this.#look(slice));
-    if (this.#hold !== undefined) this.#hold.unindexedBytes = this.#progress.unindexedBytes;
+    if (this.#hold !== undefined && !this.#isAgain) {
+      this.#hold.mayEvict = true;
+      this.#hold.unindexedBytes = this.#progress.unindexedBytes;
+    }
     this.#progress.phase = 'rows';
     await this.#lookAtRows();
     this.#progress.phase = 'adopting';
@@ -204,11 +217,7 @@ export class Reconcile {
     }
     if (outcome === 'quarantined') progress.quarantined += 1;
     if (outcome === 'unreadable') progress.unreadable += 1;
-    // Adopted on demand while the files are listed, it may not have been counted yet; `known`, another has said it.
-    if (progress.phase === 'listing' || outcome === 'known' || outcome === 'unreadable') return;
-    const bytes = this.#parts.content.allocatedBytes(file.sizeBytes);
-    progress.unindexedBytes = Math.max(0, progress.unindexedBytes - bytes);
-    if (this.#hold !== undefined) this.#hold.unindexedBytes = progress.unindexedBytes;
+    if (outcome === 'quarantined' || outcome === 'gone') this.indexed(file.sizeBytes);
   }
 
   async *#withRows(

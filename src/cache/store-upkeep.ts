@@ -61,7 +61,13 @@ export class StoreUpkeep {
     this.#upkeep = new Upkeep(parts);
     this.#reconcile = new Reconcile({
       ...parts,
-      adoption: new Adoption(parts),
+      adoption: new Adoption({
+        ...parts,
+        onAdopted: (sizeBytes) => {
+          this.#reconcile.indexed(sizeBytes);
+          parts.onAdopted(sizeBytes);
+        },
+      }),
       dropUnfit: (digest) => this.#dropUnfit(digest),
     });
     this.#scrub = new Scrub({

@@ -246,12 +246,28 @@ describe('while files have no rows yet', () => {
   it('they count as held, and nothing is evicted for what is new', async () => {
     const dataDir = await filled();
     await loseIndex(dataDir);
-    const store = await startStore({ dataDir, limitBytes: 41 * 4096 });
+    const store = await startStore({ dataDir, limitBytes: 45 * 4096 });
     await store.cache.begin();
-    const fresh = Buffer.alloc(20_000, 'fresh');
+    const fresh = Buffer.alloc(10 * 4096, 'fresh');
     expect(await store.cache.put(digestOf(fresh), fresh)).toBe(false);
     await reconciled(store);
     expect(await rowsOf(store)).toHaveLength(40);
+  });
+
+  it('what was adopted may go for what is new, once it is known how much there is', async () => {
+    const large = Buffer.alloc(300 * 1024 * 1024, 'large');
+    const dataDir = await filled([large, ...BLOBS]);
+    await loseIndex(dataDir);
+    const store = await startStore({ dataDir, limitBytes: large.length + 40 * 4096 });
+    await store.cache.begin();
+    for (const digest of digests.slice(0, 5)) expect(await store.cache.readWhole(digest)).toBeDefined();
+    await expect.poll(() => phaseOf(store)).toBe('adopting');
+    const fresh = Buffer.alloc(4096, 'fresh');
+    expect(await store.cache.put(digestOf(fresh), fresh)).toBe(true);
+    expect(phaseOf(store)).toBe('adopting');
+    expect(store.told.some((what) => what.startsWith('evicted'))).toBe(true);
+    const { storedBytes, otherBytes, limitBytes } = store.cache.usage;
+    expect(storedBytes + otherBytes).toBeLessThanOrEqual(limitBytes);
   });
 
   it('they go on to count when the process ends before it has got all of them back', async () => {
@@ -264,11 +280,12 @@ describe('while files have no rows yet', () => {
     expect(await first.cache.readWhole(asked)).toBeDefined();
     await first.cache.close();
     await first.metadata.close();
-    const second = await startStore({ dataDir, limitBytes: 310 * 1024 * 1024 });
+    const second = await startStore({ dataDir, limitBytes: 330 * 1024 * 1024 });
     await second.cache.begin();
-    const fresh = Buffer.alloc(20 * 1024 * 1024, 'fresh');
+    const fresh = Buffer.alloc(40 * 1024 * 1024, 'fresh');
     expect(await second.cache.put(digestOf(fresh), fresh)).toBe(false);
     await reconciled(second);
+    expect(second.told).toEqual([]);
     expect(await rowsOf(second)).toHaveLength(41);
     await second.cache.close();
     await second.metadata.close();
