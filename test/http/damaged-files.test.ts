@@ -119,22 +119,22 @@ describe('a blob whose file', () => {
   });
 });
 
-describe('with verifyOnRead a bit that rotted', () => {
-  async function startRotten(position: number) {
-    const { registry, urlOf, fileOf, warm, metric } = await start(undefined, { verifyOnRead: true });
-    const digest = registry.addBlob('library/app', { size: 5 * MIB, seed: 5 });
-    await warm(digest);
-    const handle = await open(fileOf(digest), 'r+');
-    const { atime, mtime } = await handle.stat();
-    const byte = Buffer.alloc(1);
-    await handle.read(byte, 0, 1, position);
-    await handle.write(Buffer.from([(byte[0] ?? 0) ^ 1]), 0, 1, position);
-    await handle.utimes(atime, mtime);
-    await handle.close();
-    const pull = () => get(urlOf(digest), { digestOnly: true });
-    return { digest, pull, warm, metric };
-  }
+async function startRotten(position: number) {
+  const { registry, urlOf, fileOf, warm, metric } = await start(undefined, { verifyOnRead: true });
+  const digest = registry.addBlob('library/app', { size: 5 * MIB, seed: 5 });
+  await warm(digest);
+  const handle = await open(fileOf(digest), 'r+');
+  const { atime, mtime } = await handle.stat();
+  const byte = Buffer.alloc(1);
+  await handle.read(byte, 0, 1, position);
+  await handle.write(Buffer.from([(byte[0] ?? 0) ^ 1]), 0, 1, position);
+  await handle.utimes(atime, mtime);
+  await handle.close();
+  const pull = () => get(urlOf(digest), { digestOnly: true });
+  return { digest, pull, warm, metric };
+}
 
+describe('with verifyOnRead a bit that rotted', () => {
   it('in the last bytes is put right within the same answer', async () => {
     const { digest, pull, warm, metric } = await startRotten(5 * MIB - 10);
     expect(await pull()).toMatchObject({ status: 200, complete: true, digest });
