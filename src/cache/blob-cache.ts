@@ -60,6 +60,8 @@ export class BlobCache {
   readonly #uses: LastUses;
   readonly #stranded: StrandedFiles;
   readonly #expiry: Expiry | undefined;
+  /** How often the index was lost: what was counted before counts no more. */
+  #lossCount = 0;
   /** Whether anything can be stored; nothing is tried while it cannot. */
   readonly condition: StoreCondition;
 
@@ -232,6 +234,7 @@ export class BlobCache {
     try {
       await this.#locks.run(blob.digest, async () => {
         const known = await metadata.blobs.describe(blob.digest);
+        const losses = this.#lossCount;
         // Who brought it first is charged, as long as it is here.
         const upstream = known?.upstream ?? blob.upstream;
         try {
@@ -246,7 +249,8 @@ export class BlobCache {
           if (known === undefined) await this.#discard(blob);
           throw cause;
         }
-        if (known !== undefined) this.#budget.removed(known.sizeBytes, known.upstream);
+        if (known !== undefined && losses === this.#lossCount)
+          this.#budget.removed(known.sizeBytes, known.upstream);
         reservation.becomeStored(blob.sizeBytes, upstream);
       });
       return true;
@@ -306,6 +310,7 @@ export class BlobCache {
     takeFile: () => Promise<unknown>,
     isAlways = row !== undefined,
   ): Promise<void> {
+    const losses = this.#lossCount;
     this.#generations.end(digest);
     if (row !== undefined) this.#uses.forget(digest);
     try {
@@ -314,7 +319,7 @@ export class BlobCache {
       if (row !== undefined) this.#stranded.add(digest, row.sizeBytes);
       throw cause;
     } finally {
-      if (row !== undefined) this.#budget.removed(row.sizeBytes, row.upstream);
+      if (row !== undefined && losses === this.#lossCount) this.#budget.removed(row.sizeBytes, row.upstream);
     }
   }
 
@@ -324,6 +329,7 @@ export class BlobCache {
   }
 
   #onIndexLost(setAside: string): void {
+    this.#lossCount += 1;
     this.#budget.lost();
     this.upkeep.onIndexLost(setAside);
   }
