@@ -118,12 +118,25 @@ export function prepareImageStatements(database: Database.Database) {
     pins: prepare<[], { pattern: string }>('SELECT pattern FROM pins ORDER BY pattern'),
     addPin: prepare<[string]>('INSERT OR IGNORE INTO pins (pattern) VALUES (?)'),
     removePin: prepare<[string]>('DELETE FROM pins WHERE pattern = ?'),
-    clearPinned: prepare<[]>('DELETE FROM pinned'),
-    addPinned: prepare<[{ root: number }]>(
-      `WITH RECURSIVE ${CLOSURE} INSERT OR IGNORE INTO pinned (content) SELECT id FROM closure`,
+    pinnedGeneration: prepare<[], { generation: number | null }>(
+      'SELECT max(generation) AS generation FROM pinned',
     ),
-    pinnedTotals: prepare<[], { bytes: number; blobs: number }>(
-      `SELECT coalesce(sum(b.size), 0) AS bytes, count(*) AS blobs FROM pinned p JOIN blobs b ON b.content = p.content`,
+    deleteOldPinned: prepare<[{ generation: number; limit: number }]>(
+      `DELETE FROM pinned WHERE content IN (
+         SELECT content FROM pinned WHERE generation < @generation LIMIT @limit)`,
+    ),
+    addPinned: prepare<[{ root: number; generation: number }]>(
+      `WITH RECURSIVE ${CLOSURE} INSERT INTO pinned (content, generation)
+       SELECT id, @generation FROM closure WHERE true
+       ON CONFLICT (content) DO UPDATE SET generation = excluded.generation`,
+    ),
+    pinnedPage: prepare<
+      [{ after: number; limit: number }],
+      { bytes: number; blobs: number; last: number | null }
+    >(
+      `SELECT coalesce(sum(b.size), 0) AS bytes, count(b.content) AS blobs, max(p.content) AS last
+       FROM (SELECT content FROM pinned WHERE content > @after ORDER BY content LIMIT @limit) p
+       LEFT JOIN blobs b ON b.content = p.content`,
     ),
   };
 }

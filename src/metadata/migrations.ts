@@ -143,7 +143,12 @@ export const MIGRATIONS: readonly string[] = [
   DROP TABLE old_referrers;
 
   CREATE TABLE pins (pattern TEXT PRIMARY KEY) STRICT, WITHOUT ROWID;
-  CREATE TABLE pinned (content INTEGER PRIMARY KEY REFERENCES contents (id)) STRICT;
+  CREATE TABLE pinned (
+    content INTEGER PRIMARY KEY REFERENCES contents (id),
+    -- Of which setting it is: those of an older one are taken out when the new one is whole.
+    generation INTEGER NOT NULL
+  ) STRICT;
+  CREATE INDEX pinned_by_generation ON pinned (generation);
   CREATE TABLE state (key TEXT PRIMARY KEY, value INTEGER NOT NULL) STRICT, WITHOUT ROWID;
   `,
 ];

@@ -1,3 +1,4 @@
+import { setImmediate as nextTurn } from 'node:timers/promises';
 import type { Digest } from '../oci/digest.ts';
 import type { Reference, RepositoryName } from '../oci/reference.ts';
 import type { Totals } from './stored-blobs.ts';
@@ -19,6 +20,9 @@ import type { Statements } from './statements.ts';
 
 /** Blobs looked at in one turn of the event loop: a few milliseconds. */
 const NUMBERS_AT_ONCE = 2000;
+/** Of what is pinned, in one turn of the event loop: images, and rows. */
+const ROOTS_AT_ONCE = 20;
+const ROWS_AT_ONCE = 1000;
 /** More no image has. */
 const CONTENTS_LIMIT = 5000;
 
@@ -213,15 +217,44 @@ export class SqliteImages implements StoredImages {
     });
   }
 
-  setPinned(roots: readonly Digest[]): Promise<Totals> {
-    return this.#connection.transaction((statements) => {
-      statements.clearPinned.run();
-      for (const digest of roots) {
-        const root = this.#connection.contentId(digest);
-        if (root !== undefined) statements.addPinned.run({ root });
-      }
-      return statements.pinnedTotals.get() ?? { bytes: 0, blobs: 0 };
-    });
+  /** What was pinned stays so until the new setting is whole: in between too much is pinned, and never too little. */
+  async setPinned(roots: readonly Digest[]): Promise<Totals> {
+    const generation = await this.#connection.run(
+      ({ pinnedGeneration }) => (pinnedGeneration.get()?.generation ?? 0) + 1,
+    );
+    for (let from = 0; from < roots.length; from += ROOTS_AT_ONCE) {
+      if (from > 0) await nextTurn();
+      const some = roots.slice(from, from + ROOTS_AT_ONCE);
+      await this.#connection.transaction(({ addPinned }) => {
+        for (const digest of some) {
+          const root = this.#connection.contentId(digest);
+          if (root !== undefined) addPinned.run({ root, generation });
+        }
+      });
+    }
+    for (;;) {
+      const removed = await this.#connection.run(
+        ({ deleteOldPinned }) => deleteOldPinned.run({ generation, limit: ROWS_AT_ONCE }).changes,
+      );
+      if (removed === 0) break;
+      await nextTurn();
+    }
+    return this.#pinnedTotals();
+  }
+
+  async #pinnedTotals(): Promise<Totals> {
+    let [bytes, blobs] = [0, 0];
+    for (let after: number | undefined = 0; after !== undefined;) {
+      const from: number = after;
+      const page = await this.#connection.run(({ pinnedPage }) =>
+        pinnedPage.get({ after: from, limit: ROWS_AT_ONCE }),
+      );
+      bytes += page?.bytes ?? 0;
+      blobs += page?.blobs ?? 0;
+      after = page?.last ?? undefined;
+      if (after !== undefined) await nextTurn();
+    }
+    return { bytes, blobs };
   }
 }
 
