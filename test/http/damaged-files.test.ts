@@ -27,7 +27,10 @@ async function start(dataDir?: string, cache: Partial<CacheConfig> = {}) {
   const fileOf = (digest: Digest) => new ContentPaths(app.dataDir).file(digest);
   const warm = async (digest: string) => {
     await expect
-      .poll(async () => (await get(urlOf(digest), { digestOnly: true })).headers['x-cache'], { interval: 10 })
+      .poll(async () => (await get(urlOf(digest), { digestOnly: true })).headers['x-cache'], {
+        interval: 10,
+        timeout: 10_000,
+      })
       .toBe('HIT');
   };
   const metric = async (name: string) => {
