@@ -87,8 +87,9 @@ export class FillBytes {
   }
 
   /**
-   * Reserves room and opens the ingest, once; the first call's size counts. Without room it only hashes.
-   * @throws ContentError `no-space` when there is not even memory to pass the bytes on
+   * Reserves room and opens the ingest, once; the first call's size counts. Without room it only hashes, and waits its
+   * turn for memory to pass the bytes on: nothing has come in yet that anybody could be waiting for.
+   * @throws ContentError `no-space` when that takes too long; the signal's reason
    */
   async open(sizeBytes: number | undefined): Promise<void> {
     this.#opening ??= this.#begin(sizeBytes);
@@ -101,9 +102,12 @@ export class FillBytes {
       this.#reservation = await cache.reserve(sizeBytes ?? 0, upstream, signal);
       this.#ingest = await cache.ingest(digest, sizeBytes, this.#reservation !== undefined);
     }
-    if (!this.isStoring) this.#passOn(undefined);
+    if (this.isStoring || this.#giveBack !== undefined) return;
+    this.#parts.onUnstored(undefined);
+    this.#giveBack = await this.#parts.unstoredBudget.takeInTurn(sizeBytes ?? Infinity, signal);
   }
 
+  /** In the middle of it. */
   #passOn(cause: ContentError | undefined): void {
     this.#parts.onUnstored(cause);
     this.#giveBack ??= this.#parts.unstoredBudget.take();

@@ -2,9 +2,10 @@ import { existsSync } from 'node:fs';
 import { describe, expect, it, onTestFinished, vi } from 'vitest';
 import { diskFileSystem } from '../../src/content/file-system.ts';
 import { ContentPaths } from '../../src/content/paths.ts';
-import type { Digest } from '../../src/oci/digest.ts';
+import { type Digest, digestOf } from '../../src/oci/digest.ts';
 import { closeAfterTest } from '../support/close-after-test.ts';
 import { FakeRegistry } from '../support/fake-registry.ts';
+import { Gate } from '../support/gate.ts';
 import { get } from '../support/http-get.ts';
 import { buildImage, pushTo } from '../support/images.ts';
 import { type RunningAppOptions, startApp } from '../support/running-app.ts';
@@ -56,6 +57,42 @@ describe('what is larger than one blob may be', () => {
     });
     expect([part.status, part.length, part.headers['x-cache']]).toEqual([206, 899_991, 'BYPASS']);
     expect(isStored(large)).toBe(false);
+  });
+});
+
+/** Status and digest of the body. */
+async function read(response: Promise<Response>): Promise<readonly [number, Digest]> {
+  const { status, body } = await response.then(async (got) => ({
+    status: got.status,
+    body: await got.arrayBuffer(),
+  }));
+  return [status, digestOf(Buffer.from(body))];
+}
+
+const right = (digests: readonly Digest[]) => digests.map((digest) => [200, digest]);
+
+describe('more that cannot be stored than there is memory for', () => {
+  it('passes by in its turn, none is refused; and small ones take no more of it than they are', async () => {
+    const { add, app, registry } = await start({ cache: { maxBlobBytes: 4096 } });
+    const ask = async (digest: Digest) => fetch(`${app.url}/v2/team/app/blobs/${digest}`);
+    const addMany = (length: number, size: number) => Array.from({ length }, () => add(size));
+    // All of the memory but for one window is taken.
+    const gate = new Gate();
+    const stall = registry.faults.add({
+      match: { method: 'GET' },
+      action: { stallAfter: { bytes: 9, gate } },
+    });
+    const slow = addMany(31, 3 * MIB);
+    const held = slow.map(ask);
+    await gate.arrived(31);
+    stall.remove();
+
+    const small = addMany(20, 9 * KIB);
+    expect(await Promise.all(small.map(ask).map(read))).toEqual(right(small));
+    const late = addMany(4, 3 * MIB);
+    const waiting = late.map(ask);
+    gate.open();
+    expect(await Promise.all([...held, ...waiting].map(read))).toEqual(right([...slow, ...late]));
   });
 });
 
