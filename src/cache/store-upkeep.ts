@@ -85,7 +85,11 @@ export class StoreUpkeep {
 
   /** Reconciles if that is needed, and scrubs by its schedule, in the background. For a server. */
   async begin(): Promise<void> {
-    this.#reconcile.begin(await this.#isIndexLost());
+    const found = await this.#look();
+    const { metadata, observer } = this.#parts;
+    if (found === 'nothing')
+      await metadata.reconciled().catch((cause: unknown) => observer.cacheFailure('metadata', cause));
+    this.#reconcile.begin(found === 'files alone');
     this.#scrub.begin();
   }
 
@@ -110,18 +114,25 @@ export class StoreUpkeep {
     await Promise.all([this.#reconcile.close(), this.#scrub.close()]);
   }
 
-  /** An empty index beside files was lost, by whomever; and so was one that has not got all of them back since. */
-  async #isIndexLost(): Promise<boolean> {
+  /**
+   * What lies here. An empty index beside files was lost, by whomever; and so was one that has not got all of them back
+   * since.
+   */
+  async #look(): Promise<'nothing' | 'files alone' | 'rows'> {
     const { metadata, content, observer } = this.#parts;
     try {
-      if ((await metadata.mark('index-lost')) === 1) return true;
-      if (this.#parts.storedBlobs() > 0) return false;
-      for await (const { files } of content.list(new AbortController().signal))
-        if (files.length > 0) return true;
+      if ((await metadata.mark('index-lost')) === 1) return 'files alone';
+      if (this.#parts.storedBlobs() > 0) return 'rows';
+      let hasStrays = false;
+      for await (const { files, strays } of content.list(new AbortController().signal)) {
+        if (files.length > 0) return 'files alone';
+        hasStrays ||= strays.length > 0;
+      }
+      return hasStrays ? 'rows' : 'nothing';
     } catch (cause) {
       observer.cacheFailure(cause instanceof ContentError ? 'content' : 'metadata', cause);
     }
-    return false;
+    return 'rows';
   }
 
   #dropUnfit(digest: Digest): Promise<boolean> {
