@@ -23,6 +23,8 @@ const NUMBERS_AT_ONCE = 2000;
 /** Of what is pinned, in one turn of the event loop: images, and rows. */
 const ROOTS_AT_ONCE = 20;
 const ROWS_AT_ONCE = 1000;
+/** Repositories that one page looks through: after evictions very many may hold nothing that is stored. */
+const REPOSITORIES_AT_ONCE = 50;
 /** More no image has. */
 const CONTENTS_LIMIT = 5000;
 
@@ -47,7 +49,7 @@ export class SqliteImages implements StoredImages {
     return this.#connection.run((statements) => {
       const images: ImageRow[] = [];
       let [number, content] = placeOf(after);
-      for (;;) {
+      for (let looked = 0; looked < REPOSITORIES_AT_ONCE; looked += 1) {
         // The repository that the page before ended in goes on where it ended.
         const [repository] = repositoriesOf(statements, filter, number - 1, 1);
         if (repository === undefined) return { images, next: undefined };
@@ -60,6 +62,7 @@ export class SqliteImages implements StoredImages {
         number = repository.id + 1;
         content = 0;
       }
+      return { images, next: `${number} 0` };
     });
   }
 

@@ -53,7 +53,7 @@ export interface DigestPage {
 
 /** Images as a whole: what lists what, sizes, pins, forgetting. Every call is short; all fail with MetadataError. */
 export interface StoredImages {
-  /** @param after `next` of the page before; absent for the first */
+  /** May be short of `limit`, even empty, and not be the last. @param after `next` of the page before; absent for the first */
   page(filter: ImageFilter, after: string | undefined, limit: number): Promise<ImagePage>;
   /** The one that a tag last meant, or a digest names, in this repository. `undefined` also when it is not stored. */
   find(key: RepositoryKey, reference: Reference): Promise<ImageRow | undefined>;

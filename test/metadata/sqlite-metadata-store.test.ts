@@ -6,7 +6,7 @@ import { openDatabase } from '../../src/metadata/database.ts';
 import { prepareLasting } from '../../src/metadata/lasting-database.ts';
 import { SqliteMetadataStore } from '../../src/metadata/sqlite-metadata-store.ts';
 import type { BlobUse } from '../../src/metadata/stored-blobs.ts';
-import { parseTag } from '../../src/oci/reference.ts';
+import { parseRepositoryName, parseTag } from '../../src/oci/reference.ts';
 import { closeAfterTest } from '../support/close-after-test.ts';
 import { tempDir } from '../support/temp-dir.ts';
 import { imagesContract } from './images-contract.ts';
@@ -124,4 +124,28 @@ it('the ranking is told where eviction has come to, also by the process before',
   const next = closeAfterTest(new SqliteMetadataStore(openDatabase(dataDir), ranking));
   await next.blobs.touch(new Map([[d, 600]]));
   expect(floors).toEqual([400]);
+});
+
+const repositoryNumber = (n: number) => ({
+  upstream: 'docker.io',
+  repository: parseRepositoryName(`library/app-${n}`),
+});
+
+it('leaves the event loop free while images are looked for among many repositories of which nothing is stored', async () => {
+  const store = await start();
+  for (let n = 0; n < 300; n += 1)
+    await store.recordHoldings(repositoryNumber(n), [{ digest: digestNumber(n), sizeBytes: 1 }]);
+  const digest = digestNumber(299);
+  await store.recordHoldings(repositoryNumber(299), [{ digest, sizeBytes: 1, manifestType: 'm' }]);
+  await store.blobs.put({ digest, sizeBytes: 1 }, 1);
+  let pages = 0;
+  const found: string[] = [];
+  for (let after: string | undefined; ; pages += 1) {
+    const page = await store.images.page({}, after, 10);
+    found.push(...page.images.map((image) => image.digest));
+    after = page.next;
+    if (after === undefined) break;
+  }
+  expect(found).toEqual([digest]);
+  expect(pages).toBeGreaterThan(3);
 });
