@@ -36,6 +36,9 @@ export class Pins {
   constructor(parts: PinsParts) {
     this.#parts = parts;
     this.#patterns = parts.configured;
+    parts.metadata.images.concerns = (key) =>
+      this.#patterns.some(({ digest }) => digest !== undefined) ||
+      this.#patterns.some((pattern) => matchesRepository(pattern, key));
   }
 
   /** False: something may have become pinned, or is no longer, since the last refresh. Costs nothing. */
@@ -78,6 +81,8 @@ export class Pins {
     try {
       const changes = images.changes;
       const patterns = (await this.patterns()).map(({ pattern }) => pattern);
+      // From here on: what changes while the rest is looked up is told by these.
+      this.#patterns = patterns;
       // Without any pin nothing need be looked at, however much is pulled.
       if (patterns.length > 0 || !this.#isEmpty) {
         const roots = new Set<Digest>();
@@ -85,7 +90,6 @@ export class Pins {
         this.#totals = await images.setPinned([...roots]);
         this.#isEmpty = roots.size === 0;
       }
-      this.#patterns = patterns;
       this.#seen = changes;
     } finally {
       this.#refreshing = undefined;

@@ -29,6 +29,7 @@ const REPOSITORIES_AT_ONCE = 50;
 const CONTENTS_LIMIT = 5000;
 
 export class SqliteImages implements StoredImages {
+  concerns: ((key: RepositoryKey) => boolean) | undefined;
   readonly #connection: IndexConnection;
   #changes = 0;
 
@@ -40,9 +41,9 @@ export class SqliteImages implements StoredImages {
     return this.#changes + this.#connection.lossCount;
   }
 
-  /** For whoever writes tags and manifests. */
-  changed(): void {
-    this.#changes += 1;
+  /** For whoever writes tags and manifests. @param where absent: it concerns pins wherever it was */
+  changed(where?: RepositoryKey): void {
+    if (where === undefined || this.concerns?.(where) !== false) this.#changes += 1;
   }
 
   page(filter: ImageFilter, after: string | undefined, limit: number): Promise<ImagePage> {

@@ -86,7 +86,7 @@ export class SqliteMetadataStore implements MetadataStore {
     const { digest, sizeBytes, mediaType } = manifest;
     const known = await this.holding(key, digest);
     await this.recordHoldings(key, [{ digest, sizeBytes, manifestType: mediaType }]);
-    if (known?.manifestType === undefined) this.images.changed();
+    if (known?.manifestType === undefined) this.images.changed(key);
   }
 
   /** @param holder who holds what listing proves to be held; absent: nobody */
@@ -105,15 +105,18 @@ export class SqliteMetadataStore implements MetadataStore {
     children: readonly Listed[],
     holder: RepositoryKey | undefined,
   ): void {
-    const { addLink, putHolding } = this.#connection.statements;
+    const { addLink, putHolding, isPinned } = this.#connection.statements;
+    let isNew = false;
     const parent = this.#connection.addContent(digest, isIndex ? 'index' : 'manifest');
     const repository = holder && this.#connection.addRepository(holder);
     for (const child of children) {
       const content = this.#connection.addContent(child.digest, child.kind);
-      if (addLink.run(parent, content).changes > 0) this.images.changed();
+      isNew = addLink.run(parent, content).changes > 0 || isNew;
       if (child.isHeld && repository !== undefined)
         putHolding.run(repository, content, child.sizeBytes, null);
     }
+    // What lists it may be pinned whoever brings it.
+    if (isNew) this.images.changed(isPinned.get(digestKey(digest)) === undefined ? holder : undefined);
   }
 
   tag(key: TagKey): Promise<TagRow | undefined> {
@@ -131,7 +134,7 @@ export class SqliteMetadataStore implements MetadataStore {
       // Most tags mean what they meant, and are only confirmed.
       const isSame = statements.tag.get(id, key.tag, key.accept)?.digest.equals(digestKey(row.digest));
       statements.putTag.run(id, key.tag, key.accept, content, Math.round(row.checkedAt));
-      if (isSame !== true) this.images.changed();
+      if (isSame !== true) this.images.changed(key);
     });
   }
 
@@ -139,7 +142,7 @@ export class SqliteMetadataStore implements MetadataStore {
     return this.#connection.run((statements) => {
       const id = this.#connection.repositoryId(key);
       if (id !== undefined && statements.deleteTag.run(id, tag, accept ?? null).changes > 0)
-        this.images.changed();
+        this.images.changed(key);
     });
   }
 

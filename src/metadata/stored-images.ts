@@ -97,4 +97,6 @@ export interface StoredImages {
   setPinned(roots: readonly Digest[]): Promise<Totals>;
   /** Counts changes of what tags mean, of manifests and of pins: while it stays, what is pinned stays. */
   readonly changes: number;
+  /** Whether a tag or manifest of this repository may be pinned: what happens in others is no change. Absent: it may. */
+  concerns: ((key: RepositoryKey) => boolean) | undefined;
 }

@@ -162,6 +162,29 @@ describe('refreshing', () => {
     expect(told()).toBe(1);
   });
 
+  it('comes to an end however much is pulled meanwhile of what is not pinned', async () => {
+    const { metadata, pull, pins, told, victims } = await start('docker.io/library/kept');
+    await pull('docker.io/library/kept', 'one', ['l1'], 'v1');
+    const setPinned = metadata.images.setPinned.bind(metadata.images);
+    let pulls = 0;
+    metadata.images.setPinned = async (roots) => {
+      const totals = await setPinned(roots);
+      pulls += 1;
+      if (pulls < 20) await pull('docker.io/library/other', `other ${pulls}`, [`l ${pulls}`], `v${pulls}`);
+      return totals;
+    };
+    await pins.refresh();
+    expect(told()).toBe(1);
+    // What a pinned index lists is pinned, wherever it is pulled.
+    await pull('docker.io/library/other', 'one', ['l1', 'l2'], 'v1');
+    expect(await victims()).not.toContain('l2');
+    // A pattern that is new counts at once.
+    await metadata.images.addPin('docker.io/library/other:v1');
+    await pins.refresh();
+    await pull('docker.io/library/other', 'other 1', ['l 1'], 'v1');
+    expect(pins.isCurrent).toBe(false);
+  });
+
   it('is shared by all who ask at once, and is done again for what changed meanwhile', async () => {
     const { metadata, pull, pins, told, victims } = await start('docker.io/library/app:v1');
     await pull('docker.io/library/app', 'one', ['l1'], 'v1');
