@@ -53,8 +53,12 @@ export class ManifestDocuments {
     const { contents } = this.#parts;
     const mediaType = (await contents.holding(key, digest))?.manifestType;
     if (mediaType === undefined) return undefined;
+    const isHot = this.#parts.memory.has(digest);
     const bytes = await this.#stored(digest);
-    return bytes && { digest, mediaType, bytes };
+    if (bytes === undefined) return undefined;
+    const manifest = { digest, mediaType, bytes };
+    if (isHot) await this.#storeAgain(key, manifest);
+    return manifest;
   }
 
   /**
@@ -174,6 +178,25 @@ export class ManifestDocuments {
       this.#storing.set(digest, this.#storeNow(digest, bytes, from));
     }
     return true;
+  }
+
+  /**
+   * Memory outlives the file: a hot manifest that was evicted would be gone with the process, and is listed and pinned
+   * only when it is stored. Not waited for.
+   */
+  async #storeAgain(key: RepositoryKey, { digest, mediaType, bytes }: Manifest): Promise<void> {
+    const { cache } = this.#parts;
+    if (this.#storing.has(digest) || (await cache.row(digest)) !== undefined) return;
+    if (this.#storing.has(digest) || !this.#store(digest, bytes, key.upstream)) return;
+    const facts = factsOf(bytes, mediaType);
+    if (facts !== undefined) void this.#recordAgain(key, { digest, bytes, facts });
+  }
+
+  /** What it lists was forgotten with it. A purge meanwhile stands. */
+  async #recordAgain(key: RepositoryKey, document: ManifestDocument): Promise<void> {
+    const { digest } = document;
+    await this.#storing.get(digest);
+    if ((await this.#parts.contents.holding(key, digest)) !== undefined) await this.#record(key, document);
   }
 
   async #storeNow(digest: Digest, bytes: Buffer, from: string): Promise<void> {

@@ -13,6 +13,10 @@ export class ManifestMemory {
     return this.#bytes.get(digest);
   }
 
+  has(digest: Digest): boolean {
+    return this.#bytes.has(digest);
+  }
+
   put(digest: Digest, bytes: Buffer): void {
     this.#bytes.set(digest, bytes);
   }

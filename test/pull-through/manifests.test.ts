@@ -1,5 +1,7 @@
+import { existsSync } from 'node:fs';
 import { describe, expect, it, onTestFinished, vi } from 'vitest';
 import { diskFileSystem } from '../../src/content/file-system.ts';
+import { ContentPaths } from '../../src/content/paths.ts';
 import { OCI_INDEX, OCI_MANIFEST } from '../../src/oci/media-type.ts';
 import { closeAfterTest } from '../support/close-after-test.ts';
 import { FakeRegistry } from '../support/fake-registry.ts';
@@ -10,6 +12,7 @@ import { buildImage, type ImageRecipe, pushTo } from '../support/images.ts';
 import { startApp } from '../support/running-app.ts';
 
 const MINUTE_MS = 60_000;
+const SOON = { timeout: 10_000 };
 const MANIFESTS = /\/manifests\//;
 
 async function start(recipe: ImageRecipe = {}) {
@@ -62,6 +65,40 @@ describe('a manifest that was not here', () => {
     await expect.poll(() => spy.mock.calls.length).toBeGreaterThan(0);
     await vi.waitFor(async () => expect((await ask('other')).headers['x-cache']).toMatch(/BYPASS|HIT/));
     expect((await ask(image.root.digest)).headers['x-cache']).toBe('HIT');
+  });
+});
+
+describe('a manifest that was evicted while it is in memory', () => {
+  it('is stored again when it is used again, with what it lists, and asked for once in all', async () => {
+    const { ask, app, image, registry, upstreams, asked } = await start();
+    const paths = new ContentPaths(app.dataDir);
+    const file = paths.file(image.root.digest);
+    const isWhole = () => [image.root, ...image.blobs].every(({ digest }) => existsSync(paths.file(digest)));
+    const metrics = async () => (await get(`${app.adminUrl}/metrics`)).body.toString();
+    const images = async () => (await get(`${app.adminUrl}/api/v1/images`)).body.toString();
+    await ask('latest');
+    for (const { digest } of image.blobs) await get(`${app.url}/v2/library/app/blobs/${digest}`);
+    await expect.poll(isWhole, SOON).toBe(true);
+    await expect.poll(async () => (await metrics()).includes('entrepot_fills_in_flight 0'), SOON).toBe(true);
+    await expect.poll(images, SOON).toContain(image.root.digest);
+    const full = await images();
+    await fetch(`${app.adminUrl}/api/v1/evict`, {
+      method: 'POST',
+      headers: { 'content-type': 'application/json' },
+      body: JSON.stringify({ toBytes: 0 }),
+    }).then((response) => response.text());
+    expect(existsSync(file)).toBe(false);
+
+    expect((await ask('latest')).headers['x-cache']).toBe('HIT');
+    await expect.poll(() => existsSync(file), SOON).toBe(true);
+    for (const { digest } of image.blobs) await get(`${app.url}/v2/library/app/blobs/${digest}`);
+    await expect.poll(images, SOON).toBe(full);
+    expect(asked('GET')).toBe(1);
+    await app.close();
+    await registry.stop();
+    const again = await startApp({ upstreams, dataDir: app.dataDir });
+    const kept = await get(`${again.url}/v2/library/app/manifests/${image.root.digest}`);
+    expect(kept).toMatchObject({ status: 200, digest: image.root.digest });
   });
 });
 
