@@ -114,9 +114,12 @@ export class LocalOperations implements StoreOperations {
 
   unpin(text: string, signal: AbortSignal): Promise<PinChange> {
     return this.#one(signal, async (joined) => {
+      const { images } = this.#parts.metadata;
       // One that is there is taken away as it stands, also when its upstream is configured no longer.
-      const pattern = storedImagePattern(text) ?? this.#patternOf(text);
-      const changed = await this.#parts.metadata.images.removePin(pattern.text);
+      const stored = storedImagePattern(text);
+      const isStored = stored !== undefined && (await images.removePin(stored.text));
+      const pattern = isStored ? stored : this.#patternOf(text);
+      const changed = isStored || (await images.removePin(pattern.text));
       return this.#changeOf(pattern, changed, joined);
     });
   }

@@ -269,6 +269,9 @@ export function storeOperationsContract(name: string, start: () => Promise<Opera
       expect(await operations.unpin('app:v1', never)).toMatchObject({ changed: true });
       expect(await operations.unpin('app:v1', never)).toMatchObject({ changed: false });
       expect((await operations.status(never)).pinned).toEqual({ bytes: 0, blobs: 0 });
+      // By the very words that pinned it, also where they might begin with an upstream's name.
+      await operations.pin('team/app:v*', never);
+      expect(await operations.unpin('team/app:v*', never)).toMatchObject({ changed: true });
       for (const wrong of ['', 'App', 'gchr.io/a/b', 'app@sha256:1'])
         await expect(operations.pin(wrong, never), wrong).rejects.toMatchObject({ reason: 'invalid' });
     });
