@@ -222,7 +222,13 @@ export class DiskContentStore implements ContentStore {
 
   async quarantine(digest: Digest): Promise<boolean> {
     const label = `${digestAlgorithm(digest)}-${digestHex(digest)}`;
-    return this.#setAside(this.#paths.file(digest), label);
+    const path = this.#paths.file(digest);
+    try {
+      return await this.#setAside(path, label);
+    } catch (cause) {
+      this.#publisher.notRemoved(path);
+      throw cause;
+    }
   }
 
   async quarantineStray(stray: string): Promise<boolean> {

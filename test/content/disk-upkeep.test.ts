@@ -226,6 +226,10 @@ describe('the quarantine', () => {
       fileSystem.rule = () => undefined;
       expect((await store.readWhole(DIGEST, BYTES.length))?.equals(BYTES)).toBe(true);
     }
+    // What should not be served is still there: nobody may be told that files and rows agree.
+    await expect(store.close()).rejects.toMatchObject({ name: 'ContentError', reason: 'io' });
+    expect(await store.quarantine(DIGEST)).toBe(true);
+    await store.close();
   });
 
   it('still counts what it could not remove', async () => {

@@ -105,7 +105,16 @@ async function opened(
   const index = openDatabase(dataDir);
   const metadata = closing(new SqliteMetadataStore(index, leastRecentUse));
   const parts = { hashes, slabs, buffers: new ReadBuffers(4), fileSystem };
-  const content = closing(await DiskContentStore.open(dataDir, parts));
+  const content = await DiskContentStore.open(dataDir, parts);
+  closers.push(async () => {
+    try {
+      await content.close();
+    } catch (cause) {
+      // As in the product: the index is not told that it is closed.
+      index.database.close();
+      throw cause;
+    }
+  });
   const told: string[] = [];
   const observer = {
     fillResumed: () => undefined,
