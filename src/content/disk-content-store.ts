@@ -217,7 +217,10 @@ export class DiskContentStore implements ContentStore {
     onBytes?: (bytes: number) => Promise<void> | void,
   ): Promise<void> {
     const parts = { ...this.#parts, fileSystem: this.#fileSystem };
-    await verifyFile(parts, { path: this.#paths.file(digest), digest, sizeBytes }, signal, onBytes);
+    const path = this.#paths.file(digest);
+    await verifyFile(parts, { path, digest, sizeBytes }, signal, onBytes);
+    // Whoever reads all of it has a row for it, or is about to write one.
+    this.#publisher.wanted(path);
   }
 
   async quarantine(digest: Digest): Promise<boolean> {

@@ -42,6 +42,11 @@ export class Publisher {
     this.#notRemoved.add(path);
   }
 
+  /** To be told when somebody has a use for a name that could not be taken away. */
+  wanted(path: string): void {
+    this.#notRemoved.delete(path);
+  }
+
   /**
    * Makes durable what `removed` was told of.
    * @throws ContentError also when something is left that should have been removed: then who closes the index must not

@@ -141,6 +141,16 @@ describe('verifying a file', () => {
   });
 });
 
+it('a file that could not be removed and is found sound later keeps nobody from closing', async () => {
+  const { store, fileSystem } = await startDiskStore();
+  await store.put(DIGEST, BYTES);
+  fileSystem.rule = (name) => (name === 'unlink' ? 'EIO' : undefined);
+  await expect(store.delete(DIGEST)).rejects.toMatchObject({ reason: 'io' });
+  await expect(store.close()).rejects.toMatchObject({ reason: 'io' });
+  await store.verify(DIGEST, BYTES.length, never);
+  await store.close();
+});
+
 describe('the quarantine', () => {
   const blobs = Array.from({ length: 6 }, (_, n) => bytesOf(100_000, n + 1));
 
