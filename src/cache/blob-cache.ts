@@ -15,6 +15,7 @@ import { KeyedLock } from './keyed-lock.ts';
 import { LastUses } from './last-uses.ts';
 import { StrandedFiles } from './stranded-files.ts';
 import { StoreCondition } from './store-condition.ts';
+import { takeRow } from './row-removal.ts';
 import { StoredContent } from './stored-content.ts';
 import { useClock } from './use-clock.ts';
 import type { Pins } from './pins.ts';
@@ -278,16 +279,20 @@ export class BlobCache {
   }
 
   async #removeLocked(digest: Digest): Promise<number> {
-    const row = await this.#parts.metadata.blobs.delete(digest);
-    await this.#forget(digest, row, () => this.#parts.content.delete(digest));
+    const { metadata, content } = this.#parts;
+    const takeFile = () => content.delete(digest);
+    const row = await takeRow(() => metadata.blobs.delete(digest), takeFile);
+    await this.#forget(digest, row, takeFile);
     return row?.sizeBytes ?? 0;
   }
 
   /** What is given up for room: what only a manifest listed that goes comes next. @returns what went */
   evict(digest: Digest): Promise<StoredBlob | undefined> {
     return this.#locks.run(digest, async () => {
-      const row = await this.#parts.metadata.blobs.evict(digest);
-      await this.#forget(digest, row, () => this.#parts.content.delete(digest));
+      const { metadata, content } = this.#parts;
+      const takeFile = () => content.delete(digest);
+      const row = await takeRow(() => metadata.blobs.evict(digest), takeFile);
+      await this.#forget(digest, row, takeFile);
       return row;
     });
   }

@@ -178,6 +178,7 @@ export function translated(cause: unknown): MetadataError {
   if (cause instanceof MetadataError) return cause;
   const code = cause instanceof Database.SqliteError ? cause.code : undefined;
   const isDamaged = code !== undefined && /^SQLITE_(?:CORRUPT|NOTADB)/.test(code);
+  if (isDiskFull(cause)) return new MetadataError('full', 'the index has no room on the disk', { cause });
   return new MetadataError(isDamaged ? 'damaged' : 'failed', `the index failed: ${code ?? 'unknown'}`, {
     cause,
   });

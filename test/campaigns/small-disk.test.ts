@@ -1,10 +1,11 @@
-import { open, rm } from 'node:fs/promises';
+import { open, rm, statfs } from 'node:fs/promises';
 import { join } from 'node:path';
 import { expect, it } from 'vitest';
 import { errorCode } from '../../src/content/content-error.ts';
 import { closeAfterTest } from '../support/close-after-test.ts';
 import { FakeRegistry } from '../support/fake-registry.ts';
 import { get } from '../support/http-get.ts';
+import { hurriedClock } from '../support/hurried-clock.ts';
 import { type BuiltImage, buildImage, pushTo } from '../support/images.ts';
 import { mountedExt4, mountedTmpfs } from '../support/mounts.ts';
 import { describeWith } from '../support/programs.ts';
@@ -101,6 +102,44 @@ describeWith(
         await app.close();
         app = await begin();
         expect(await pull(app, first, 't0')).toEqual(first.blobs.map(() => 'HIT'));
+      },
+    );
+  },
+);
+
+describeWith(
+  { programs: ['mount', 'umount'], root: true, mounts: ['tmpfs'] },
+  'a disk that others fill up',
+  () => {
+    it(
+      'to the last byte is given room again, down to what is to stay free',
+      { timeout: 60_000 },
+      async () => {
+        const at = await mountedTmpfs(`size=${DISK_BYTES}`);
+        const registry = closeAfterTest(await FakeRegistry.start());
+        const digests = Array.from({ length: 20 }, (_, n) =>
+          registry.addBlob('library/app', { size: 2_000_000, seed: n + 1 }),
+        );
+        const app = await startApp({
+          upstreams: [{ name: 'docker.io', url: registry.url }],
+          dataDir: join(at, 'data'),
+          cache: { minFreeSpace: { bytes: 10_000_000 } },
+          // The disk is looked at every half minute.
+          clock: hurriedClock(20),
+        });
+        for (const digest of digests) {
+          const blob = await get(`${app.url}/v2/library/app/blobs/${digest}`, { digestOnly: true });
+          expect(blob).toMatchObject({ status: 200, digest });
+        }
+        await fill(at, 0);
+        const free = async () => {
+          const { bavail, bsize } = await statfs(at);
+          return bavail * bsize;
+        };
+        expect(await free()).toBeLessThan(100_000);
+        await expect.poll(free, { timeout: 40_000, interval: 200 }).toBeGreaterThanOrEqual(10_000_000);
+        const last = await get(`${app.url}/v2/library/app/blobs/${digests.at(-1)}`, { digestOnly: true });
+        expect(last).toMatchObject({ status: 200, digest: digests.at(-1) });
       },
     );
   },
