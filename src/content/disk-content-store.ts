@@ -196,7 +196,10 @@ export class DiskContentStore implements ContentStore {
       this.#publisher.removed(path);
       return true;
     } catch (cause) {
-      if (errorCode(cause) === 'ENOENT') return false;
+      if (errorCode(cause) === 'ENOENT') {
+        this.#publisher.resolved(path);
+        return false;
+      }
       this.#publisher.notRemoved(path);
       throw contentErrorFrom(cause, 'deleting content');
     }
@@ -220,14 +223,16 @@ export class DiskContentStore implements ContentStore {
     const path = this.#paths.file(digest);
     await verifyFile(parts, { path, digest, sizeBytes }, signal, onBytes);
     // Whoever reads all of it has a row for it, or is about to write one.
-    this.#publisher.wanted(path);
+    this.#publisher.resolved(path);
   }
 
   async quarantine(digest: Digest): Promise<boolean> {
     const label = `${digestAlgorithm(digest)}-${digestHex(digest)}`;
     const path = this.#paths.file(digest);
     try {
-      return await this.#setAside(path, label);
+      const isMoved = await this.#setAside(path, label);
+      if (!isMoved) this.#publisher.resolved(path);
+      return isMoved;
     } catch (cause) {
       this.#publisher.notRemoved(path);
       throw cause;

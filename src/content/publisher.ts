@@ -42,8 +42,8 @@ export class Publisher {
     this.#notRemoved.add(path);
   }
 
-  /** To be told when somebody has a use for a name that could not be taken away. */
-  wanted(path: string): void {
+  /** To be told when a name that could not be taken away is gone after all, or has a use again. */
+  resolved(path: string): void {
     this.#notRemoved.delete(path);
   }
 

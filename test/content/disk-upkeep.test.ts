@@ -151,6 +151,18 @@ it('a file that could not be removed and is found sound later keeps nobody from 
   await store.close();
 });
 
+it.each(['quarantine', 'delete'] as const)(
+  'what was not there when it should have been set aside keeps nobody from closing: %s finds out',
+  async (call) => {
+    const { store, fileSystem } = await startDiskStore();
+    fileSystem.rule = (name) => (name === 'makeDirectory' ? 'EDQUOT' : undefined);
+    await expect(store.quarantine(DIGEST)).rejects.toMatchObject({ reason: 'no-space' });
+    fileSystem.rule = () => undefined;
+    expect(await store[call](DIGEST)).toBe(false);
+    await store.close();
+  },
+);
+
 describe('the quarantine', () => {
   const blobs = Array.from({ length: 6 }, (_, n) => bytesOf(100_000, n + 1));
 
