@@ -3,10 +3,14 @@ import { defineConfig } from 'vitest/config';
 /** Where a report for machines goes, beside the one for people; `.ci/run` asks for it. */
 const report = process.env['TEST_REPORT'];
 
-// `npm run test:long` runs the campaigns for as long as they deserve: hours.
-export default defineConfig({
+const CAMPAIGNS = 'test/campaigns/**/*.test.ts';
+
+// `vitest run --mode campaigns` runs the campaigns instead of the tests: as long as CI has time for (`npm run
+// test:campaigns`), or as long as they deserve, hours (`npm run test:long`).
+export default defineConfig(({ mode }) => ({
   test: {
-    include: ['test/**/*.test.ts'],
+    include: [mode === 'campaigns' ? CAMPAIGNS : 'test/**/*.test.ts'],
+    exclude: mode === 'campaigns' ? [] : [CAMPAIGNS],
     testTimeout: 20_000,
     hookTimeout: 60_000,
     pool: 'forks',
@@ -14,4 +18,4 @@ export default defineConfig({
     maxWorkers: '150%',
     reporters: report === undefined ? ['default'] : ['default', ['json', { outputFile: report }]],
   },
-});
+}));

@@ -6,7 +6,7 @@ import { tempDir } from '../support/temp-dir.ts';
 import { emptyTally, liveAndDie, settle, stock } from './kill.ts';
 import { randomNumbers } from './power-cut.ts';
 
-/** CAMPAIGN_KILLS says how often it is killed (`npm run test:kill`: 200), CAMPAIGN_SEED repeats a run's choices. */
+/** CAMPAIGN_KILLS says how often it is killed (`npm run test:campaigns -- kill`: 200), CAMPAIGN_SEED repeats a run's choices. */
 const KILLS = Number(process.env['CAMPAIGN_KILLS'] ?? '8');
 const SEED = Number(process.env['CAMPAIGN_SEED'] ?? '1');
 /** Processes at the same time, each on a directory of its own. */

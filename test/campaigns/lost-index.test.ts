@@ -10,7 +10,7 @@ import { type RunningApp, startApp } from '../support/running-app.ts';
 import { tempDir } from '../support/temp-dir.ts';
 import { randomNumbers } from './power-cut.ts';
 
-/** CAMPAIGN_RUNS says how many (`npm run test:lost-index`: 300), CAMPAIGN_SEED repeats a run's choices. */
+/** CAMPAIGN_RUNS says how many (`npm run test:campaigns -- lost-index`: 300), CAMPAIGN_SEED repeats a run's choices. */
 const RUNS = Number(process.env['CAMPAIGN_RUNS'] ?? '10');
 const SEED = Number(process.env['CAMPAIGN_SEED'] ?? '1');
 const FILES = ['metadata.db', 'metadata.db-wal', 'metadata.db-shm'] as const;
