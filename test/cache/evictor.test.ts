@@ -55,19 +55,26 @@ describe('in the background', () => {
   });
 
   it('blobs make way for others who fill the disk, and come back within what is left', async () => {
-    let freeBlocks = 100;
+    // What others leave of the disk, and how much of that the store has.
+    let leftBlocks = 140;
+    let held = () => 0;
     const fileSystem: FileSystem = {
       ...diskFileSystem,
       space: () =>
-        Promise.resolve({ totalBytes: 200 * BLOCK, freeBytes: freeBlocks * BLOCK, blockBytes: BLOCK }),
+        Promise.resolve({
+          totalBytes: 200 * BLOCK,
+          freeBytes: (leftBlocks - held()) * BLOCK,
+          blockBytes: BLOCK,
+        }),
     };
     const store = await startStore({ fileSystem, limits: { minFreeBytes: 20 * BLOCK } });
+    held = () => store.cache.usage.storedBlobs;
     await store.cache.begin();
     for (let n = 0; n < 40; n += 1) await put(store, `blob ${n}`);
     await settled(store, 40);
-    freeBlocks = 10;
+    leftBlocks = 50;
     await store.clock.advance(60_000);
-    // All that is held and what is free come to 50, of which 20 stay free; 90 % of the rest is kept.
+    // Of 50 blocks 20 stay free; 90 % of the rest is kept.
     await settled(store, 27);
     expect(store.cache.usage.limitBytes).toBe(30 * BLOCK);
   });
