@@ -57,13 +57,13 @@ describe('in the background', () => {
   it('blobs make way for others who fill the disk, and come back within what is left', async () => {
     // What others leave of the disk, and how much of that the store has.
     let leftBlocks = 140;
-    let held = () => 0;
+    let held: (() => number) | undefined;
     const fileSystem: FileSystem = {
       ...diskFileSystem,
       space: () =>
         Promise.resolve({
           totalBytes: 200 * BLOCK,
-          freeBytes: (leftBlocks - held()) * BLOCK,
+          freeBytes: (leftBlocks - (held?.() ?? 0)) * BLOCK,
           blockBytes: BLOCK,
         }),
     };
