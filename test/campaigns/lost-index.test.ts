@@ -154,9 +154,10 @@ it(
       await expect
         .poll(() => lines(app, ENDED).length, { timeout: 10_000, message: how, interval: 5 })
         .toBe(lines(app, BEGAN).length);
-      expect(await metric(app, 'entrepot_store_blobs'), how).toBe(await filesIn(dataDir));
+      // A row that names nothing any more is found out when it is asked for, or by the next reconcile.
+      if (!isRowChanged) expect(await metric(app, 'entrepot_store_blobs'), how).toBe(await filesIn(dataDir));
       const errors = app.logLines.filter(({ level }) => level === 'error').map(({ msg }) => msg);
-      if (downloaded === 0) {
+      if (!isRowChanged) {
         expect(await readdir(join(dataDir, 'content', 'v1')), how).not.toContain('quarantine');
         expect(
           errors.filter((msg) => !msg.startsWith('the index')),
