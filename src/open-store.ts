@@ -66,7 +66,8 @@ export async function openStore(
   const buffers = new ReadBuffers(LARGE_READ_BUFFER_COUNT);
   const content = await openContent(config.dataDir, { hashes, slabs, buffers });
   closers.push(() => content.close());
-  const limits = storeLimits(config, await content.capacityBytes());
+  const capacityBytes = await content.capacityBytes();
+  const limits = storeLimits(config, capacityBytes);
   const pins = new Pins({ metadata, configured: config.cache.pins });
   const cache = await BlobCache.open({
     content,
@@ -80,7 +81,6 @@ export async function openStore(
     verifyOnRead: config.cache.verifyOnRead ? slabs : undefined,
   });
   closers.push(() => cache.close());
-  const capacityBytes = await content.capacityBytes();
   const warning = warnOfSizes({ limits, capacityBytes }, { metadata, content, cache, pins }, log);
   closers.push(() => warning);
   return { content, metadata, cache, pins, slabs };

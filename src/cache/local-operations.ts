@@ -8,10 +8,10 @@ import {
   type ImagePattern,
   matchesRepository,
   matchesTag,
-  type NamedUpstream,
   parseImagePattern,
   storedImagePattern,
 } from '../oci/image-pattern.ts';
+import type { NamedUpstream } from '../oci/named-upstream.ts';
 import type { BlobCache } from './blob-cache.ts';
 import { evictionPlan, evictTo } from './eviction-run.ts';
 import { describeImages, listImages } from './image-list.ts';

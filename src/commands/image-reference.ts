@@ -1,4 +1,4 @@
-import type { UpstreamConfig } from '../config.ts';
+import { type NamedUpstream, splitUpstream } from '../oci/named-upstream.ts';
 import {
   isRepositoryName,
   parseReference,
@@ -15,8 +15,6 @@ export interface ImageReference {
   readonly reference: Reference;
 }
 
-type NamedUpstream = Pick<UpstreamConfig, 'name' | 'default' | 'profile'>;
-
 /**
  * Reads a reference as Docker users write it: `nginx` (the default upstream, `library/`, `latest`),
  * `quay.io/coreos/etcd:v3.5`, `ghcr.io/org/app@sha256:…`. Its host is an upstream's name.
@@ -27,17 +25,9 @@ export function parseImageReference(
   text: string,
   upstreams: readonly NamedUpstream[],
 ): ImageReference | { readonly problem: string } {
-  const slash = text.indexOf('/');
-  const first = slash === -1 ? undefined : text.slice(0, slash);
-  const named = upstreams.find(({ name }) => name === first);
-  if (named === undefined && first !== undefined && /[.:]|^localhost$/.test(first)) {
-    const names = upstreams.map(({ name }) => name).join(', ');
-    return { problem: `${first} is not an upstream; there are ${names}` };
-  }
-  const upstream = named ?? upstreams.find((candidate) => candidate.default);
-  if (upstream === undefined)
-    return { problem: 'no upstream is the default, so it has to begin with the name of one' };
-  const path = named === undefined ? text : text.slice(slash + 1);
+  const split = splitUpstream(text, upstreams);
+  if ('problem' in split) return split;
+  const { upstream, path } = split;
   const [, name = '', tag, digest] = /^([^:@]*)(?::([^:@]*))?(?:@(.*))?$/s.exec(path) ?? [];
   const isShort = upstream.profile?.hubNames === true && !name.includes('/');
   const repository = isShort ? `library/${name}` : name;

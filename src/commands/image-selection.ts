@@ -1,9 +1,7 @@
 import type { ImageSelection } from '../cache/store-operations.ts';
-import type { UpstreamConfig } from '../config.ts';
+import type { NamedUpstream } from '../oci/named-upstream.ts';
 import { OciError } from '../oci/error.ts';
 import { parseImageReference } from './image-reference.ts';
-
-type NamedUpstream = Pick<UpstreamConfig, 'name' | 'default' | 'profile'>;
 
 const FORMER = /^[a-z0-9-]+(?:\.[a-z0-9-]+)+(?::\d{1,5})?$/;
 

@@ -1,4 +1,5 @@
 import { type Digest, digestFrom } from './digest.ts';
+import { type NamedUpstream, splitUpstream } from './named-upstream.ts';
 import { matchesPattern, parseRepositoryPattern, type RepositoryPattern } from './repository-pattern.ts';
 
 /** A set of images as an operator writes it: `docker.io/library/*`, `ghcr.io/org/app:v1`, `quay.io/org/app@sha256:…`. */
@@ -10,13 +11,6 @@ export interface ImagePattern {
   /** Absent: every tag, and what has none. */
   readonly tag?: RegExp | undefined;
   readonly digest?: Digest | undefined;
-}
-
-/** What is asked of an upstream to read names by it. */
-export interface NamedUpstream {
-  readonly name: string;
-  readonly default: boolean;
-  readonly profile?: { readonly hubNames?: boolean | undefined } | undefined;
 }
 
 const ACCEPTED =
@@ -35,17 +29,9 @@ export function parseImagePattern(
 ): ImagePattern | { readonly problem: string } {
   if (text.length > LENGTH_LIMIT) return { problem: ACCEPTED };
   if (upstreams.some(({ name }) => name === text)) return patternOf(text, '**', undefined);
-  const slash = text.indexOf('/');
-  const first = slash === -1 ? undefined : text.slice(0, slash);
-  const named = upstreams.find(({ name }) => name === first);
-  if (named === undefined && first !== undefined && /[.:]|^localhost$/.test(first)) {
-    const names = upstreams.map(({ name }) => name).join(', ');
-    return { problem: `${first} is not an upstream; there are ${names}` };
-  }
-  const upstream = named ?? upstreams.find((candidate) => candidate.default);
-  if (upstream === undefined)
-    return { problem: 'no upstream is the default, so it has to begin with the name of one' };
-  const path = named === undefined ? text : text.slice(slash + 1);
+  const split = splitUpstream(text, upstreams);
+  if ('problem' in split) return split;
+  const { upstream, path } = split;
   const [, name = '', reference] = /^([^:@]+)((?:[:@].*)?)$/s.exec(path) ?? [];
   const isShort = upstream.profile?.hubNames === true && !name.includes('/') && name !== '**';
   return patternOf(upstream.name, isShort ? `library/${name}` : name, reference);

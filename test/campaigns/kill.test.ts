@@ -4,7 +4,7 @@ import { closeAfterTest } from '../support/close-after-test.ts';
 import { FakeRegistry } from '../support/fake-registry.ts';
 import { tempDir } from '../support/temp-dir.ts';
 import { emptyTally, liveAndDie, settle, stock } from './kill.ts';
-import { randomNumbers } from './power-cut.ts';
+import { randomNumbers } from '../support/random-numbers.ts';
 
 /** CAMPAIGN_KILLS says how often it is killed (`npm run test:campaigns -- kill`: 200), CAMPAIGN_SEED repeats a run's choices. */
 const KILLS = Number(process.env['CAMPAIGN_KILLS'] ?? '8');

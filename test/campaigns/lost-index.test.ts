@@ -8,7 +8,7 @@ import { get } from '../support/http-get.ts';
 import { buildImage, pushTo } from '../support/images.ts';
 import { type RunningApp, startApp } from '../support/running-app.ts';
 import { tempDir } from '../support/temp-dir.ts';
-import { randomNumbers } from './power-cut.ts';
+import { randomNumbers } from '../support/random-numbers.ts';
 
 /** CAMPAIGN_RUNS says how many (`npm run test:campaigns -- lost-index`: 300), CAMPAIGN_SEED repeats a run's choices. */
 const RUNS = Number(process.env['CAMPAIGN_RUNS'] ?? '10');

@@ -2,7 +2,8 @@ import { rm } from 'node:fs/promises';
 import { expect, it } from 'vitest';
 import { HashWorkers } from '../../src/content/hash-workers.ts';
 import { closeAfterTest } from '../support/close-after-test.ts';
-import { checkState, type Findings, randomNumbers, record } from './power-cut.ts';
+import { randomNumbers } from '../support/random-numbers.ts';
+import { checkState, type Findings, record } from './power-cut.ts';
 import { scratchDir } from './scratch-dir.ts';
 
 /** CAMPAIGN_STATES says how many (500; 5,000 in `.ci/run`), CAMPAIGN_SEED repeats a run. */

@@ -16,7 +16,8 @@ import { openDatabase } from '../../src/metadata/database.ts';
 import { SqliteMetadataStore } from '../../src/metadata/sqlite-metadata-store.ts';
 import { type Digest, digestHex, digestOf } from '../../src/oci/digest.ts';
 import { scratchDir } from './scratch-dir.ts';
-import { FATES, type Random, RecordedDisk } from './recorded-disk.ts';
+import type { Random } from '../support/random-numbers.ts';
+import { FATES, RecordedDisk } from './recorded-disk.ts';
 
 /** Several blobs, so that limits are reached; more than a block each, but for the least. */
 const SIZES = [1, 700, 3000, 5000, 9000, 14_000, 20_000, 33_000];
@@ -50,17 +51,6 @@ interface Store {
   readonly slabs: SlabPool;
   /** What the cache told of, in words. */
   readonly told: string[];
-}
-
-/** Numbers from 0 to 1 (mulberry32). */
-export function randomNumbers(seed: number): Random {
-  let state = seed;
-  return () => {
-    state = (state + 0x6d2b79f5) | 0;
-    let mixed = Math.imul(state ^ (state >>> 15), state | 1);
-    mixed ^= mixed + Math.imul(mixed ^ (mixed >>> 7), mixed | 61);
-    return ((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32;
-  };
 }
 
 /** Files below `dataDir`, the index in `indexDir`; both stay with the caller. */

@@ -2,12 +2,10 @@ import { mkdir, readdir, readFile, truncate, writeFile } from 'node:fs/promises'
 import { basename, dirname, join, relative } from 'node:path';
 import pLimit from 'p-limit';
 import { diskFileSystem, type FileHandle, type FileSystem } from '../../src/content/file-system.ts';
+import type { Random } from '../support/random-numbers.ts';
 
 /** What a disk writes at once: a write may be torn between any two of them. */
 const BLOCK_BYTES = 512;
-
-/** Numbers from 0 to 1. */
-export type Random = () => number;
 
 /** Numbered moments: `begin` before a call was made, `end` when it had returned, `Infinity` while it has not. */
 interface Span {

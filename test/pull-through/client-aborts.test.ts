@@ -6,22 +6,12 @@ import { closeAfterTest } from '../support/close-after-test.ts';
 import { FakeRegistry } from '../support/fake-registry.ts';
 import { get } from '../support/http-get.ts';
 import { type RunningApp, startApp } from '../support/running-app.ts';
+import { randomNumbers } from '../support/random-numbers.ts';
 
 const MIB = 1024 * 1024;
 const SIZE = 3 * MIB;
 const ABORTS = 200;
 const AT_ONCE = 10;
-
-/** Numbers from 0 to 1 that are the same in every run (mulberry32). */
-function seeded(seed: number): () => number {
-  let state = seed;
-  return () => {
-    state = (state + 0x6d2b79f5) | 0;
-    let value = Math.imul(state ^ (state >>> 15), 1 | state);
-    value = (value + Math.imul(value ^ (value >>> 7), 61 | value)) ^ value;
-    return ((value ^ (value >>> 14)) >>> 0) / 2 ** 32;
-  };
-}
 
 /** Files below `directory` that this process has open. */
 function openFiles(directory: string): string[] {
@@ -49,7 +39,7 @@ it.runIf(process.platform === 'linux')(
     const registry = closeAfterTest(await FakeRegistry.start());
     const upstreams = [{ name: 'docker.io', url: registry.url }];
     const app = await startApp({ upstreams, cache: { finishFillBytes: 0, fillLingerMs: 5 } });
-    const random = seeded(20_261_121);
+    const random = randomNumbers(20_261_121);
     const urlOf = (digest: string) => `${app.url}/v2/library/app/blobs/${digest}`;
     const warm = registry.addBlob('library/app', { size: SIZE, seed: 1 });
     await get(urlOf(warm), { digestOnly: true });
