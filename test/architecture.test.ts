@@ -14,13 +14,19 @@ const RANKS: Readonly<Record<string, number>> = {
   commands: 5,
   // What clients are told. It knows no part of the server.
   'client-setup': 0.5,
+  // What a site needs, as files say it. It knows no part of the server either.
+  'image-sources': 0.5,
   app: 4,
   // Part of the composition: what the layers tell, as metrics and log lines.
   observers: 3.5,
   // Part of the composition: commands need it without the rest.
   'open-store': 3.5,
   http: 3,
+  // Fills the cache before anybody asks.
+  warm: 2.5,
   'pull-through': 2,
+  // Carries images from one store to another: joins the cache's seams and the layouts on disk.
+  bundle: 2,
   // Joins content and metadata; of upstreams it knows nothing, see `mayImport`.
   cache: 1.5,
   upstream: 1,
@@ -45,9 +51,12 @@ const PACKAGE_OWNERS: Readonly<Record<string, RegExp>> = {
   'google-auth-library': /^upstream\/credentials\//,
   tldts: /^upstream\//,
   socks: /^upstream\//,
-  yaml: /^(?:config[a-z-]*\.ts$|client-setup\/)/,
+  yaml: /^(?:config[a-z-]*\.ts$|client-setup\/|image-sources\/)/,
+  semver: /^image-sources\//,
+  'tar-stream': /^oci-layout\//,
+  croner: /^(?:warm\/|config[a-z-]*\.ts$)/,
   'smol-toml': /^client-setup\//,
-  zod: /^(?:config[a-z-]*|cache\/store-events|http\/admin-api|commands\/remote-operations)\.ts$/,
+  zod: /^(?:config[a-z-]*|cache\/store-events|warm\/warm-events|bundle\/[a-z-]+|http\/[a-z-]*api[a-z-]*|commands\/remote-[a-z-]+)\.ts$/,
   'fastest-levenshtein': /^config[a-z-]*\.ts$/,
   pino: /^log\.ts$/,
   'pino-pretty': /^log\.ts$/,
