@@ -2,7 +2,7 @@ import type { LookupFunction } from 'node:net';
 import { getRequestListener } from '@hono/node-server';
 import { LocalOperations } from './cache/local-operations.ts';
 import type { Clock } from './clock.ts';
-import type { Config, ListenAddress, UpstreamConfig } from './config.ts';
+import type { Config, ListenAddress } from './config.ts';
 import { adminApi } from './http/admin-api.ts';
 import { Distribution } from './http/distribution.ts';
 import { Exchange } from './http/exchange.ts';
@@ -14,13 +14,9 @@ import type { Log } from './log.ts';
 import { indexBytes } from './metadata/database.ts';
 import type { Metrics } from './metrics.ts';
 import { pullThroughObserver, upkeepObserver, upstreamObserver } from './observers.ts';
+import { openPullThrough } from './open-pull-through.ts';
 import { type Closer, openStore } from './open-store.ts';
-import { PullThrough } from './pull-through/pull-through.ts';
-import { RepositoryPolicies } from './pull-through/repository-policies.ts';
 import { UpstreamRoutes } from './pull-through/upstream-routes.ts';
-import { offlineUpstream } from './upstream/offline-upstream.ts';
-import { openUpstream } from './upstream/open-upstream.ts';
-import type { Upstream } from './upstream/upstream.ts';
 
 /** Of all listeners of the registry together. */
 const CONNECTION_LIMIT = 10_000;
@@ -116,24 +112,16 @@ async function openApp(config: Config, options: AppOptions, closers: Closer[]): 
     closers,
   });
   await cache.begin();
-  const upstreams = new Map(
-    config.upstreams.map(
-      (upstream) => [upstream.name, openClient(config, upstream, options, closers)] as const,
-    ),
-  );
-  const policies = new RepositoryPolicies(config.upstreams, config.offline);
-  const pullThrough = new PullThrough({
-    upstreams,
-    policies,
-    cache,
-    metadata,
-    slabs,
+  const { pullThrough } = openPullThrough(config, {
+    store: { cache, metadata, slabs },
     clock,
     observer,
-    finishFillBytes: config.cache.finishFillBytes,
-    fillLingerMs: config.cache.fillLingerMs,
+    upstreamObserver: (name) => upstreamObserver(name, reporting),
+    version: options.version,
+    lookup: options.lookup,
+    closers,
   });
-  closers.push(() => pullThrough.close());
+  for (const { name } of config.upstreams) metrics.upstreamUp(name, true);
   const operations = new LocalOperations({
     metadata,
     content,
@@ -204,21 +192,6 @@ async function openApp(config: Config, options: AppOptions, closers: Closer[]): 
     (request, response) => void serveOperations(request, response),
   );
   return new App({ registry, admin, certificates }, closers.slice(0, -1), state);
-}
-
-function openClient(
-  config: Config,
-  upstream: UpstreamConfig,
-  { clock, log, metrics, version, lookup }: AppOptions,
-  closers: Closer[],
-): Upstream {
-  const observer = upstreamObserver(upstream.name, { log, metrics });
-  const client = config.offline
-    ? offlineUpstream(upstream.name)
-    : openUpstream(upstream, { clock, observer, version, lookup });
-  closers.push(() => client.close());
-  metrics.upstreamUp(upstream.name, true);
-  return client;
 }
 
 async function closeAll(closers: readonly Closer[]): Promise<void> {

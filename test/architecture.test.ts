@@ -20,7 +20,8 @@ const RANKS: Readonly<Record<string, number>> = {
   // Part of the composition: what the layers tell, as metrics and log lines.
   observers: 3.5,
   // Part of the composition: commands need it without the rest.
-  'open-store': 3.5,
+  'open-store': 3.4,
+  'open-pull-through': 3.5,
   http: 3,
   // Fills the cache before anybody asks.
   warm: 2.5,

@@ -1,0 +1,69 @@
+import type { LookupFunction } from 'node:net';
+import type { Clock } from './clock.ts';
+import type { Config, UpstreamConfig } from './config.ts';
+import type { Closer, OpenStore } from './open-store.ts';
+import { PullThrough } from './pull-through/pull-through.ts';
+import type { PullThroughObserver } from './pull-through/pull-through-observer.ts';
+import { RepositoryPolicies } from './pull-through/repository-policies.ts';
+import { offlineUpstream } from './upstream/offline-upstream.ts';
+import { openUpstream } from './upstream/open-upstream.ts';
+import type { Upstream } from './upstream/upstream.ts';
+import type { UpstreamObserver } from './upstream/upstream-observer.ts';
+
+export interface OpenPullThroughParts {
+  readonly store: Pick<OpenStore, 'cache' | 'metadata' | 'slabs'>;
+  readonly clock: Clock;
+  readonly observer: PullThroughObserver;
+  /** Whoever is told of what happens between us and the upstream of that name. */
+  readonly upstreamObserver: (name: string) => UpstreamObserver;
+  /** entrepot's, told to upstreams. */
+  readonly version: string;
+  /** In place of `dns.lookup` for upstreams, for tests under the names of real registries. */
+  readonly lookup?: LookupFunction | undefined;
+  /** What was opened is put here as it is opened, also when the rest fails: closed in reverse order. */
+  readonly closers: Closer[];
+}
+
+export interface OpenPullThrough {
+  readonly pullThrough: PullThrough;
+  /** By name. */
+  readonly upstreams: ReadonlyMap<string, Upstream>;
+}
+
+/**
+ * The store with the configured upstreams behind it: for the server, and for commands that pull where no server runs.
+ * The store's upkeep (`cache.begin`) is the caller's to begin before it.
+ */
+export function openPullThrough(config: Config, parts: OpenPullThroughParts): OpenPullThrough {
+  const { store, clock, observer, closers } = parts;
+  const upstreams = new Map(
+    config.upstreams.map((upstream) => [upstream.name, openClient(config, upstream, parts)] as const),
+  );
+  const { cache, metadata, slabs } = store;
+  const pullThrough = new PullThrough({
+    upstreams,
+    policies: new RepositoryPolicies(config.upstreams, config.offline),
+    cache,
+    metadata,
+    slabs,
+    clock,
+    observer,
+    finishFillBytes: config.cache.finishFillBytes,
+    fillLingerMs: config.cache.fillLingerMs,
+  });
+  closers.push(() => pullThrough.close());
+  return { pullThrough, upstreams };
+}
+
+function openClient(
+  config: Config,
+  upstream: UpstreamConfig,
+  { clock, upstreamObserver, version, lookup, closers }: OpenPullThroughParts,
+): Upstream {
+  const observer = upstreamObserver(upstream.name);
+  const client = config.offline
+    ? offlineUpstream(upstream.name)
+    : openUpstream(upstream, { clock, observer, version, lookup });
+  closers.push(() => client.close());
+  return client;
+}
