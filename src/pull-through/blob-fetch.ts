@@ -49,6 +49,7 @@ export class BlobFetch implements SegmentHost, ReadableFetch {
   readonly #size = deferred<number>();
   readonly #changed = new Condition();
   readonly #verified = deferred<void>();
+  readonly #unstored = deferred<void>();
   #sizeBytes: number | undefined;
   #state: State = 'pending';
   #failure: unknown;
@@ -56,6 +57,7 @@ export class BlobFetch implements SegmentHost, ReadableFetch {
   #canJump = true;
   /** Readers that have been promised, before the size is known. */
   #expectedReaders = 0;
+  #waiterCount = 0;
   readonly #linger: Linger;
 
   constructor(parts: BlobFetchParts, task: BlobFetchTask) {
@@ -80,6 +82,7 @@ export class BlobFetch implements SegmentHost, ReadableFetch {
       slowestReader: () => this.#slowestReader(),
       onUnstored: (cause) => {
         this.#canJump = false;
+        this.#unstored.resolve();
         if (cause !== undefined) parts.observer.cacheFailure('content', cause);
         this.#lingerIfUnread();
       },
@@ -96,6 +99,15 @@ export class BlobFetch implements SegmentHost, ReadableFetch {
 
   get readerCount(): number {
     return this.#readers.size;
+  }
+
+  get hasReaders(): boolean {
+    return this.#readers.size + this.#expectedReaders > 0;
+  }
+
+  /** That came in so far. */
+  get presentBytes(): number {
+    return this.#bytes.available.total;
   }
 
   /** True when this fill cannot be cached. May become so while it runs. */
@@ -129,6 +141,19 @@ export class BlobFetch implements SegmentHost, ReadableFetch {
     } finally {
       this.#expectedReaders -= 1;
       this.#notify();
+      this.#lingerIfUnread();
+    }
+  }
+
+  /** Waits, as a reader but reading nothing, until it is stored or cannot be. @throws what ended the fill; the signal's reason */
+  async stored(signal: AbortSignal): Promise<void> {
+    this.#waiterCount += 1;
+    this.#linger.end();
+    try {
+      if (!this.isBypassing) await abortable(Promise.race([this.ended, this.#unstored.promise]), signal);
+      if (this.#state === 'failed' && !this.isBypassing) throw this.#failure;
+    } finally {
+      this.#waiterCount -= 1;
       this.#lingerIfUnread();
     }
   }
@@ -168,10 +193,8 @@ export class BlobFetch implements SegmentHost, ReadableFetch {
   async onTransfer(transfer: BlobTransfer, segment: Segment): Promise<void> {
     const sizeBytes = transfer.sizeBytes ?? this.#sizeBytes ?? this.#task.expectedBytes;
     if (this.#sizeBytes !== undefined && sizeBytes !== this.#sizeBytes) {
-      throw new PullThroughError(
-        'corrupt',
-        `the upstream says ${sizeBytes} bytes where ${this.#sizeBytes} are due`,
-      );
+      const what = `the upstream says ${sizeBytes} bytes where ${this.#sizeBytes} are due`;
+      throw new PullThroughError('corrupt', what);
     }
     await this.#bytes.open(sizeBytes);
     if (sizeBytes !== undefined) this.#learnSize(sizeBytes);
@@ -339,7 +362,7 @@ export class BlobFetch implements SegmentHost, ReadableFetch {
   }
 
   async #closeWhenUnread(): Promise<void> {
-    while (this.#readers.size + this.#expectedReaders > 0) await this.#changed.wait();
+    while (this.hasReaders) await this.#changed.wait();
     await this.#bytes.close();
   }
 
@@ -359,20 +382,17 @@ export class BlobFetch implements SegmentHost, ReadableFetch {
   }
 
   #lingerIfUnread(): void {
-    if (this.#readers.size + this.#expectedReaders > 0 || this.#state !== 'pending') return;
+    if (this.hasReaders || this.#state !== 'pending') return;
     if (this.isBypassing) {
       this.abort(new PullThroughError('closing', 'nobody reads the blob, and it cannot be cached'));
       return;
     }
-    this.#linger.begin();
+    if (this.#waiterCount === 0) this.#linger.begin();
   }
 
   #onLingered(): void {
-    const facts = {
-      sizeBytes: this.#sizeBytes,
-      presentBytes: this.#bytes.available.total,
-      finishFillBytes: this.#parts.finishFillBytes,
-    };
+    const { finishFillBytes } = this.#parts;
+    const facts = { sizeBytes: this.#sizeBytes, presentBytes: this.presentBytes, finishFillBytes };
     if (!shouldFinish(facts)) this.abort(new PullThroughError('closing', 'nobody reads the blob any more'));
   }
 }

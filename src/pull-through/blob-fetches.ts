@@ -46,6 +46,14 @@ export class BlobFetches {
     return readers;
   }
 
+  /** Transfers from an upstream that a client waits for. */
+  clientCount(upstream: string): number {
+    let count = 0;
+    for (const fetch of this.#all)
+      if (fetch.hasReaders && fetch.sources.some((source) => source.upstream.name === upstream)) count += 1;
+    return count;
+  }
+
   /** The fill of this blob from this upstream that can be joined, if one is running. */
   running(upstream: string, digest: Digest): BlobFetch | undefined {
     const fetch = this.#byKey.get(keyOf(upstream, digest));
@@ -53,7 +61,7 @@ export class BlobFetches {
   }
 
   /**
-   * The fill of this blob; begun now when none is running. The caller must open a reader in the same turn, and must
+   * The fill of this blob; begun now when none is running. The caller must open a reader (or wait for it) in the same turn, and must
    * have made sure that the repository holds the blob: joining proves nothing. A fill that is begun while the cache is
    * being closed fails at once.
    * @param expectedBytes the size, as far as it is known

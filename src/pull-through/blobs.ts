@@ -30,6 +30,8 @@ export interface Blob {
  */
 export type Selection = (sizeBytes: number, isStored: boolean) => 'whole' | readonly Interval[] | undefined;
 
+export type FillOutcome = Extract<Outcome, 'hit' | 'joined' | 'miss' | 'bypass'>;
+
 export interface BlobsParts {
   readonly cache: BlobCache;
   readonly fetches: BlobFetches;
@@ -89,6 +91,50 @@ export class Blobs {
     if (outcome !== 'hit') return { value, outcome };
     const content = value.content && this.#repaired(wanted, value.content, select);
     return { value: { ...value, content }, outcome: holding === undefined ? 'revalidated' : 'hit' };
+  }
+
+  /** Of what is stored, and was seen to be held by the repository: its size. Asks nobody. */
+  async held(key: RepositoryKey, digest: Digest): Promise<number | undefined> {
+    const { cache, contents } = this.#parts;
+    const holding = await contents.holding(key, digest);
+    return holding === undefined ? undefined : (await cache.row(digest))?.sizeBytes;
+  }
+
+  /**
+   * Makes sure that the blob is stored, without reading it: finds it here (`hit`, counted as used), or waits for its fill,
+   * which goes on as for a reader. `bypass`: it cannot be stored, and was not fetched for this.
+   * @param expectedBytes as a manifest says it
+   * @throws UpstreamError, PullThroughError
+   */
+  async store(
+    key: RepositoryKey,
+    digest: Digest,
+    expectedBytes: number | undefined,
+    signal: AbortSignal,
+  ): Promise<FillOutcome> {
+    const { cache, contents, fetches } = this.#parts;
+    const source: BlobSource = { upstream: this.#parts.upstream(key.upstream), repository: key.repository };
+    const holding = await contents.holding(key, digest);
+    const knownBytes = holding?.sizeBytes ?? (await this.#askSize(key, digest, signal));
+    const sizeBytes = knownBytes ?? expectedBytes;
+    for (;;) {
+      const endedBefore = fetches.endedCount;
+      if (fetches.running(key.upstream, digest) === undefined) {
+        const stored = await cache.open(digest, 0, 1);
+        if (stored !== undefined) {
+          stored.close();
+          return 'hit';
+        }
+        if (fetches.endedCount !== endedBefore) continue;
+        if (sizeBytes !== undefined && !cache.canHold(sizeBytes, key.upstream)) return 'bypass';
+      }
+      const { fetch, isJoined } = fetches.join(digest, sizeBytes, source);
+      await fetch.stored(signal);
+      const row = await cache.row(digest);
+      if (row === undefined) return 'bypass';
+      if (knownBytes === undefined) await contents.record(key, [{ digest, sizeBytes: row.sizeBytes }]);
+      return isJoined ? 'joined' : 'miss';
+    }
   }
 
   /** What was made sure that the repository holds it: from the cache (`hit`), or fetched. */

@@ -98,6 +98,15 @@ export class Manifests {
     );
   }
 
+  /** What would be served without asking: nobody is asked now. */
+  async held(
+    key: RepositoryKey,
+    reference: Reference,
+    accepted: readonly string[],
+  ): Promise<Served<Manifest> | undefined> {
+    return this.#local(key, reference, accepted);
+  }
+
   /** Waits until all that was fetched is stored. */
   close(): Promise<void> {
     return this.#documents.close();

@@ -6,7 +6,7 @@ import type { Reference } from '../oci/reference.ts';
 import type { Upstream } from '../upstream/upstream.ts';
 import type { BlobCache } from '../cache/blob-cache.ts';
 import { BlobFetches } from './blob-fetches.ts';
-import { type Blob, Blobs, type Selection } from './blobs.ts';
+import { type Blob, Blobs, type FillOutcome, type Selection } from './blobs.ts';
 import { Lists } from './lists.ts';
 import { ManifestMemory } from './manifest-memory.ts';
 import { type Manifest, type ManifestDescription, Manifests } from './manifests.ts';
@@ -119,6 +119,47 @@ export class PullThrough {
   async blobSize(key: RepositoryKey, digest: Digest, signal: AbortSignal): Promise<Served<number>> {
     this.#policies.of(key);
     return this.#blobs.describe(key, digest, signal);
+  }
+
+  /** The manifest that would be served without asking the upstream. */
+  async heldManifest(
+    key: RepositoryKey,
+    reference: Reference,
+    accepted: readonly string[],
+  ): Promise<Served<Manifest> | undefined> {
+    this.#policies.of(key);
+    return this.#manifests.held(key, reference, accepted);
+  }
+
+  /** The size of a blob that is stored, and was seen to be held by the repository. Asks nobody. */
+  async heldBlob(key: RepositoryKey, digest: Digest): Promise<number | undefined> {
+    this.#policies.of(key);
+    return this.#blobs.held(key, digest);
+  }
+
+  /**
+   * Makes sure that a blob is stored: finds it here, joins its fill or begins it, and waits without reading a byte.
+   * `bypass`: it cannot be stored.
+   * @param expectedBytes its size as a manifest says it, if known
+   */
+  async fillBlob(
+    key: RepositoryKey,
+    digest: Digest,
+    expectedBytes: number | undefined,
+    signal: AbortSignal,
+  ): Promise<FillOutcome> {
+    this.#policies.of(key);
+    return this.#blobs.store(key, digest, expectedBytes, signal);
+  }
+
+  /** What came in so far of a blob in flight; `undefined` when none is. */
+  fillProgress(upstream: string, digest: Digest): number | undefined {
+    return this.#fetches.running(upstream, digest)?.presentBytes;
+  }
+
+  /** Transfers of blobs from an upstream that clients wait for right now. */
+  clientFills(upstream: string): number {
+    return this.#fetches.clientCount(upstream);
   }
 
   /** All tags, in lexical order. */
