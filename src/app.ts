@@ -1,5 +1,6 @@
 import type { LookupFunction } from 'node:net';
 import { getRequestListener } from '@hono/node-server';
+import { LocalContents } from './cache/local-contents.ts';
 import { LocalOperations } from './cache/local-operations.ts';
 import type { Clock } from './clock.ts';
 import type { Config, ListenAddress } from './config.ts';
@@ -137,6 +138,8 @@ async function openApp(config: Config, options: AppOptions, closers: Closer[]): 
     onPurged: (digest) => pullThrough.forget(digest),
   });
   closers.push(() => operations.close());
+  const contents = new LocalContents({ metadata, cache, slabs });
+  closers.push(() => contents.close());
   metrics.gauges(() => {
     const { storedBytes, storedBlobs, reservedBytes, limitBytes } = cache.usage;
     const { fillsInFlight, fillReaders } = pullThrough;
@@ -174,7 +177,7 @@ async function openApp(config: Config, options: AppOptions, closers: Closer[]): 
   const { token } = config.admin;
   const adminApp = operationsApp({
     token,
-    api: adminApi({ operations, clock, needsOwnHost: token === undefined }),
+    api: adminApi({ operations, contents, clock, needsOwnHost: token === undefined }),
     metrics: () => metrics.render(),
     isClosing: () => state.isClosing,
     probe: () => cache.condition.check(),

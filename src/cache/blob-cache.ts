@@ -168,6 +168,11 @@ export class BlobCache {
     return this.#stored.open(digest, firstPosition, firstLimitBytes);
   }
 
+  /** As `open`, and hashed as it is read in order: what is wrong fails in place of its last bytes. */
+  openVerified(digest: Digest, slabs: SlabPool): Promise<Content | undefined> {
+    return this.#stored.open(digest, 0, undefined, slabs);
+  }
+
   /** All of stored content that is no larger than `limitBytes`, its digest checked; otherwise like `open`. */
   readWhole(digest: Digest, limitBytes = Infinity): Promise<Buffer | undefined> {
     return this.#stored.readWhole(digest, limitBytes);

@@ -158,3 +158,7 @@ export const storeStatus = z.object({
     .optional(),
 });
 export type StoreStatus = z.infer<typeof storeStatus>;
+
+/** Some of what is stored: digests with their sizes. */
+export const contentPage = z.object({ contents: z.array(z.tuple([z.string(), count])) });
+export type ContentPage = z.infer<typeof contentPage>;

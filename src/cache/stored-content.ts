@@ -48,21 +48,30 @@ export class StoredContent {
     }
   }
 
-  /** As `BlobCache.open`. */
-  async open(digest: Digest, firstPosition: number, firstLimitBytes?: number): Promise<Content | undefined> {
+  /** As `BlobCache.open`. @param slabs whole blobs are hashed in them; absent: as configured */
+  async open(
+    digest: Digest,
+    firstPosition: number,
+    firstLimitBytes?: number,
+    slabs = this.#parts.verifyOnRead,
+  ): Promise<Content | undefined> {
     const generation = this.#parts.generations.enter(digest);
     const content = await this.#guarded(digest, async ({ sizeBytes }) => {
       const opened = await this.#parts.content.open(digest, sizeBytes);
       if (opened === undefined) return undefined;
       const isWhole = firstPosition === 0 && firstLimitBytes === undefined;
-      return readAhead(isWhole ? this.#verified(opened, digest) : opened, firstPosition, firstLimitBytes);
+      return readAhead(
+        isWhole ? this.#verified(opened, digest, slabs) : opened,
+        firstPosition,
+        firstLimitBytes,
+      );
     });
     if (content === undefined) generation.leave();
     return content && this.#watched(content, digest, generation);
   }
 
-  #verified(opened: Content, digest: Digest): Content {
-    const { verifyOnRead: slabs, content } = this.#parts;
+  #verified(opened: Content, digest: Digest, slabs: SlabPool | undefined): Content {
+    const { content } = this.#parts;
     if (slabs === undefined) return opened;
     return new VerifiedContent(opened, digest, content.ingestNowhere(digest, opened.sizeBytes), slabs);
   }

@@ -24,6 +24,7 @@ import { configWarnings, type DataFacts } from './check-warnings.ts';
 import type { CommandIo } from './command-io.ts';
 import { type ConfigOption, configurationOf, printProblems, WRONG_CONFIGURATION } from './configuration.ts';
 import { type ImageReference, parseImageReference } from './image-reference.ts';
+import { RemoteApi } from './remote-api.ts';
 import { RemoteOperations } from './remote-operations.ts';
 import { UsageError } from './usage-error.ts';
 
@@ -197,7 +198,7 @@ async function dataFacts(config: Config): Promise<DataFacts> {
 async function pinnedByServer({ admin: { listen, token } }: Config): Promise<number | undefined> {
   if (listen.port === 0) return undefined;
   try {
-    const operations = new RemoteOperations({ listener: listen, token });
+    const operations = new RemoteOperations(new RemoteApi({ listener: listen, token }));
     return (await operations.status(AbortSignal.timeout(SERVER_PATIENCE_MS))).pinned.bytes;
   } catch {
     return undefined;

@@ -1,7 +1,3 @@
-import { X509Certificate } from 'node:crypto';
-import { readFileSync } from 'node:fs';
-import { type IncomingMessage, request as plainRequest, type RequestOptions } from 'node:http';
-import { request as secureRequest } from 'node:https';
 import { z } from 'zod';
 import {
   type EvictEvent,
@@ -19,44 +15,24 @@ import {
   type VerifyEvent,
   verifyEvent,
 } from '../cache/store-events.ts';
-import { StoreOperationError } from '../cache/store-operation-error.ts';
 import type { ImageSelection, StoreOperations } from '../cache/store-operations.ts';
-import { type ListenerConfig, type ListenerTls, printListen } from '../config.ts';
-import { ndjsonLines } from './ndjson-lines.ts';
+import type { RemoteApi } from './remote-api.ts';
 
-/** The server says something at least every 10 s; one that says nothing for so long is taken for dead. */
-const SILENCE_LIMIT_MS = 60_000;
-const ANSWER_BYTES_LIMIT = 16 * 1024 * 1024;
-
-export interface RemoteOperationsOptions {
-  /** Where the admin listener is reached. */
-  readonly listener: ListenerConfig;
-  readonly token: string | undefined;
-}
-
-const failure = z.object({
-  error: z.object({
-    reason: z.enum(['not-found', 'invalid', 'busy', 'failed', 'unreachable', 'refused']),
-    message: z.string(),
-  }),
-});
-const lastLine = z.union([z.object({ end: z.literal(true) }), failure]);
-
-/** Operations on the store of a running server, over its admin API. Nothing that it fails with holds the token. */
+/** Operations on the store of a running server, over its admin API. */
 export class RemoteOperations implements StoreOperations {
-  readonly #options: RemoteOperationsOptions;
+  readonly #api: RemoteApi;
 
-  constructor(options: RemoteOperationsOptions) {
-    this.#options = options;
+  constructor(api: RemoteApi) {
+    this.#api = api;
   }
 
   async status(signal: AbortSignal): Promise<StoreStatus> {
-    return this.#document({ path: 'status' }, storeStatus, signal);
+    return this.#api.document({ path: 'status' }, storeStatus, signal);
   }
 
   images(selection: ImageSelection, signal: AbortSignal): AsyncIterable<ImageEntry> {
     const query = new URLSearchParams(Object.entries(fieldsOf(selection))).toString();
-    return this.#stream({ path: `images?${query}` }, imageEntry, signal);
+    return this.#api.stream({ path: `images?${query}` }, imageEntry, signal);
   }
 
   purge(
@@ -64,161 +40,31 @@ export class RemoteOperations implements StoreOperations {
     { dryRun }: { readonly dryRun: boolean },
     signal: AbortSignal,
   ): AsyncIterable<PurgeEvent> {
-    return this.#stream({ path: 'purge', body: { ...fieldsOf(selection), dryRun } }, purgeEvent, signal);
+    return this.#api.stream({ path: 'purge', body: { ...fieldsOf(selection), dryRun } }, purgeEvent, signal);
   }
 
   verify(selection: ImageSelection, signal: AbortSignal): AsyncIterable<VerifyEvent> {
-    return this.#stream({ path: 'verify', body: fieldsOf(selection) }, verifyEvent, signal);
+    return this.#api.stream({ path: 'verify', body: fieldsOf(selection) }, verifyEvent, signal);
   }
 
   evict(
     { toBytes, dryRun }: { readonly toBytes: number; readonly dryRun: boolean },
     signal: AbortSignal,
   ): AsyncIterable<EvictEvent> {
-    return this.#stream({ path: 'evict', body: { toBytes, dryRun } }, evictEvent, signal);
+    return this.#api.stream({ path: 'evict', body: { toBytes, dryRun } }, evictEvent, signal);
   }
 
   async pin(text: string, signal: AbortSignal): Promise<PinChange> {
-    return this.#document({ path: 'pin', body: { pattern: text } }, pinChange, signal);
+    return this.#api.document({ path: 'pin', body: { pattern: text } }, pinChange, signal);
   }
 
   async unpin(text: string, signal: AbortSignal): Promise<PinChange> {
-    return this.#document({ path: 'unpin', body: { pattern: text } }, pinChange, signal);
+    return this.#api.document({ path: 'unpin', body: { pattern: text } }, pinChange, signal);
   }
 
   async pins(signal: AbortSignal): Promise<readonly PinEntry[]> {
-    return this.#document({ path: 'pins' }, z.array(pinEntry), signal);
+    return this.#api.document({ path: 'pins' }, z.array(pinEntry), signal);
   }
-
-  async #document<T>(asked: Asked, schema: z.ZodType<T>, signal: AbortSignal): Promise<T> {
-    const answer = await this.#ask(asked, signal);
-    return this.#parsed(schema, await this.#textOf(answer));
-  }
-
-  async *#stream<T>(asked: Asked, schema: z.ZodType<T>, signal: AbortSignal): AsyncGenerator<T, void> {
-    const answer = await this.#ask(asked, signal);
-    try {
-      for await (const line of ndjsonLines(answer)) {
-        const last = lastLine.safeParse(line);
-        if (!last.success) {
-          // What a newer server tells beside what is known here is passed over.
-          const event = schema.safeParse(line);
-          if (event.success) yield event.data;
-        } else if ('end' in last.data) return;
-        else throw errorOf(last.data);
-      }
-    } catch (cause) {
-      if (cause instanceof StoreOperationError) throw cause;
-      signal.throwIfAborted();
-      throw this.#unreachable('broke off', cause);
-    } finally {
-      answer.destroy();
-    }
-    throw this.#unreachable('broke off before it was done');
-  }
-
-  async #ask(asked: Asked, signal: AbortSignal): Promise<IncomingMessage> {
-    signal.throwIfAborted();
-    let answer: IncomingMessage;
-    try {
-      answer = await this.#send(asked, signal);
-    } catch (cause) {
-      signal.throwIfAborted();
-      if (cause instanceof StoreOperationError) throw cause;
-      const code = cause instanceof Error && 'code' in cause ? String(cause.code) : 'no connection';
-      throw this.#unreachable(`does not answer (${code})`, cause);
-    }
-    if (answer.statusCode === 200) return answer;
-    if (answer.statusCode === 401) {
-      answer.destroy();
-      const { token } = this.#options;
-      const which = token === undefined ? 'wants a token, and this configuration has none' : 'does not take';
-      throw new StoreOperationError(
-        'refused',
-        `the admin listener at ${this.#place} ${which}${token === undefined ? '' : " this configuration's token"}`,
-      );
-    }
-    throw errorOf(this.#parsed(failure, await this.#textOf(answer)));
-  }
-
-  #send({ path, body }: Asked, signal: AbortSignal): Promise<IncomingMessage> {
-    const { listener, token } = this.#options;
-    const text = body === undefined ? undefined : JSON.stringify(body);
-    const options: RequestOptions = {
-      host: reachable(listener.host),
-      port: listener.port,
-      path: `/api/v1/${path}`,
-      method: text === undefined ? 'GET' : 'POST',
-      agent: false,
-      signal,
-      timeout: SILENCE_LIMIT_MS,
-      headers: {
-        ...(token !== undefined && { authorization: `Bearer ${token}` }),
-        ...(text !== undefined && {
-          'content-type': 'application/json',
-          'content-length': Buffer.byteLength(text),
-        }),
-      },
-    };
-    return new Promise((resolve, reject) => {
-      const request =
-        listener.tls === undefined
-          ? plainRequest(options)
-          : secureRequest({ ...options, ...trust(listener.tls) });
-      request.once('response', resolve);
-      request.once('timeout', () =>
-        request.destroy(Object.assign(new Error('silent'), { code: 'ETIMEDOUT' })),
-      );
-      request.on('error', reject);
-      request.end(text);
-    });
-  }
-
-  async #textOf(answer: IncomingMessage): Promise<string> {
-    const chunks: Buffer[] = [];
-    let length = 0;
-    try {
-      for await (const chunk of answer as AsyncIterable<Buffer>) {
-        length += chunk.length;
-        if (length > ANSWER_BYTES_LIMIT) break;
-        chunks.push(chunk);
-      }
-    } catch (cause) {
-      throw this.#unreachable('broke off', cause);
-    }
-    return Buffer.concat(chunks).toString();
-  }
-
-  #parsed<T>(schema: z.ZodType<T>, text: string): T {
-    let document: unknown;
-    try {
-      document = JSON.parse(text);
-    } catch {
-      document = undefined;
-    }
-    const result = schema.safeParse(document);
-    if (result.success) return result.data;
-    throw this.#unreachable('is not the admin listener of this version of entrepot');
-  }
-
-  get #place(): string {
-    const { listener } = this.#options;
-    return `${listener.tls === undefined ? 'http' : 'https'}://${printListen({ ...listener, host: reachable(listener.host) })}`;
-  }
-
-  #unreachable(what: string, cause?: unknown): StoreOperationError {
-    return new StoreOperationError(
-      'unreachable',
-      `the data directory is in use, but what should be its server's admin listener (admin.listen), ${this.#place}, ${what}`,
-      { cause },
-    );
-  }
-}
-
-interface Asked {
-  readonly path: string;
-  /** Absent: GET. */
-  readonly body?: object;
 }
 
 function fieldsOf({ upstream, repository, reference }: ImageSelection): Record<string, string> {
@@ -226,38 +72,5 @@ function fieldsOf({ upstream, repository, reference }: ImageSelection): Record<s
     ...(upstream !== undefined && { upstream }),
     ...(repository !== undefined && { repository }),
     ...reference,
-  };
-}
-
-function errorOf({ error: { reason, message } }: z.infer<typeof failure>): StoreOperationError {
-  return new StoreOperationError(reason, message);
-}
-
-/** Who listens at every address is reached at loopback. */
-function reachable(host: string): string {
-  if (host === '0.0.0.0') return '127.0.0.1';
-  return host === '::' ? '::1' : host;
-}
-
-/**
- * The very certificate that the configuration has the server show, whatever names are in it and whoever issued it: it is
- * reached by an address here, and nobody else is to see the token.
- */
-function trust({ certFile }: ListenerTls): object {
-  let ca: string;
-  let own: Buffer;
-  try {
-    ca = readFileSync(certFile, 'utf8');
-    own = new X509Certificate(ca).raw;
-  } catch (cause) {
-    throw new StoreOperationError('failed', `admin.tls: ${certFile} cannot be read`, { cause });
-  }
-  return {
-    ca,
-    allowPartialTrustChain: true,
-    checkServerIdentity: (_host: string, { raw }: { readonly raw: Buffer }) =>
-      raw.equals(own)
-        ? undefined
-        : Object.assign(new Error('another certificate'), { code: 'another certificate than admin.tls has' }),
   };
 }

@@ -1,5 +1,7 @@
 import { stat } from 'node:fs/promises';
+import { LocalContents } from '../cache/local-contents.ts';
 import { LocalOperations } from '../cache/local-operations.ts';
+import type { StoreContents } from '../cache/store-contents.ts';
 import { StoreOperationError } from '../cache/store-operation-error.ts';
 import type { StoreOperations } from '../cache/store-operations.ts';
 import { systemClock } from '../clock.ts';
@@ -10,10 +12,13 @@ import { MetadataError } from '../metadata/metadata-error.ts';
 import { type Closer, openStore } from '../open-store.ts';
 import { StartError } from '../start-error.ts';
 import type { CommandIo } from './command-io.ts';
+import { RemoteApi } from './remote-api.ts';
+import { RemoteContents } from './remote-contents.ts';
 import { RemoteOperations } from './remote-operations.ts';
 
 export interface StoreAccess {
   readonly operations: StoreOperations;
+  readonly contents: StoreContents;
   readonly close: () => Promise<void>;
 }
 
@@ -36,8 +41,12 @@ export async function accessStore(config: Config, io: CommandIo): Promise<StoreA
       `a server uses ${config.dataDir}, and cannot be asked: admin.listen has port 0, which is any`,
     );
   }
-  const operations = new RemoteOperations({ listener: listen, token });
-  return { operations, close: async () => undefined };
+  const api = new RemoteApi({ listener: listen, token });
+  return {
+    operations: new RemoteOperations(api),
+    contents: new RemoteContents(api),
+    close: async () => undefined,
+  };
 }
 
 /** A command that only looks must not begin a cache where there is none. */
@@ -74,12 +83,14 @@ async function openHere(config: Config, io: CommandIo): Promise<StoreAccess> {
   };
   try {
     const clock = systemClock;
-    const { metadata, content, cache, pins } = await openStore(config, { clock, log, observer, closers });
+    const { slabs, ...store } = await openStore(config, { clock, log, observer, closers });
     const sources = { isServed: false, indexBytes: () => indexBytes(config.dataDir) };
     const { upstreams } = config;
-    const operations = new LocalOperations({ metadata, content, cache, pins, clock, upstreams, sources });
+    const operations = new LocalOperations({ ...store, clock, upstreams, sources });
     closers.push(() => operations.close());
-    return { operations, close };
+    const contents = new LocalContents({ ...store, slabs });
+    closers.push(() => contents.close());
+    return { operations, contents, close };
   } catch (error) {
     await close();
     throw error;

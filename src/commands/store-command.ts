@@ -1,3 +1,4 @@
+import type { StoreContents } from '../cache/store-contents.ts';
 import { StoreOperationError } from '../cache/store-operation-error.ts';
 import type { ImageSelection, StoreOperations } from '../cache/store-operations.ts';
 import type { Config } from '../config.ts';
@@ -15,6 +16,7 @@ export interface StoreCommandOptions extends ConfigOption {
 export interface StoreCommandContext {
   readonly config: Config;
   readonly operations: StoreOperations;
+  readonly contents: StoreContents;
   readonly io: CommandIo;
   /** Aborted by SIGINT and SIGTERM. */
   readonly signal: AbortSignal;
@@ -49,9 +51,9 @@ export async function runOnStore<Prepared>(
   });
   try {
     const prepared = prepare(config);
-    const { operations, close } = await accessStore(config, io);
+    const { operations, contents, close } = await accessStore(config, io);
     try {
-      return await work(prepared, { config, operations, io, signal: ending.signal });
+      return await work(prepared, { config, operations, contents, io, signal: ending.signal });
     } finally {
       await close();
     }

@@ -2,10 +2,12 @@ import { type Context, Hono } from 'hono';
 import { bodyLimit } from 'hono/body-limit';
 import { z } from 'zod';
 import type { Clock } from '../clock.ts';
+import type { StoreContents } from '../cache/store-contents.ts';
 import { StoreOperationError, type StoreOperationReason } from '../cache/store-operation-error.ts';
 import type { ImageSelection, StoreOperations } from '../cache/store-operations.ts';
 import { digestFrom } from '../oci/digest.ts';
 import { isRepositoryName, isTag } from '../oci/reference.ts';
+import { contentApi } from './content-api.ts';
 import { ndjson } from './ndjson.ts';
 
 const BODY_BYTES_LIMIT = 16 * 1024;
@@ -14,6 +16,7 @@ const STREAMS_LIMIT = 4;
 
 export interface AdminApiParts {
   readonly operations: StoreOperations;
+  readonly contents: StoreContents;
   readonly clock: Clock;
   /** Without a token everybody who reaches the listener may ask, and by a name of its own a web page could: see `isOwnHost`. */
   readonly needsOwnHost: boolean;
@@ -57,7 +60,7 @@ const pinned = z.strictObject({
 });
 
 /** Operations on the store, for `entrepot` commands and scripts: JSON, and NDJSON where work goes on for long. */
-export function adminApi({ operations, clock, needsOwnHost }: AdminApiParts): Hono {
+export function adminApi({ operations, contents, clock, needsOwnHost }: AdminApiParts): Hono {
   const app = new Hono();
   let streams = 0;
   const stream = <T>(c: Context, steps: (signal: AbortSignal) => AsyncIterable<T>): Promise<Response> => {
@@ -89,6 +92,8 @@ export function adminApi({ operations, clock, needsOwnHost }: AdminApiParts): Ho
       return c.json(problem('invalid', 'Content-Type: accepted is application/json'), 415);
     return next();
   });
+  // Before the limit on bodies: it has its own.
+  app.route('/', contentApi({ contents, stream, parsed }));
   app.post(
     '*',
     bodyLimit({

@@ -1,4 +1,5 @@
 import { expect, test, vi } from 'vitest';
+import { RemoteApi } from '../../src/commands/remote-api.ts';
 import { RemoteOperations } from '../../src/commands/remote-operations.ts';
 import { closeAfterTest } from '../support/close-after-test.ts';
 import { FakeRegistry } from '../support/fake-registry.ts';
@@ -20,10 +21,9 @@ test('purging, verifying and evicting while the same images are pulled harm no p
     pushTo(registry, { repository: 'library/app', tag: `v${at}`, image });
   const app = await startApp({ upstreams: [{ name: 'docker.io', url: registry.url }] });
   const { hostname, port } = new URL(app.adminUrl);
-  const operations = new RemoteOperations({
-    listener: { host: hostname, port: Number(port) },
-    token: undefined,
-  });
+  const operations = new RemoteOperations(
+    new RemoteApi({ listener: { host: hostname, port: Number(port) }, token: undefined }),
+  );
 
   const over = new AbortController();
   const pulls = Array.from({ length: PULLERS }, async (_, puller) => {

@@ -1,0 +1,123 @@
+import { setImmediate as nextTurn } from 'node:timers/promises';
+import type { SlabPool } from '../content/slabs.ts';
+import { deferred } from '../deferred.ts';
+import { MetadataError } from '../metadata/metadata-error.ts';
+import type { MetadataStore } from '../metadata/metadata-store.ts';
+import type { RepositoryKey } from '../metadata/repository-key.ts';
+import type { BlobPage } from '../metadata/stored-blobs.ts';
+import type { Digest } from '../oci/digest.ts';
+import type { BlobCache } from './blob-cache.ts';
+import { ContentChunks } from './content-chunks.ts';
+import type { ContentBody, ContentEntry, StoreContents } from './store-contents.ts';
+import { StoreOperationError } from './store-operation-error.ts';
+
+export interface LocalContentsParts {
+  readonly metadata: MetadataStore;
+  readonly cache: BlobCache;
+  /** What is read is hashed in them. */
+  readonly slabs: SlabPool;
+}
+
+/** Rows in one call of the index. */
+const PAGE_LIMIT = 500;
+/** Look-ups in one turn of the event loop: about a millisecond. */
+const LOOKUPS_AT_ONCE = 200;
+
+/** The contents of the store that is open in this process. */
+export class LocalContents implements StoreContents {
+  readonly #parts: LocalContentsParts;
+  readonly #ending = new AbortController();
+  readonly #open = new Set<Promise<undefined>>();
+
+  constructor(parts: LocalContentsParts) {
+    this.#parts = parts;
+  }
+
+  async read(digest: Digest, signal: AbortSignal): Promise<ContentBody | undefined> {
+    const joined = this.#joined(signal);
+    const { cache, slabs } = this.#parts;
+    const row = await this.#row(digest);
+    if (row === undefined) return undefined;
+    const content = await cache.openVerified(digest, slabs);
+    if (content === undefined) {
+      // Damaged, it is gone now; else it cannot be read just now, which is not the same as not being here.
+      if ((await this.#row(digest)) === undefined) return undefined;
+      throw new StoreOperationError('failed', `${digest} is stored, but cannot be read`);
+    }
+    const over = deferred<undefined>();
+    this.#open.add(over.promise);
+    const onClose = (): void => {
+      this.#open.delete(over.promise);
+      over.resolve(undefined);
+    };
+    const body = new ContentChunks({ content, digest, signal: joined, onClose });
+    return { sizeBytes: content.sizeBytes, body };
+  }
+
+  async *list(signal: AbortSignal): AsyncGenerator<ContentEntry, void> {
+    const joined = this.#joined(signal);
+    for (let after: number | undefined = 0; after !== undefined;) {
+      const page: BlobPage = await translated(this.#parts.metadata.blobs.page(after, PAGE_LIMIT));
+      for (const { digest, sizeBytes } of page.blobs) yield { digest, sizeBytes };
+      after = page.next;
+      await nextTurn();
+      joined.throwIfAborted();
+    }
+  }
+
+  async lacking(digests: readonly Digest[], signal: AbortSignal): Promise<readonly Digest[]> {
+    const joined = this.#joined(signal);
+    const lacking: Digest[] = [];
+    for (const [at, digest] of digests.entries()) {
+      if ((await this.#row(digest)) === undefined) lacking.push(digest);
+      if (at % LOOKUPS_AT_ONCE !== LOOKUPS_AT_ONCE - 1) continue;
+      await nextTurn();
+      joined.throwIfAborted();
+    }
+    return lacking;
+  }
+
+  async referrers(
+    key: RepositoryKey,
+    subject: Digest,
+    signal: AbortSignal,
+  ): Promise<readonly Record<string, unknown>[]> {
+    this.#joined(signal);
+    return (await translated(this.#parts.metadata.referrers(key, subject)))?.items ?? [];
+  }
+
+  add(): Promise<'added' | 'present'> {
+    throw new StoreOperationError('failed', 'content cannot be added yet');
+  }
+
+  addImage(): Promise<'added' | 'present'> {
+    throw new StoreOperationError('failed', 'images cannot be added yet');
+  }
+
+  /** Ends what is read, and waits until nothing is. */
+  async close(): Promise<void> {
+    this.#ending.abort(new StoreOperationError('failed', 'entrepot is shutting down'));
+    await Promise.all(this.#open);
+  }
+
+  /** The index is asked first, since the cache takes one that fails for a miss; then for a file that has no row yet. */
+  async #row(digest: Digest): Promise<unknown> {
+    const row = await translated(this.#parts.metadata.blobs.get(digest));
+    return row ?? this.#parts.cache.row(digest);
+  }
+
+  #joined(signal: AbortSignal): AbortSignal {
+    const joined = AbortSignal.any([signal, this.#ending.signal]);
+    joined.throwIfAborted();
+    return joined;
+  }
+}
+
+async function translated<T>(work: Promise<T>): Promise<T> {
+  try {
+    return await work;
+  } catch (cause) {
+    if (cause instanceof MetadataError) throw new StoreOperationError('failed', cause.message, { cause });
+    throw cause;
+  }
+}

@@ -1,0 +1,134 @@
+import type { HttpBindings } from '@hono/node-server';
+import { type Context, Hono } from 'hono';
+import { bodyLimit } from 'hono/body-limit';
+import { z } from 'zod';
+import type { ContentEntry, StoreContents } from '../cache/store-contents.ts';
+import type { ContentPage } from '../cache/store-events.ts';
+import { StoreOperationError } from '../cache/store-operation-error.ts';
+import { type Digest, digestFrom } from '../oci/digest.ts';
+import { isRepositoryName, parseRepositoryName } from '../oci/reference.ts';
+
+/** 1000 digests of the longest kind, with room to spare. */
+const BODY_BYTES_LIMIT = 256 * 1024;
+const DIGESTS_LIMIT = 1000;
+/** Bodies on their way at the same time: each holds a slab and a file. */
+const BODIES_LIMIT = 16;
+/** Digests in a line of a list. */
+const LINE_COUNT = 500;
+
+const DIGEST_ERROR = 'accepted is sha256: or sha512: and lower-case hexadecimal digits';
+const digest = z.string({ error: DIGEST_ERROR }).transform((text, context): Digest => {
+  const parsed = digestFrom(text);
+  if (parsed !== undefined) return parsed;
+  context.addIssue({ code: 'custom', message: DIGEST_ERROR });
+  return z.NEVER;
+});
+const asked = z.strictObject({ digests: z.array(digest).max(DIGESTS_LIMIT) });
+const subject = z.strictObject({
+  upstream: z.string().min(1).max(255),
+  repository: z.string().refine(isRepositoryName, { error: 'accepted is the name of a repository, in full' }),
+  digest,
+});
+
+export interface ContentApiParts {
+  readonly contents: StoreContents;
+  /** Answers with what is told, as it is told. */
+  readonly stream: <T>(c: Context, steps: (signal: AbortSignal) => AsyncIterable<T>) => Promise<Response>;
+  /** @throws StoreOperationError `invalid` */
+  readonly parsed: <T>(schema: z.ZodType<T>, value: unknown) => T;
+}
+
+/** The bytes of the store, for carrying them to another: part of the admin API, behind its guards. */
+export function contentApi({ contents, stream, parsed }: ContentApiParts): Hono<{ Bindings: HttpBindings }> {
+  const app = new Hono<{ Bindings: HttpBindings }>();
+  let bodies = 0;
+
+  app.get('/content', (c) => stream(c, (signal) => pagesOf(contents.list(signal))));
+  app.get('/content/:digest', async (c) => {
+    const wanted = parsed(digest, c.req.param('digest'));
+    if (bodies >= BODIES_LIMIT)
+      throw new StoreOperationError('busy', `${BODIES_LIMIT} bodies are being read; try again later`);
+    const found = await contents.read(wanted, c.req.raw.signal);
+    if (found === undefined) throw new StoreOperationError('not-found', `${wanted} is not stored`);
+    bodies += 1;
+    return new Response(
+      streamOf(found.body, c.req.raw.signal, {
+        onEnd: () => (bodies -= 1),
+        breakOff: () => c.env.outgoing.destroy(),
+      }),
+      { headers: { 'Content-Type': 'application/octet-stream', 'Content-Length': String(found.sizeBytes) } },
+    );
+  });
+  app.post(
+    '/content/lacking',
+    bodyLimit({
+      maxSize: BODY_BYTES_LIMIT,
+      onError: () => {
+        throw new StoreOperationError('invalid', `the body: accepted are ${BODY_BYTES_LIMIT} bytes at most`);
+      },
+    }),
+    async (c) => {
+      const { digests } = parsed(asked, await c.req.json<unknown>().catch(() => undefined));
+      return c.json({ digests: await contents.lacking(digests, c.req.raw.signal) });
+    },
+  );
+  app.get('/referrers', async (c) => {
+    const { upstream, repository, digest: of } = parsed(subject, c.req.query());
+    const key = { upstream, repository: parseRepositoryName(repository) };
+    return c.json({ referrers: await contents.referrers(key, of, c.req.raw.signal) });
+  });
+  return app;
+}
+
+async function* pagesOf(entries: AsyncIterable<ContentEntry>): AsyncGenerator<ContentPage, void> {
+  let contents: [string, number][] = [];
+  for await (const { digest: name, sizeBytes } of entries) {
+    contents.push([name, sizeBytes]);
+    if (contents.length < LINE_COUNT) continue;
+    yield { contents };
+    contents = [];
+  }
+  if (contents.length > 0) yield { contents };
+}
+
+/** What fails breaks the answer off: with fewer bytes than its head says it cannot be taken for whole. */
+function streamOf(
+  body: AsyncIterable<Uint8Array>,
+  signal: AbortSignal,
+  { onEnd, breakOff }: { readonly onEnd: () => void; readonly breakOff: () => void },
+): ReadableStream<Uint8Array> {
+  const chunks = body[Symbol.asyncIterator]();
+  let isOver = false;
+  const end = (): void => {
+    if (isOver) return;
+    isOver = true;
+    signal.removeEventListener('abort', end);
+    onEnd();
+  };
+  // Of a body that nobody has begun to read nobody says that it is not wanted any more.
+  signal.addEventListener('abort', end);
+  return new ReadableStream<Uint8Array>(
+    {
+      pull: async (controller) => {
+        try {
+          const { done, value } = await chunks.next();
+          // A chunk is lent until the next is asked for, and the connection may take its time.
+          if (done !== true) controller.enqueue(new Uint8Array(value));
+          else {
+            controller.close();
+            end();
+          }
+        } catch {
+          // The store has told its observers; an error of the stream would be printed besides.
+          breakOff();
+          end();
+        }
+      },
+      cancel: async () => {
+        end();
+        await chunks.return?.();
+      },
+    },
+    { highWaterMark: 0 },
+  );
+}
