@@ -14,6 +14,9 @@ const io: CommandIo = {
   workingDir: process.cwd(),
   version: packageVersion(),
   nodeVersion: process.version,
+  get stdin() {
+    return process.stdin;
+  },
   stdout: { write: (text) => void process.stdout.write(text) },
   stderr: { write: (text) => void process.stderr.write(text) },
   isTerminal: process.stdout.isTTY,

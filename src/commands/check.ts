@@ -9,6 +9,7 @@ import { exampleOf } from '../oci/repository-pattern.ts';
 import type { RepositoryName } from '../oci/reference.ts';
 import { readPinnedBytes } from '../metadata/database.ts';
 import { OciError } from '../oci/error.ts';
+import { type ImageReference, parseImageReference } from '../oci/image-reference.ts';
 import { inspectCredentials } from '../upstream/credentials/credential-inspection.ts';
 import { PROBE_STEPS, probeAccount, probeUpstream } from '../upstream/upstream-probe.ts';
 import {
@@ -23,7 +24,6 @@ import {
 import { configWarnings, type DataFacts } from './check-warnings.ts';
 import type { CommandIo } from './command-io.ts';
 import { type ConfigOption, configurationOf, printProblems, WRONG_CONFIGURATION } from './configuration.ts';
-import { type ImageReference, parseImageReference } from './image-reference.ts';
 import { RemoteApi } from './remote-api.ts';
 import { RemoteOperations } from './remote-operations.ts';
 import { UsageError } from './usage-error.ts';

@@ -10,6 +10,8 @@ export interface CommandIo {
   /** This program's version. */
   readonly version: string;
   readonly nodeVersion: string;
+  /** Absent: there is none. Opened when it is first asked for. */
+  readonly stdin?: AsyncIterable<Uint8Array> | undefined;
   /** For results. */
   readonly stdout: { write(text: string): void };
   /** For progress and prose. */

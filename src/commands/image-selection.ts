@@ -1,7 +1,7 @@
 import type { ImageSelection } from '../cache/store-operations.ts';
 import type { NamedUpstream } from '../oci/named-upstream.ts';
 import { OciError } from '../oci/error.ts';
-import { parseImageReference } from './image-reference.ts';
+import { parseImageReference } from '../oci/image-reference.ts';
 
 const FORMER = /^[a-z0-9-]+(?:\.[a-z0-9-]+)+(?::\d{1,5})?$/;
 

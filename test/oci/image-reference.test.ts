@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { parseImageReference } from '../../src/commands/image-reference.ts';
+import { parseImageReference } from '../../src/oci/image-reference.ts';
 import { GENERIC } from '../../src/config-profiles.ts';
 
 const digest = `sha256:${'a'.repeat(64)}`;
