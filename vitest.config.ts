@@ -14,8 +14,10 @@ export default defineConfig(({ mode }) => ({
     testTimeout: 20_000,
     hookTimeout: 60_000,
     pool: 'forks',
-    // Most of a test's time is waiting for sockets, timers and programs: three workers on two cores wait side by side.
-    maxWorkers: '150%',
+    // Most of a test's time is waiting for sockets, timers and programs: four workers on two cores wait side by side.
+    maxWorkers: '200%',
+    // Nothing here replaces modules or leaves globals changed; files that share them spare a fifth of all work.
+    isolate: false,
     reporters: report === undefined ? ['default'] : ['default', ['json', { outputFile: report }]],
   },
 }));

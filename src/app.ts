@@ -105,13 +105,14 @@ async function openApp(config: Config, options: AppOptions, closers: Closer[]): 
   const { log, metrics, clock } = options;
   const reporting = { log, metrics };
   const observer = pullThroughObserver(reporting);
-  const { content, metadata, cache, pins, slabs } = await openStore(config, {
+  const { content, metadata, cache, pins, slabs, hashes } = await openStore(config, {
     clock,
     log,
     observer,
     reports: upkeepObserver(reporting),
     closers,
   });
+  hashes.begin();
   await cache.begin();
   const { pullThrough } = openPullThrough(config, {
     store: { cache, metadata, slabs },

@@ -43,6 +43,7 @@ export interface OpenStore {
   readonly cache: BlobCache;
   readonly pins: Pins;
   readonly slabs: SlabPool;
+  readonly hashes: HashWorkers;
 }
 
 /**
@@ -83,7 +84,7 @@ export async function openStore(
   closers.push(() => cache.close());
   const warning = warnOfSizes({ limits, capacityBytes }, { metadata, content, cache, pins }, log);
   closers.push(() => warning);
-  return { content, metadata, cache, pins, slabs };
+  return { content, metadata, cache, pins, slabs, hashes };
 }
 
 function lockDataDirectory(dataDir: string): DataDirectoryLock {
@@ -128,7 +129,7 @@ async function openContent(
 /** In the background: what is pinned is not looked up in no time where much is. */
 async function warnOfSizes(
   facts: Pick<SizeFacts, 'limits' | 'capacityBytes'>,
-  { metadata, content, cache, pins }: Omit<OpenStore, 'slabs'>,
+  { metadata, content, cache, pins }: Omit<OpenStore, 'slabs' | 'hashes'>,
   log: Log,
 ): Promise<void> {
   try {

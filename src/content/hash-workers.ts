@@ -27,9 +27,13 @@ export class HashWorkers {
   readonly #threads: HashThread[];
   #lastJob = 0;
 
-  /** Threads start now, so that the first blob does not wait for them. */
   constructor(count: number = availableParallelism()) {
     this.#threads = Array.from({ length: count }, () => new HashThread());
+  }
+
+  /** Starts the threads ahead of the first blob, so that it does not wait for them; else each starts when it is needed. */
+  begin(): void {
+    for (const thread of this.#threads) thread.begin();
   }
 
   /** @param sizeBytes of all that will be given, when known: small bodies are hashed on the calling thread. */
@@ -75,8 +79,8 @@ interface LiveWorker {
 
 /** One worker thread at a time. Answers come in the order of the requests, so a queue per job is all the bookkeeping. */
 class HashThread {
-  /** Absent after it died: the next job gets another. */
-  #worker: LiveWorker | undefined = this.#spawn();
+  /** Absent before it is needed, and after it died: the next job gets another. */
+  #worker: LiveWorker | undefined;
   /** Of the jobs of the worker that lives: those of one that died have ended. */
   readonly #waiting = new Map<number, Deferred[]>();
 
@@ -84,8 +88,12 @@ class HashThread {
     return this.#waiting.size;
   }
 
+  begin(): LiveWorker {
+    return (this.#worker ??= this.#spawn());
+  }
+
   start(job: number, algorithm: DigestAlgorithm): HashJob {
-    const worker = (this.#worker ??= this.#spawn());
+    const worker = this.begin();
     this.#waiting.set(job, []);
     worker.thread.postMessage({ kind: 'start', job, algorithm });
     return {
