@@ -14,9 +14,11 @@ import { reportWhenOver } from './http/request-report.ts';
 import type { Log } from './log.ts';
 import { indexBytes } from './metadata/database.ts';
 import type { Metrics } from './metrics.ts';
-import { pullThroughObserver, upkeepObserver, upstreamObserver } from './observers.ts';
+import { offlineObserver, pullThroughObserver, upkeepObserver, upstreamObserver } from './observers.ts';
 import { openPullThrough } from './open-pull-through.ts';
 import { type Closer, openStore } from './open-store.ts';
+import { LocalOffline } from './pull-through/offline-operations.ts';
+import { Rehearsals } from './pull-through/rehearsals.ts';
 import { UpstreamRoutes } from './pull-through/upstream-routes.ts';
 
 /** Of all listeners of the registry together. */
@@ -114,16 +116,25 @@ async function openApp(config: Config, options: AppOptions, closers: Closer[]): 
   });
   hashes.begin();
   await cache.begin();
-  const { pullThrough } = openPullThrough(config, {
+  const showOffline = offlineObserver(reporting);
+  const { pullThrough, offline } = openPullThrough(config, {
     store: { cache, metadata, slabs },
     clock,
     observer,
     upstreamObserver: (name) => upstreamObserver(name, reporting),
+    onOfflineChange: (changed) => {
+      showOffline(changed);
+      rehearsals.changed(offline.states);
+    },
     version: options.version,
     lookup: options.lookup,
     closers,
   });
-  for (const { name } of config.upstreams) metrics.upstreamUp(name, true);
+  const rehearsals = new Rehearsals(clock, offline.states);
+  for (const { upstream, isOffline } of offline.states) {
+    metrics.upstreamUp(upstream, true);
+    metrics.offline.set(upstream, isOffline);
+  }
   const operations = new LocalOperations({
     metadata,
     content,
@@ -135,6 +146,7 @@ async function openApp(config: Config, options: AppOptions, closers: Closer[]): 
       isServed: true,
       indexBytes: () => indexBytes(config.dataDir),
       condition: () => cache.condition.report,
+      offline: () => offline.states.filter(({ isOffline }) => isOffline),
     },
     onPurged: (digest) => pullThrough.forget(digest),
   });
@@ -169,7 +181,7 @@ async function openApp(config: Config, options: AppOptions, closers: Closer[]): 
     { what, listeners, gate, certificates, metrics },
     (request, response) => {
       const exchange = new Exchange(request, response);
-      reportWhenOver(exchange, reporting);
+      reportWhenOver(exchange, { ...reporting, onOffline: (failed) => rehearsals.failed(failed) });
       void distribution.serve(exchange);
     },
   );
@@ -178,7 +190,13 @@ async function openApp(config: Config, options: AppOptions, closers: Closer[]): 
   const { token } = config.admin;
   const adminApp = operationsApp({
     token,
-    api: adminApi({ operations, contents, clock, needsOwnHost: token === undefined }),
+    api: adminApi({
+      operations,
+      contents,
+      offline: new LocalOffline(offline, rehearsals),
+      clock,
+      needsOwnHost: token === undefined,
+    }),
     metrics: () => metrics.render(),
     isClosing: () => state.isClosing,
     probe: () => cache.condition.check(),

@@ -120,6 +120,9 @@ export const upstreamSchema = mapping({
     .describe('In place of the top-level proxy; none: this registry is reached directly.')
     .optional(),
   limits: limits.optional(),
+  offline: boolean
+    .describe('true: it is never asked; false: it is, although the top-level offline is true.')
+    .optional(),
   maxSize: maxSize
     .describe('What its blobs may take of the cache: bytes, KiB/MiB/GiB/TiB, or a share of cache.maxSize.')
     .optional(),

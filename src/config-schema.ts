@@ -123,7 +123,9 @@ export const fileSchema = mapping({
   admin: admin.prefault({}),
   dataDir: text.describe('Where everything is kept. One process at a time.').prefault('./data'),
   cache: cache.prefault({}),
-  offline: boolean.describe('true: no upstream is ever asked.').prefault(false),
+  offline: boolean
+    .describe('true: no upstream is ever asked, but those that say offline: false.')
+    .prefault(false),
   shutdownGrace: timer().describe('How long pulls in flight may go on after SIGTERM.').prefault('30s'),
   log: log.prefault({}),
   proxy: proxySchema

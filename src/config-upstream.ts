@@ -36,6 +36,8 @@ export interface UpstreamConfig extends RepositoryRules {
   /** Absent: as `generic`. */
   readonly profile?: RegistryProfile | undefined;
   readonly limits?: UpstreamLimits | undefined;
+  /** It is never asked, or is although `Config.offline`. Absent: as that says. */
+  readonly offline?: boolean | undefined;
   /** What its blobs may take of the cache: bytes, or a share of what the cache may take. Absent: no bound of its own. */
   readonly maxSize?: { readonly bytes: number } | { readonly share: number } | undefined;
   /** In the order to be tried before `url`. */
@@ -112,6 +114,7 @@ function upstreamFrom(
     ...(proxy && { proxy }),
     profile,
     ...(Object.keys(limits).length > 0 && { limits }),
+    ...(written.offline !== undefined && { offline: written.offline }),
     ...(written.maxSize && { maxSize: written.maxSize }),
     ...(mirrors.length > 0 && { mirrors }),
     ...(allow && { allow: allow.map(long) }),

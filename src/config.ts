@@ -55,12 +55,21 @@ export interface Config {
   /** Absolute. */
   readonly dataDir: string;
   readonly cache: CacheConfig;
+  /** No upstream is ever asked but those that say otherwise (`UpstreamConfig.offline`). */
   readonly offline: boolean;
   /** How long pulls in flight may go on after SIGTERM. */
   readonly shutdownGraceMs: number;
   readonly log: { readonly level: 'debug' | 'info' | 'warn' | 'error' };
   /** At least one, in the order they are written. */
   readonly upstreams: readonly UpstreamConfig[];
+}
+
+/** The names of those that are never asked, by configuration. */
+export function offlineUpstreams({
+  offline,
+  upstreams,
+}: Pick<Config, 'offline' | 'upstreams'>): readonly string[] {
+  return upstreams.filter((upstream) => upstream.offline ?? offline).map(({ name }) => name);
 }
 
 export interface ConfigSource {

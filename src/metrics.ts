@@ -1,5 +1,6 @@
 import { Counter, collectDefaultMetrics, Gauge, Registry } from 'prom-client';
 import { ListenerMetrics } from './metrics-listeners.ts';
+import { OfflineMetrics } from './metrics-offline.ts';
 import { StoreMetrics } from './metrics-store.ts';
 import { type CounterSeries, FastCounter, FastHistogram, type HistogramSeries } from './metrics-series.ts';
 
@@ -91,6 +92,7 @@ export class Metrics {
   readonly #registry = new Registry();
   /** Our own listeners' part. */
   readonly listeners = new ListenerMetrics(this.#registry);
+  readonly offline = new OfflineMetrics(this.#registry);
   /** The store's condition. */
   readonly store = new StoreMetrics(this.#registry);
   readonly #upstreams: ReadonlySet<string>;

@@ -3,6 +3,7 @@ import { errorFacts } from './log.ts';
 import type { Metrics } from './metrics.ts';
 import type { UpkeepObserver } from './cache/upkeep-observer.ts';
 import type { PullThroughObserver } from './pull-through/pull-through-observer.ts';
+import type { OfflineState } from './upstream/offline-switch.ts';
 import type { UpstreamObserver } from './upstream/upstream-observer.ts';
 
 interface Reporting {
@@ -93,6 +94,24 @@ export function upkeepObserver({ log, metrics }: Reporting): UpkeepObserver {
       log.error({ error: errorFacts(cause) }, 'stored files cannot be verified now; goes on later');
     },
   };
+}
+
+/** Logs, and shows, which upstreams are asked no more, or again. */
+export function offlineObserver({ log, metrics }: Reporting): (changed: readonly OfflineState[]) => void {
+  return (changed) => {
+    for (const { upstream, isOffline } of changed) metrics.offline.set(upstream, isOffline);
+    const gone = changed.filter(({ isOffline }) => isOffline);
+    const until = gone.find((state) => state.until !== undefined)?.until;
+    const end = until === undefined ? {} : { until: new Date(until).toISOString() };
+    if (gone.length > 0)
+      log.warn({ upstreams: gone.map(nameOf), ...end }, 'offline: upstreams are not asked');
+    const back = changed.filter(({ isOffline }) => !isOffline);
+    if (back.length > 0) log.info({ upstreams: back.map(nameOf) }, 'online: upstreams are asked again');
+  };
+}
+
+function nameOf({ upstream }: OfflineState): string {
+  return upstream;
 }
 
 /** Counts and logs what happens between us and one upstream. */

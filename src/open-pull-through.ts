@@ -1,11 +1,11 @@
 import type { LookupFunction } from 'node:net';
 import type { Clock } from './clock.ts';
-import type { Config, UpstreamConfig } from './config.ts';
+import { type Config, offlineUpstreams, type UpstreamConfig } from './config.ts';
 import type { Closer, OpenStore } from './open-store.ts';
 import { PullThrough } from './pull-through/pull-through.ts';
 import type { PullThroughObserver } from './pull-through/pull-through-observer.ts';
 import { RepositoryPolicies } from './pull-through/repository-policies.ts';
-import { offlineUpstream } from './upstream/offline-upstream.ts';
+import { type OfflineState, OfflineSwitch } from './upstream/offline-switch.ts';
 import { openUpstream } from './upstream/open-upstream.ts';
 import type { Upstream } from './upstream/upstream.ts';
 import type { UpstreamObserver } from './upstream/upstream-observer.ts';
@@ -16,6 +16,8 @@ export interface OpenPullThroughParts {
   readonly observer: PullThroughObserver;
   /** Whoever is told of what happens between us and the upstream of that name. */
   readonly upstreamObserver: (name: string) => UpstreamObserver;
+  /** Told of upstreams that are asked no more, or again. Must not throw. */
+  readonly onOfflineChange?: ((changed: readonly OfflineState[]) => void) | undefined;
   /** entrepot's, told to upstreams. */
   readonly version: string;
   /** In place of `dns.lookup` for upstreams, for tests under the names of real registries. */
@@ -28,6 +30,8 @@ export interface OpenPullThrough {
   readonly pullThrough: PullThrough;
   /** By name. */
   readonly upstreams: ReadonlyMap<string, Upstream>;
+  /** As the configuration says, to begin with. */
+  readonly offline: OfflineSwitch;
 }
 
 /**
@@ -36,13 +40,20 @@ export interface OpenPullThrough {
  */
 export function openPullThrough(config: Config, parts: OpenPullThroughParts): OpenPullThrough {
   const { store, clock, observer, closers } = parts;
+  const never = offlineUpstreams(config);
+  const offline = new OfflineSwitch({
+    clock,
+    upstreams: config.upstreams.map(({ name }) => ({ name, isOffline: never.includes(name) })),
+    onChange: parts.onOfflineChange,
+  });
+  closers.push(() => offline.close());
   const upstreams = new Map(
-    config.upstreams.map((upstream) => [upstream.name, openClient(config, upstream, parts)] as const),
+    config.upstreams.map((upstream) => [upstream.name, openClient(upstream, offline, parts)] as const),
   );
   const { cache, metadata, slabs } = store;
   const pullThrough = new PullThrough({
     upstreams,
-    policies: new RepositoryPolicies(config.upstreams, config.offline),
+    policies: new RepositoryPolicies(config.upstreams, (name) => offline.isOffline(name)),
     cache,
     metadata,
     slabs,
@@ -52,18 +63,17 @@ export function openPullThrough(config: Config, parts: OpenPullThroughParts): Op
     fillLingerMs: config.cache.fillLingerMs,
   });
   closers.push(() => pullThrough.close());
-  return { pullThrough, upstreams };
+  return { pullThrough, upstreams, offline };
 }
 
 function openClient(
-  config: Config,
   upstream: UpstreamConfig,
+  offline: OfflineSwitch,
   { clock, upstreamObserver, version, lookup, closers }: OpenPullThroughParts,
 ): Upstream {
   const observer = upstreamObserver(upstream.name);
-  const client = config.offline
-    ? offlineUpstream(upstream.name)
-    : openUpstream(upstream, { clock, observer, version, lookup });
+  const gate = offline.gate(upstream.name);
+  const client = openUpstream(upstream, { clock, observer, version, lookup, gate });
   closers.push(() => client.close());
   return client;
 }

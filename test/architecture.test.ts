@@ -57,7 +57,7 @@ const PACKAGE_OWNERS: Readonly<Record<string, RegExp>> = {
   'tar-stream': /^oci-layout\//,
   croner: /^(?:warm\/|config[a-z-]*\.ts$)/,
   'smol-toml': /^client-setup\//,
-  zod: /^(?:config[a-z-]*|cache\/store-events|warm\/warm-events|bundle\/[a-z-]+|http\/[a-z-]*api[a-z-]*|commands\/remote-[a-z-]+)\.ts$/,
+  zod: /^(?:config[a-z-]*|cache\/store-events|warm\/warm-events|bundle\/[a-z-]+|http\/[a-z-]*api[a-z-]*|pull-through\/offline-report|commands\/remote-[a-z-]+)\.ts$/,
   'fastest-levenshtein': /^config[a-z-]*\.ts$/,
   pino: /^log\.ts$/,
   'pino-pretty': /^log\.ts$/,

@@ -126,6 +126,7 @@ test('the example file with its examples taken in is valid and knows every key',
   expect(config.upstreams[0]?.auth).toEqual({ username: 'me', password: 'dckr' });
   expect(config.upstreams.at(-1)).toEqual({
     name: 'internal',
+    offline: false,
     url: 'https://registry.internal:5000/optional/path',
     default: false,
     prefixes: ['internal'],

@@ -125,6 +125,8 @@ export const storeStatus = z.object({
   pinned: z.object(totals),
   quarantinedBytes: count,
   indexBytes: count,
+  /** Upstreams that are not asked; absent where nobody would ask any: without a server. */
+  offline: z.array(z.object({ upstream: z.string(), isConfigured: z.boolean(), until: time })).optional(),
   byUpstream: z.array(z.object({ upstream: z.string(), ...totals, limitBytes: count.optional() })),
   /** When what is given up next was last used; absent: nothing is. */
   nextVictimUsedAt: z.number().optional(),

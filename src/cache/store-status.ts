@@ -11,6 +11,8 @@ export interface StatusSources {
   readonly indexBytes: () => Promise<number>;
   /** Whether what is kept can be trusted to be kept. */
   readonly condition?: (() => StoreStatus['condition']) | undefined;
+  /** Which upstreams are not asked. */
+  readonly offline?: (() => StoreStatus['offline']) | undefined;
 }
 
 export interface StatusParts {
@@ -32,6 +34,7 @@ export async function statusOf({
   const { storedBytes, storedBlobs, limitBytes, reservedBytes } = cache.usage;
   const [next] = await metadata.blobs.victims({ limit: 1 });
   const condition = sources.condition?.();
+  const offline = sources.offline?.();
   return {
     isServed: sources.isServed,
     bytes: storedBytes,
@@ -44,6 +47,7 @@ export async function statusOf({
     byUpstream: sharesOf(cache),
     ...(next !== undefined && { nextVictimUsedAt: next.usedAt }),
     ...(condition && { condition }),
+    ...(offline && { offline }),
     ...(sources.isServed && upkeepOf(cache)),
   };
 }

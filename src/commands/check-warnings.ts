@@ -1,4 +1,4 @@
-import type { Config, UpstreamConfig } from '../config.ts';
+import { type Config, offlineUpstreams, type UpstreamConfig } from '../config.ts';
 import { isLoopback } from '../config-listen.ts';
 
 /** What is known of the data directory; absent where it cannot be told. */
@@ -20,11 +20,18 @@ export function configWarnings(config: Config, { diskBytes, pinnedBytes }: DataF
         ]),
     ...diskWarnings(config, diskBytes),
     ...pinWarnings(config, { diskBytes, pinnedBytes }),
-    ...(config.offline ? ['offline is true: no upstream is ever asked'] : []),
+    ...offlineWarnings(config),
     ...config.upstreams.flatMap((upstream) =>
       upstreamWarnings(upstream).map((warning) => `upstreams.${upstream.name}: ${warning}`),
     ),
   ];
+}
+
+function offlineWarnings(config: Config): readonly string[] {
+  const offline = offlineUpstreams(config);
+  if (config.offline && offline.length === config.upstreams.length)
+    return ['offline is true: no upstream is ever asked'];
+  return offline.map((name) => `upstreams.${name}: it is offline, and never asked`);
 }
 
 function listenerWarnings({ listeners, admin, publicUrl }: Config): readonly string[] {

@@ -3,7 +3,7 @@ import { dirname } from 'node:path';
 import pLimit from 'p-limit';
 import { sampleImage } from '../client-setup/sample-image.ts';
 import { systemClock } from '../clock.ts';
-import { type Config, printProblem, type UpstreamConfig } from '../config.ts';
+import { type Config, offlineUpstreams, printProblem, type UpstreamConfig } from '../config.ts';
 import { parseDuration } from '../config-text.ts';
 import { exampleOf } from '../oci/repository-pattern.ts';
 import type { RepositoryName } from '../oci/reference.ts';
@@ -107,7 +107,9 @@ function planOf(
   config: Config,
   { upstream: names, image = [], timeout = DEFAULT_TIMEOUT }: CheckOptions,
 ): Plan {
-  if (config.offline) throw new UsageError('offline is true: no upstream may be asked.');
+  const offline = offlineUpstreams(config);
+  if (offline.length === config.upstreams.length)
+    throw new UsageError('offline is true: no upstream may be asked.');
   const limitMs = parseDuration(timeout);
   if (limitMs === undefined || limitMs === 0 || limitMs > TIMEOUT_LIMIT_MS)
     throw new UsageError(`--timeout ${timeout}: accepted is a duration such as 20s, 10m at most.`);
@@ -115,7 +117,10 @@ function planOf(
   const unknown = names?.find((name) => !known.includes(name));
   if (unknown !== undefined)
     throw new UsageError(`--upstream ${unknown}: not configured; there are ${known.join(', ')}.`);
-  const upstreams = config.upstreams.filter(({ name }) => names?.includes(name) ?? true);
+  const forbidden = names?.find((name) => offline.includes(name));
+  if (forbidden !== undefined)
+    throw new UsageError(`--upstream ${forbidden}: it is offline by configuration, and may not be asked.`);
+  const upstreams = config.upstreams.filter(({ name }) => names?.includes(name) ?? !offline.includes(name));
   const images = new Map<string, ImageReference>();
   for (const { name } of upstreams) {
     const sample = sampleImage(name);

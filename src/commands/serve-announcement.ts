@@ -3,6 +3,7 @@ import {
   type Config,
   type ListenAddress,
   type ListenerConfig,
+  offlineUpstreams,
   printListen,
 } from '../config.ts';
 
@@ -28,9 +29,13 @@ export function announcement(
   const [registry = ''] = listeners;
   const told = listeners[config.listeners.indexOf(clientListener(config.listeners))] ?? registry;
   const admin = originOf(config.admin.listen, addresses.admin);
-  const upstreams = config.upstreams.map(({ name, default: isDefault }) =>
-    isDefault ? `${name} (default)` : name,
-  );
+  const offline = offlineUpstreams(config);
+  const isAllOffline = offline.length === config.upstreams.length;
+  const upstreams = config.upstreams.map(({ name, default: isDefault }) => {
+    const what = [isDefault ? 'default' : '', !isAllOffline && offline.includes(name) ? 'offline' : ''];
+    const words = what.filter((word) => word !== '').join(', ');
+    return words === '' ? name : `${name} (${words})`;
+  });
   const limit = printLimit(config.cache.maxSize);
   const daemon = daemonConfig(config, told, hostname);
   return {
@@ -38,7 +43,7 @@ export function announcement(
       `entrepot ${version}`,
       `  registry   ${listeners.join(', ')}${config.publicUrl === undefined ? '' : `, for clients ${config.publicUrl}`}`,
       `  admin      ${admin}`,
-      `  upstreams  ${upstreams.join(', ')}${config.offline ? ' (offline: none is asked)' : ''}`,
+      `  upstreams  ${upstreams.join(', ')}${isAllOffline ? ' (offline: none is asked)' : ''}`,
       `  data       ${config.dataDir}, ${limit} at most`,
       ...(daemon === undefined
         ? []
@@ -57,6 +62,7 @@ export function announcement(
       admin,
       ...(config.publicUrl !== undefined && { publicUrl: config.publicUrl }),
       upstreams: config.upstreams.map(({ name }) => name),
+      ...(offline.length > 0 && { offline }),
       dataDir: config.dataDir,
       limit,
       ...(daemon !== undefined && { dockerDaemonJson: daemon }),

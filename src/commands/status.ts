@@ -38,6 +38,7 @@ function print(dataDir: string, found: StoreStatus): string {
       found.nextVictimUsedAt === undefined ? '-' : `last used ${printAge(found.nextVictimUsedAt, now)}`,
     ],
     ...conditionRows(found, now),
+    ...offlineRows(found),
     ...reconcileRows(found),
     ...scrubRows(found, now),
   ];
@@ -57,6 +58,13 @@ function conditionRows({ condition }: StoreStatus, now: number): readonly (reado
   return [
     ['condition', condition.isSound ? 'sound' : `in trouble: ${condition.reason ?? 'unknown'}${since}`],
   ];
+}
+
+function offlineRows({ offline = [] }: StoreStatus): readonly (readonly [string, string])[] {
+  return offline.map(({ upstream, isConfigured, until }, at) => {
+    const end = until === undefined ? 'until the server ends' : `until ${new Date(until).toISOString()}`;
+    return [at === 0 ? 'offline' : '', `${upstream}, ${isConfigured ? 'by configuration' : end}`];
+  });
 }
 
 function reconcileRows({ reconcile }: StoreStatus): readonly (readonly [string, string])[] {

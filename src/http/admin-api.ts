@@ -8,7 +8,10 @@ import type { ImageSelection, StoreOperations } from '../cache/store-operations.
 import { digestFrom } from '../oci/digest.ts';
 import { isRepositoryName, isTag } from '../oci/reference.ts';
 import { contentApi } from './content-api.ts';
+import type { OfflineOperations } from '../pull-through/offline-operations.ts';
+import { bodyOf, parsed } from './api-input.ts';
 import { ndjson } from './ndjson.ts';
+import { addOfflineRoutes } from './offline-api.ts';
 
 const BODY_BYTES_LIMIT = 16 * 1024;
 /** Operations that go on at the same time; each may read the disk as fast as it can. */
@@ -17,6 +20,7 @@ const STREAMS_LIMIT = 4;
 export interface AdminApiParts {
   readonly operations: StoreOperations;
   readonly contents: StoreContents;
+  readonly offline: OfflineOperations;
   readonly clock: Clock;
   /** Without a token everybody who reaches the listener may ask, and by a name of its own a web page could: see `isOwnHost`. */
   readonly needsOwnHost: boolean;
@@ -60,7 +64,7 @@ const pinned = z.strictObject({
 });
 
 /** Operations on the store, for `entrepot` commands and scripts: JSON, and NDJSON where work goes on for long. */
-export function adminApi({ operations, contents, clock, needsOwnHost }: AdminApiParts): Hono {
+export function adminApi({ operations, contents, offline, clock, needsOwnHost }: AdminApiParts): Hono {
   const app = new Hono();
   let streams = 0;
   const stream = <T>(c: Context, steps: (signal: AbortSignal) => AsyncIterable<T>): Promise<Response> => {
@@ -134,30 +138,12 @@ export function adminApi({ operations, contents, clock, needsOwnHost }: AdminApi
   app.post('/unpin', async (c) =>
     c.json(await operations.unpin(parsed(pinned, await bodyOf(c)).pattern, c.req.raw.signal)),
   );
+  addOfflineRoutes(app, offline);
   return app;
 }
 
 function problem(reason: StoreOperationReason, message: string): object {
   return { error: { reason, message } };
-}
-
-async function bodyOf(c: Context): Promise<unknown> {
-  try {
-    return await c.req.json<unknown>();
-  } catch {
-    throw new StoreOperationError('invalid', 'the body: accepted is JSON');
-  }
-}
-
-/** @throws StoreOperationError that names every key that is wrong, and what it takes */
-function parsed<T>(schema: z.ZodType<T>, value: unknown): T {
-  const result = schema.safeParse(value);
-  if (result.success) return result.data;
-  const faults = result.error.issues.map(({ path, message, ...issue }) => {
-    if (issue.code === 'unrecognized_keys') return `${issue.keys.join(', ').slice(0, 100)}: unknown key`;
-    return `${path.length === 0 ? 'the body' : path.join('.')}: ${message}`;
-  });
-  throw new StoreOperationError('invalid', faults.join('; '));
 }
 
 function selectionOf({ upstream, repository, tag, digest }: z.infer<typeof selected>): ImageSelection {

@@ -48,6 +48,8 @@ function upstreamAnswer(error: UpstreamError, askedFor: AskedFor): ErrorAnswer {
   const retryAfterSeconds = Math.max(1, Math.ceil((retryAfterMs ?? RETRY_AFTER_SECONDS * 1000) / 1000));
   switch (error.reason) {
     case 'not-found':
+    // Not there as far as can be known here: clients go on to the next mirror, or to the registry itself.
+    case 'offline':
       return { status: 404, code: NOT_FOUND_CODES[askedFor], message, isUnexpected: false };
     case 'denied':
       return { status: 403, code: 'DENIED', message, isUnexpected: false };

@@ -1,14 +1,23 @@
 import type { Log } from '../log.ts';
 import { errorFacts } from '../log.ts';
 import type { Metrics } from '../metrics.ts';
+import type { OfflineRequest } from '../pull-through/rehearsals.ts';
+import { UpstreamError } from '../upstream/upstream-error.ts';
 import { errorAnswer } from './error-response.ts';
 import type { Exchange } from './exchange.ts';
 
 /** nginx's status for a client that left before there was an answer; nobody is ever sent it. */
 const CLIENT_LEFT = 499;
 
+export interface RequestReporting {
+  readonly log: Log;
+  readonly metrics: Metrics;
+  /** Told of what failed since its upstream is not asked. Must not throw. */
+  readonly onOffline?: ((request: OfflineRequest) => void) | undefined;
+}
+
 /** Says once, when a request is over, what became of it: one log line, and the counters. */
-export function reportWhenOver(exchange: Exchange, { log, metrics }: { log: Log; metrics: Metrics }): void {
+export function reportWhenOver(exchange: Exchange, { log, metrics, onOffline }: RequestReporting): void {
   exchange.response.on('close', () => {
     const { request, response, record, sentBytes, startedAt, firstByteAt } = exchange;
     const durationMs = performance.now() - startedAt;
@@ -25,6 +34,10 @@ export function reportWhenOver(exchange: Exchange, { log, metrics }: { log: Log;
       durationMs,
       timeToFirstByteMs,
     });
+    if (record.error instanceof UpstreamError && record.error.reason === 'offline') {
+      const { upstream = '', repository = '', reference, kind } = record;
+      onOffline?.({ upstream, repository, reference, kind });
+    }
     const isUnexpected = record.error !== undefined && errorAnswer(record.error, record.kind).isUnexpected;
     if (isUnexpected && !exchange.signal.aborted) metrics.unexpectedError();
     const facts = {

@@ -1,3 +1,4 @@
+import { UpstreamError } from '../upstream/upstream-error.ts';
 import { type StaleLimits, staleReasonOf } from './stale-policy.ts';
 
 /** What is known of a mutable answer (a tag, a list) that is held here. */
@@ -26,8 +27,9 @@ export function freshnessOf(held: Held | undefined, policy: FreshnessPolicy, now
   return age >= 0 && age < policy.ttlMs ? 'fresh' : 'ask';
 }
 
-/** May what is held be served after asking failed with `error`? Says the policy, for each way to fail. */
+/** May what is held be served after asking failed with `error`? Says the policy, for each way to fail; offline always. */
 export function mayServeStale(held: Held, error: unknown, policy: FreshnessPolicy, nowMs: number): boolean {
+  if (error instanceof UpstreamError && error.reason === 'offline') return true;
   const reason = staleReasonOf(error);
   const limitMs = reason && policy.staleMs[reason];
   return limitMs !== undefined && nowMs - held.checkedAt <= limitMs;

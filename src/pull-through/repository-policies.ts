@@ -33,10 +33,10 @@ const SPECIAL_COUNT_LIMIT = 1_000;
 /** The rules of all upstreams, by repository. */
 export class RepositoryPolicies {
   readonly #upstreams: ReadonlyMap<string, UpstreamPolicies>;
-  readonly #isOffline: boolean;
+  readonly #isOffline: (upstream: string) => boolean;
 
-  /** @param isOffline no upstream is ever asked */
-  constructor(upstreams: readonly PolicyConfig[], isOffline: boolean) {
+  /** @param isOffline whether this upstream is not asked at present */
+  constructor(upstreams: readonly PolicyConfig[], isOffline: (upstream: string) => boolean) {
     this.#upstreams = new Map(
       upstreams.map((config) => {
         const special = new LRUCache<string, RepositoryPolicy>({ max: SPECIAL_COUNT_LIMIT });
@@ -90,12 +90,19 @@ function specialized(config: PolicyConfig, rules: RepositoryRules): PolicyConfig
 }
 
 function policyOf(
-  { tagTtlMs, maxStaleMs, immutableTags, stale }: PolicyConfig,
-  isOffline: boolean,
+  { name, tagTtlMs, maxStaleMs, immutableTags, stale }: PolicyConfig,
+  isOffline: (upstream: string) => boolean,
 ): RepositoryPolicy {
   const staleMs = staleLimitsOf(stale, maxStaleMs);
-  const freshness = { ttlMs: tagTtlMs, staleMs, isOffline };
-  const forever = { ttlMs: Infinity, staleMs, isOffline };
+  const freshnessOf = (ttlMs: number): FreshnessPolicy => ({
+    ttlMs,
+    staleMs,
+    get isOffline() {
+      return isOffline(name);
+    },
+  });
+  const freshness = freshnessOf(tagTtlMs);
+  const forever = freshnessOf(Infinity);
   return {
     freshness,
     freshnessOfTag: (tag) =>

@@ -46,6 +46,7 @@ export function staleReasonOf(error: unknown): StaleReason | undefined {
       // Credentials that were refused a moment ago are not sent again: there is no answer then.
       return error.reason === 'denied' ? '401' : '404';
     case 'refused':
+    case 'offline':
       return undefined;
   }
 }

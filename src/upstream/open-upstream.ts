@@ -5,8 +5,10 @@ import { bySpecificity } from '../oci/repository-pattern.ts';
 import type { RepositoryName } from '../oci/reference.ts';
 import { AccountUpstreams } from './account-upstreams.ts';
 import { MirroredUpstream } from './mirrored-upstream.ts';
+import type { OfflineGate } from './offline-switch.ts';
 import { RegistryHost } from './registry-host.ts';
 import { RegistryUpstream } from './registry-upstream.ts';
+import { SwitchedUpstream } from './switched-upstream.ts';
 import type { Upstream } from './upstream.ts';
 import type { UpstreamError } from './upstream-error.ts';
 import { silentObserver, type UpstreamObserver } from './upstream-observer.ts';
@@ -24,6 +26,8 @@ export interface OpenUpstreamOptions {
   readonly version?: string | undefined;
   /** In place of `dns.lookup`, for tests of name resolution. */
   readonly lookup?: LookupFunction | undefined;
+  /** Whether it may be asked at all, its mirrors included. Absent: always. */
+  readonly gate?: OfflineGate | undefined;
 }
 
 /**
@@ -32,6 +36,11 @@ export interface OpenUpstreamOptions {
  * @throws when the TLS settings hold what is not PEM
  */
 export function openUpstream(config: UpstreamConfig, options: OpenUpstreamOptions): Upstream {
+  const upstream = openWithMirrors(config, options);
+  return options.gate === undefined ? upstream : new SwitchedUpstream(upstream, options.gate);
+}
+
+function openWithMirrors(config: UpstreamConfig, options: OpenUpstreamOptions): Upstream {
   const origin = openOrigin(config, options);
   const { mirrors = [] } = config;
   if (mirrors.length === 0) return origin;
@@ -43,12 +52,21 @@ export function openUpstream(config: UpstreamConfig, options: OpenUpstreamOption
 }
 
 function openOrigin(config: UpstreamConfig, options: OpenUpstreamOptions): Upstream {
-  const { clock, observer = silentObserver, version, lookup } = options;
+  const { clock, observer = silentObserver, version, lookup, gate } = options;
   const { name, repositories = [] } = config;
   const { keyPath = `upstreams.${name}` } = options;
   const onAvailability = (cause: UpstreamError | undefined): void => observer.availabilityChanged(cause);
   const onTlsProblem = (problem: string): void => observer.refusedTlsFiles({ problem });
-  const host = new RegistryHost({ config, keyPath, clock, onAvailability, onTlsProblem, version, lookup });
+  const host = new RegistryHost({
+    config,
+    keyPath,
+    clock,
+    onAvailability,
+    onTlsProblem,
+    version,
+    lookup,
+    gate,
+  });
   const account = (auth: UpstreamConfig['auth'], place: string) =>
     new RegistryUpstream({ name, host, auth, authKeyPath: `${keyPath}.${place}auth`, observer });
   const general = account(config.auth, '');
@@ -71,7 +89,7 @@ function openMirror(
 ): Upstream {
   // It is reached as the upstream is.
   const config = { ...mirrorConfig, proxy };
-  const { clock, observer = silentObserver, version, lookup } = options;
+  const { clock, observer = silentObserver, version, lookup, gate } = options;
   const { host: mirror } = new URL(config.url);
   const onAvailability = (cause: UpstreamError | undefined): void =>
     observer.mirrorAvailabilityChanged({ mirror, cause });
@@ -86,6 +104,7 @@ function openMirror(
     mirror,
     version,
     lookup,
+    gate,
   });
   // One try: the next source is there at once.
   const account = new RegistryUpstream({

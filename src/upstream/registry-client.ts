@@ -239,7 +239,17 @@ export class RegistryClient {
     throw new UpstreamError('protocol', `${url.host} sent an encoded body unasked`, { status });
   }
 
-  async #token({ url, authorization, form }: TokenCall, signal: AbortSignal): Promise<TokenReply> {
+  /** For whoever comes next, too: it does not end with the request that it was for, so it looks itself whether we go offline. */
+  async #token(call: TokenCall, signal: AbortSignal): Promise<TokenReply> {
+    const online = this.#host.whileOnline(signal);
+    try {
+      return await this.#tokenWhile(call, online.signal);
+    } finally {
+      online.leave();
+    }
+  }
+
+  async #tokenWhile({ url, authorization, form }: TokenCall, signal: AbortSignal): Promise<TokenReply> {
     const leavePause = await this.#pauses.pass('token', DEFAULT_PATIENCE_MS, signal);
     try {
       const headers = { 'content-type': 'application/x-www-form-urlencoded' };
@@ -290,6 +300,7 @@ export class RegistryClient {
   async #hop({ url, method, kind, headers, body }: Hop, signal: AbortSignal): Promise<TransportResponse> {
     const observer = this.#observer;
     const { clock, transport, health, base } = this.#host;
+    this.#host.assertOnline();
     const atHome = url.origin === base.origin;
     const startedAtMs = clock.monotonic();
     observer.requestStarted({ kind, method });

@@ -4,7 +4,9 @@ import type { RegistryProfile, UpstreamConfig } from '../config.ts';
 import { GENERIC } from '../config-profiles.ts';
 import { Health } from './health.ts';
 import { HostTrust } from './host-trust.ts';
+import { JoinedSignal } from './joined-signal.ts';
 import { Limiter } from './limiter.ts';
+import type { OfflineGate } from './offline-switch.ts';
 import { RetryBudget } from './retry.ts';
 import { Transport } from './transport.ts';
 import type { UpstreamError } from './upstream-error.ts';
@@ -24,6 +26,8 @@ export interface RegistryHostOptions {
   readonly version?: string | undefined;
   /** In place of `dns.lookup`, for tests of name resolution. */
   readonly lookup?: LookupFunction | undefined;
+  /** Whether anything may be sent at all. Absent: always. */
+  readonly gate?: OfflineGate | undefined;
 }
 
 /**
@@ -41,6 +45,7 @@ export class RegistryHost {
   readonly limiter: Limiter;
   readonly retries: RetryBudget;
   readonly health: Health;
+  readonly #gate: OfflineGate | undefined;
 
   /** @throws when the TLS settings hold what is not PEM */
   constructor(options: RegistryHostOptions) {
@@ -63,6 +68,18 @@ export class RegistryHost {
     this.limiter = new Limiter(clock, config.limits);
     this.retries = new RetryBudget(clock);
     this.health = new Health(clock, onAvailability);
+    this.#gate = options.gate;
+  }
+
+  /** Aborts too when the host is asked no more. */
+  whileOnline(signal: AbortSignal): JoinedSignal {
+    return this.#gate === undefined ? new JoinedSignal(signal) : new JoinedSignal(signal, this.#gate.going);
+  }
+
+  /** @throws UpstreamError `offline` when nothing may be sent */
+  assertOnline(): void {
+    const refusal = this.#gate?.refusal;
+    if (refusal !== undefined) throw refusal;
   }
 
   /** @param path begins with a slash */

@@ -6,10 +6,11 @@
  * - `unavailable`: no connection, a reset, a 5xx;
  * - `timeout`: a deadline passed;
  * - `protocol`: an answer that breaks the protocol or names something else than what was asked;
- * - `refused`: our own policy said no (redirect or token realm to a forbidden place).
+ * - `refused`: our own policy said no (redirect or token realm to a forbidden place);
+ * - `offline`: it was not asked, since we are offline, or was no longer waited for when we went offline.
  */
 export type UpstreamErrorReason =
-  'not-found' | 'denied' | 'rate-limited' | 'unavailable' | 'timeout' | 'protocol' | 'refused';
+  'not-found' | 'denied' | 'rate-limited' | 'unavailable' | 'timeout' | 'protocol' | 'refused' | 'offline';
 
 export interface UpstreamErrorFacts {
   /** Status of the upstream's answer; absent when there was none. */

@@ -49,7 +49,7 @@ describe('an answer that is held', () => {
 });
 
 /** Could the upstream not say? Then what is held may be served; its own word stands. */
-const MAY_SERVE: Readonly<Record<UpstreamErrorReason, boolean>> = {
+const MAY_SERVE: Readonly<Record<Exclude<UpstreamErrorReason, 'offline'>, boolean>> = {
   'not-found': false,
   denied: false,
   refused: false,
@@ -60,6 +60,11 @@ const MAY_SERVE: Readonly<Record<UpstreamErrorReason, boolean>> = {
 };
 
 describe('after asking failed', () => {
+  it('that could not be tried, since we are offline, what is held is served however old it is', () => {
+    const error = new UpstreamError('offline', 'no');
+    expect(mayServeStale(heldFor(1e12), error, online, NOW)).toBe(true);
+  });
+
   it.each(Object.entries(MAY_SERVE))('with "%s", what is held may be served: %s', (reason, expected) => {
     const error = new UpstreamError(reason as UpstreamErrorReason, 'no');
     expect(mayServeStale(heldFor(10), error, online, NOW)).toBe(expected);

@@ -118,7 +118,7 @@ export class RenewedCredential {
       this.#closing.signal.throwIfAborted();
       const isLate = deadline.signal.aborted && error === deadline.signal.reason;
       const failure = isLate ? timeout() : error;
-      if (failure instanceof UpstreamError && isWanted()) {
+      if (failure instanceof UpstreamError && failure.reason !== 'offline' && isWanted()) {
         const ms = failure.reason === 'denied' ? DENIAL_MEMORY_MS : FAILURE_MEMORY_MS;
         this.#failure = { error: failure, untilMs: clock.monotonic() + ms };
       }

@@ -1,0 +1,23 @@
+import type { Context } from 'hono';
+import type { z } from 'zod';
+import { StoreOperationError } from '../cache/store-operation-error.ts';
+
+/** What came as JSON. @throws StoreOperationError `invalid` */
+export async function bodyOf(c: Context): Promise<unknown> {
+  try {
+    return await c.req.json<unknown>();
+  } catch {
+    throw new StoreOperationError('invalid', 'the body: accepted is JSON');
+  }
+}
+
+/** @throws StoreOperationError that names every key that is wrong, and what it takes */
+export function parsed<T>(schema: z.ZodType<T>, value: unknown): T {
+  const result = schema.safeParse(value);
+  if (result.success) return result.data;
+  const faults = result.error.issues.map(({ path, message, ...issue }) => {
+    if (issue.code === 'unrecognized_keys') return `${issue.keys.join(', ').slice(0, 100)}: unknown key`;
+    return `${path.length === 0 ? 'the body' : path.join('.')}: ${message}`;
+  });
+  throw new StoreOperationError('invalid', faults.join('; '));
+}
