@@ -8,7 +8,7 @@ import type { BlobPage } from '../metadata/stored-blobs.ts';
 import type { Digest } from '../oci/digest.ts';
 import type { BlobCache } from './blob-cache.ts';
 import { ContentChunks } from './content-chunks.ts';
-import type { ContentBody, ContentEntry, StoreContents } from './store-contents.ts';
+import type { ContentBody, ContentEntry, StoreContents, WantedContent } from './store-contents.ts';
 import { StoreOperationError } from './store-operation-error.ts';
 
 export interface LocalContentsParts {
@@ -66,15 +66,21 @@ export class LocalContents implements StoreContents {
   }
 
   async lacking(digests: readonly Digest[], signal: AbortSignal): Promise<readonly Digest[]> {
-    const joined = this.#joined(signal);
-    const lacking: Digest[] = [];
-    for (const [at, digest] of digests.entries()) {
-      if ((await this.#row(digest)) === undefined) lacking.push(digest);
-      if (at % LOOKUPS_AT_ONCE !== LOOKUPS_AT_ONCE - 1) continue;
-      await nextTurn();
-      joined.throwIfAborted();
-    }
-    return lacking;
+    const isLacking = async (digest: Digest) => (await this.#row(digest)) === undefined;
+    return this.#those(digests, isLacking, signal);
+  }
+
+  async withheld(
+    key: RepositoryKey,
+    wanted: readonly WantedContent[],
+    signal: AbortSignal,
+  ): Promise<readonly Digest[]> {
+    const isWithheld = async ({ digest, isManifest }: WantedContent) => {
+      const holding = await translated(this.#parts.metadata.holding(key, digest));
+      const isHeld = isManifest ? holding?.manifestType !== undefined : holding !== undefined;
+      return !isHeld || (await this.#row(digest)) === undefined;
+    };
+    return (await this.#those(wanted, isWithheld, signal)).map(({ digest }) => digest);
   }
 
   async referrers(
@@ -104,6 +110,22 @@ export class LocalContents implements StoreContents {
   async #row(digest: Digest): Promise<unknown> {
     const row = await translated(this.#parts.metadata.blobs.get(digest));
     return row ?? this.#parts.cache.row(digest);
+  }
+
+  async #those<T>(
+    all: readonly T[],
+    isOne: (each: T) => Promise<boolean>,
+    signal: AbortSignal,
+  ): Promise<readonly T[]> {
+    const joined = this.#joined(signal);
+    const found: T[] = [];
+    for (const [at, each] of all.entries()) {
+      if (await isOne(each)) found.push(each);
+      if (at % LOOKUPS_AT_ONCE !== LOOKUPS_AT_ONCE - 1) continue;
+      await nextTurn();
+      joined.throwIfAborted();
+    }
+    return found;
   }
 
   #joined(signal: AbortSignal): AbortSignal {

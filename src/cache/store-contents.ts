@@ -23,6 +23,13 @@ export interface NewContent extends ContentEntry {
   readonly upstream: string;
 }
 
+/** Content of a repository, as a client would ask for it. */
+export interface WantedContent {
+  readonly digest: Digest;
+  /** Asked for as a manifest or index, not as a blob. */
+  readonly isManifest: boolean;
+}
+
 /** An image as an upstream's repository has it. */
 export interface NewImage extends RepositoryKey {
   /** Those that mean it; none for what is known by its digest alone. */
@@ -48,6 +55,15 @@ export interface StoreContents {
   list(signal: AbortSignal): AsyncIterable<ContentEntry>;
   /** Those of `digests` that are not stored, in their order. */
   lacking(digests: readonly Digest[], signal: AbortSignal): Promise<readonly Digest[]>;
+  /**
+   * Those of `wanted` that clients of this repository are not given without its upstream's word, in their order: not
+   * stored, or not known to be the repository's (of a manifest, to be one there).
+   */
+  withheld(
+    key: RepositoryKey,
+    wanted: readonly WantedContent[],
+    signal: AbortSignal,
+  ): Promise<readonly Digest[]>;
   /** Descriptors of the referrers of a subject, as its repository's upstream last listed them; none when it was not asked. */
   referrers(
     key: RepositoryKey,

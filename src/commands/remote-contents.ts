@@ -1,6 +1,6 @@
 import type { IncomingMessage } from 'node:http';
 import { z } from 'zod';
-import type { ContentBody, ContentEntry, StoreContents } from '../cache/store-contents.ts';
+import type { ContentBody, ContentEntry, StoreContents, WantedContent } from '../cache/store-contents.ts';
 import { contentPage } from '../cache/store-events.ts';
 import { StoreOperationError } from '../cache/store-operation-error.ts';
 import type { RepositoryKey } from '../metadata/repository-key.ts';
@@ -53,6 +53,21 @@ export class RemoteContents implements StoreContents {
       lacking.push(...(await this.#api.document({ path: 'content/lacking', body }, digests, signal)).digests);
     }
     return lacking;
+  }
+
+  async withheld(
+    { upstream, repository }: RepositoryKey,
+    wanted: readonly WantedContent[],
+    signal: AbortSignal,
+  ): Promise<readonly Digest[]> {
+    const withheld: Digest[] = [];
+    for (let at = 0; at < wanted.length; at += DIGESTS_AT_ONCE) {
+      const body = { upstream, repository, wanted: wanted.slice(at, at + DIGESTS_AT_ONCE) };
+      withheld.push(
+        ...(await this.#api.document({ path: 'content/withheld', body }, digests, signal)).digests,
+      );
+    }
+    return withheld;
   }
 
   async referrers(

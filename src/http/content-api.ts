@@ -24,10 +24,14 @@ const digest = z.string({ error: DIGEST_ERROR }).transform((text, context): Dige
   return z.NEVER;
 });
 const asked = z.strictObject({ digests: z.array(digest).max(DIGESTS_LIMIT) });
-const subject = z.strictObject({
+const repositoryKey = {
   upstream: z.string().min(1).max(255),
   repository: z.string().refine(isRepositoryName, { error: 'accepted is the name of a repository, in full' }),
-  digest,
+};
+const subject = z.strictObject({ ...repositoryKey, digest });
+const wantedOfRepository = z.strictObject({
+  ...repositoryKey,
+  wanted: z.array(z.strictObject({ digest, isManifest: z.boolean() })).max(DIGESTS_LIMIT),
 });
 
 export interface ContentApiParts {
@@ -59,19 +63,22 @@ export function contentApi({ contents, stream, parsed }: ContentApiParts): Hono<
       { headers: { 'Content-Type': 'application/octet-stream', 'Content-Length': String(found.sizeBytes) } },
     );
   });
-  app.post(
-    '/content/lacking',
-    bodyLimit({
-      maxSize: BODY_BYTES_LIMIT,
-      onError: () => {
-        throw new StoreOperationError('invalid', `the body: accepted are ${BODY_BYTES_LIMIT} bytes at most`);
-      },
-    }),
-    async (c) => {
-      const { digests } = parsed(asked, await c.req.json<unknown>().catch(() => undefined));
-      return c.json({ digests: await contents.lacking(digests, c.req.raw.signal) });
+  const limited = bodyLimit({
+    maxSize: BODY_BYTES_LIMIT,
+    onError: () => {
+      throw new StoreOperationError('invalid', `the body: accepted are ${BODY_BYTES_LIMIT} bytes at most`);
     },
-  );
+  });
+  app.post('/content/lacking', limited, async (c) => {
+    const { digests } = parsed(asked, await c.req.json<unknown>().catch(() => undefined));
+    return c.json({ digests: await contents.lacking(digests, c.req.raw.signal) });
+  });
+  app.post('/content/withheld', limited, async (c) => {
+    const body: unknown = await c.req.json<unknown>().catch(() => undefined);
+    const { upstream, repository, wanted } = parsed(wantedOfRepository, body);
+    const key = { upstream, repository: parseRepositoryName(repository) };
+    return c.json({ digests: await contents.withheld(key, wanted, c.req.raw.signal) });
+  });
   app.get('/referrers', async (c) => {
     const { upstream, repository, digest: of } = parsed(subject, c.req.query());
     const key = { upstream, repository: parseRepositoryName(repository) };

@@ -119,6 +119,34 @@ export function storeContentsContract(name: string, start: () => Promise<StoreSu
       expect(await contents.lacking([], never)).toEqual([]);
     });
 
+    it('are told from what its clients are not given, repository by repository', async () => {
+      const subject = await withImage();
+      const app = await subject.app();
+      // Held here by the word of a HEAD alone: not known to be a manifest.
+      const second = buildImage({ seed: 2 });
+      pushTo(subject.registry, { repository: 'library/app', tag: 'v2', image: second });
+      const head = await get(`${app.url}/v2/library/app/manifests/v2`, { method: 'HEAD' });
+      expect(head.status).toBe(200);
+      const contents = await subject.contents();
+      const repository = parseRepositoryName('library/app');
+      const withheld = (of: string, isManifest: boolean, digests: readonly Digest[]) =>
+        contents.withheld(
+          { upstream: 'docker.io', repository: parseRepositoryName(of) },
+          digests.map((digest) => ({ digest, isManifest })),
+          never,
+        );
+      const blobs = image.blobs.map(({ digest }) => digest);
+      expect(await withheld(repository, false, [absent, ...blobs])).toEqual([absent]);
+      expect(await withheld(repository, true, [image.root.digest])).toEqual([]);
+      expect(await withheld(repository, true, [second.root.digest, ...blobs])).toEqual([
+        second.root.digest,
+        ...blobs,
+      ]);
+      expect(await withheld('library/other', false, blobs)).toEqual(blobs);
+      const many = Array.from({ length: 1500 }, (_, at) => digestOf(Buffer.from(`absent ${at}`)));
+      expect(await withheld(repository, false, [...many, ...blobs])).toEqual(many);
+    });
+
     it('have the referrers that their repository was told of', async () => {
       const subject = await withImage();
       const { digest } = image.root;
