@@ -107,7 +107,7 @@ async function openApp(config: Config, options: AppOptions, closers: Closer[]): 
   const { log, metrics, clock } = options;
   const reporting = { log, metrics };
   const observer = pullThroughObserver(reporting);
-  const { content, metadata, cache, pins, slabs, hashes } = await openStore(config, {
+  const { content, metadata, cache, pins, slabs, spared, hashes } = await openStore(config, {
     clock,
     log,
     observer,
@@ -151,7 +151,7 @@ async function openApp(config: Config, options: AppOptions, closers: Closer[]): 
     onPurged: (digest) => pullThrough.forget(digest),
   });
   closers.push(() => operations.close());
-  const contents = new LocalContents({ metadata, cache, slabs });
+  const contents = new LocalContents({ metadata, cache, slabs, spared, clock });
   closers.push(() => contents.close());
   metrics.gauges(() => {
     const { storedBytes, storedBlobs, reservedBytes, limitBytes } = cache.usage;
@@ -210,6 +210,8 @@ async function openApp(config: Config, options: AppOptions, closers: Closer[]): 
       gate: new ConnectionGate(adminLimits, reporting),
       certificates,
       metrics,
+      // What is imported: a blob of any size, over any connection.
+      mayTakeLong: ({ method }) => method === 'PUT',
     },
     (request, response) => void serveOperations(request, response),
   );

@@ -2,6 +2,7 @@ import { BlobCache } from './cache/blob-cache.ts';
 import type { CacheObserver } from './cache/cache-observer.ts';
 import { evictionPolicy } from './cache/eviction-policy.ts';
 import { Pins } from './cache/pins.ts';
+import { SparedContents } from './cache/spared-contents.ts';
 import type { UpkeepObserver } from './cache/upkeep-observer.ts';
 import type { Clock } from './clock.ts';
 import type { Config } from './config.ts';
@@ -43,6 +44,7 @@ export interface OpenStore {
   readonly cache: BlobCache;
   readonly pins: Pins;
   readonly slabs: SlabPool;
+  readonly spared: SparedContents;
   readonly hashes: HashWorkers;
 }
 
@@ -70,6 +72,7 @@ export async function openStore(
   const capacityBytes = await content.capacityBytes();
   const limits = storeLimits(config, capacityBytes);
   const pins = new Pins({ metadata, configured: config.cache.pins });
+  const spared = new SparedContents(clock);
   const cache = await BlobCache.open({
     content,
     metadata,
@@ -77,6 +80,7 @@ export async function openStore(
     observer,
     limits,
     pins,
+    spared,
     reports,
     scrub: config.cache.scrub,
     verifyOnRead: config.cache.verifyOnRead ? slabs : undefined,
@@ -84,7 +88,7 @@ export async function openStore(
   closers.push(() => cache.close());
   const warning = warnOfSizes({ limits, capacityBytes }, { metadata, content, cache, pins }, log);
   closers.push(() => warning);
-  return { content, metadata, cache, pins, slabs, hashes };
+  return { content, metadata, cache, pins, slabs, spared, hashes };
 }
 
 function lockDataDirectory(dataDir: string): DataDirectoryLock {
@@ -129,7 +133,7 @@ async function openContent(
 /** In the background: what is pinned is not looked up in no time where much is. */
 async function warnOfSizes(
   facts: Pick<SizeFacts, 'limits' | 'capacityBytes'>,
-  { metadata, content, cache, pins }: Omit<OpenStore, 'slabs' | 'hashes'>,
+  { metadata, content, cache, pins }: Pick<OpenStore, 'metadata' | 'content' | 'cache' | 'pins'>,
   log: Log,
 ): Promise<void> {
   try {

@@ -17,6 +17,7 @@ import { StrandedFiles } from './stranded-files.ts';
 import { StoreCondition } from './store-condition.ts';
 import { takeRow } from './row-removal.ts';
 import { StoredContent } from './stored-content.ts';
+import type { SparedContents } from './spared-contents.ts';
 import { useClock } from './use-clock.ts';
 import type { Pins } from './pins.ts';
 import {
@@ -40,6 +41,8 @@ export interface BlobCacheParts {
   readonly reports?: UpkeepObserver | undefined;
   /** What is never evicted. Absent: what the index says. */
   readonly pins?: Pins | undefined;
+  /** What is passed over when room is made. Absent: nothing. */
+  readonly spared?: SparedContents | undefined;
   /** Absent: nothing is scrubbed. */
   readonly scrub?: ScrubSettings | undefined;
   /** Present: whole blobs are hashed while they are read, in slabs of this pool. */
@@ -102,6 +105,7 @@ export class BlobCache {
       evict: (digest: Digest) => this.evict(digest),
       writeUses: () => this.#uses.write(),
       pins: parts.pins,
+      spared: parts.spared,
       onEvicted: (blobs: number, bytes: number) => observer.evicted(blobs, bytes),
       onFailure,
     };
@@ -221,9 +225,9 @@ export class BlobCache {
     return content.ingestNowhere(digest, sizeBytes);
   }
 
-  /** Publishes a verified ingest. What fails is reported, and leaves the blob uncached; nobody waits for it. */
-  async commit(ingest: Ingest, blob: NewBlob, reservation: Reservation): Promise<void> {
-    await this.#publish(blob, () => ingest.commit(), reservation);
+  /** Publishes a verified ingest. What fails is reported, and leaves the blob uncached. @returns false then */
+  commit(ingest: Ingest, blob: NewBlob, reservation: Reservation): Promise<boolean> {
+    return this.#publish(blob, () => ingest.commit(), reservation);
   }
 
   /** Stores small content that is verified and at hand. @returns false when it could not be stored. */

@@ -6,6 +6,7 @@ import type { MetadataStore } from '../metadata/metadata-store.ts';
 import type { StoredBlob } from '../metadata/stored-blobs.ts';
 import type { Digest } from '../oci/digest.ts';
 import type { Pins } from './pins.ts';
+import type { SparedContents } from './spared-contents.ts';
 import type { Shortage, StoreBudget } from './store-budget.ts';
 
 export interface EvictorParts {
@@ -19,6 +20,8 @@ export interface EvictorParts {
   readonly writeUses: () => Promise<void>;
   /** Absent: what the index says is pinned is all there is. */
   readonly pins?: Pick<Pins, 'refresh' | 'isCurrent'> | undefined;
+  /** What is passed over besides. Absent: nothing. */
+  readonly spared?: Pick<SparedContents, 'has' | 'count'> | undefined;
   /** False while nothing can be removed. */
   readonly canEvict: () => boolean;
   readonly onEvicted: (blobs: number, bytes: number) => void;
@@ -150,8 +153,8 @@ export class Evictor {
   }
 
   async #choose({ upstream, bytes, isUrgent }: Shortage): Promise<readonly StoredBlob[]> {
-    const { metadata, content, clock } = this.#parts;
-    const found = await metadata.blobs.victims({ limit: SLICE, upstream });
+    const { content, clock } = this.#parts;
+    const found = await this.#candidates(upstream);
     const now = clock.now();
     const chosen: StoredBlob[] = [];
     let freed = 0;
@@ -166,6 +169,17 @@ export class Evictor {
       if (freed >= bytes || isParent || this.#hasFailed) break;
     }
     return chosen;
+  }
+
+  /** Those that are spared may be first in the order, and very many: then it is looked past them. */
+  async #candidates(upstream: string | undefined): Promise<readonly StoredBlob[]> {
+    const { metadata, spared } = this.#parts;
+    const victims = (limit: number) => metadata.blobs.victims({ limit, upstream });
+    const found = await victims(SLICE);
+    if (spared === undefined || spared.count === 0) return found;
+    const rest = found.filter(({ digest }) => !spared.has(digest));
+    if (rest.length > 0 || found.length < SLICE) return rest;
+    return (await victims(SLICE + spared.count)).filter(({ digest }) => !spared.has(digest));
   }
 
   async #remove(victims: readonly StoredBlob[]): Promise<boolean> {

@@ -1,4 +1,6 @@
 import { setImmediate as nextTurn } from 'node:timers/promises';
+import pLimit from 'p-limit';
+import type { Clock } from '../clock.ts';
 import type { SlabPool } from '../content/slabs.ts';
 import { deferred } from '../deferred.ts';
 import { MetadataError } from '../metadata/metadata-error.ts';
@@ -8,14 +10,27 @@ import type { BlobPage } from '../metadata/stored-blobs.ts';
 import type { Digest } from '../oci/digest.ts';
 import type { BlobCache } from './blob-cache.ts';
 import { ContentChunks } from './content-chunks.ts';
-import type { ContentBody, ContentEntry, StoreContents, WantedContent } from './store-contents.ts';
+import { takeIn } from './content-intake.ts';
+import { takeImageIn } from './image-intake.ts';
+import type { SparedContents } from './spared-contents.ts';
+import type {
+  ContentBody,
+  ContentEntry,
+  NewContent,
+  NewImage,
+  StoreContents,
+  WantedContent,
+} from './store-contents.ts';
 import { StoreOperationError } from './store-operation-error.ts';
 
 export interface LocalContentsParts {
   readonly metadata: MetadataStore;
   readonly cache: BlobCache;
-  /** What is read is hashed in them. */
+  /** What is read is hashed in them, and what comes in is written and hashed from them. */
   readonly slabs: SlabPool;
+  /** Told what comes in. */
+  readonly spared: SparedContents;
+  readonly clock: Clock;
 }
 
 /** Rows in one call of the index. */
@@ -28,6 +43,7 @@ export class LocalContents implements StoreContents {
   readonly #parts: LocalContentsParts;
   readonly #ending = new AbortController();
   readonly #open = new Set<Promise<undefined>>();
+  readonly #images = pLimit(1);
 
   constructor(parts: LocalContentsParts) {
     this.#parts = parts;
@@ -92,12 +108,18 @@ export class LocalContents implements StoreContents {
     return (await translated(this.#parts.metadata.referrers(key, subject)))?.items ?? [];
   }
 
-  add(): Promise<'added' | 'present'> {
-    throw new StoreOperationError('failed', 'content cannot be added yet');
+  add(
+    content: NewContent,
+    body: AsyncIterable<Uint8Array>,
+    signal: AbortSignal,
+  ): Promise<'added' | 'present'> {
+    return this.#during(signal, (joined) => takeIn(this.#parts, content, body, joined));
   }
 
-  addImage(): Promise<'added' | 'present'> {
-    throw new StoreOperationError('failed', 'images cannot be added yet');
+  addImage(image: NewImage, signal: AbortSignal): Promise<'added' | 'present'> {
+    return this.#during(signal, (joined) =>
+      translated(this.#images(() => takeImageIn(this.#parts, image, joined))),
+    );
   }
 
   /** Ends what is read, and waits until nothing is. */
@@ -126,6 +148,19 @@ export class LocalContents implements StoreContents {
       joined.throwIfAborted();
     }
     return found;
+  }
+
+  /** `close` waits for it. */
+  async #during<T>(signal: AbortSignal, work: (joined: AbortSignal) => Promise<T>): Promise<T> {
+    const over = deferred<undefined>();
+    const joined = this.#joined(signal);
+    this.#open.add(over.promise);
+    try {
+      return await work(joined);
+    } finally {
+      this.#open.delete(over.promise);
+      over.resolve(undefined);
+    }
   }
 
   #joined(signal: AbortSignal): AbortSignal {

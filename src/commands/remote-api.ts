@@ -1,6 +1,12 @@
 import { X509Certificate } from 'node:crypto';
 import { readFileSync } from 'node:fs';
-import { type IncomingMessage, request as plainRequest, type RequestOptions } from 'node:http';
+import {
+  type ClientRequest,
+  type IncomingMessage,
+  type OutgoingHttpHeaders,
+  request as plainRequest,
+  type RequestOptions,
+} from 'node:http';
 import { request as secureRequest } from 'node:https';
 import { z } from 'zod';
 import { StoreOperationError } from '../cache/store-operation-error.ts';
@@ -9,6 +15,8 @@ import { ndjsonLines } from './ndjson-lines.ts';
 
 /** The server says something at least every 10 s; one that says nothing for so long is taken for dead. */
 const SILENCE_LIMIT_MS = 60_000;
+/** After the last byte of a large blob all of it goes to the disk, which may be a slow one. */
+const STORING_LIMIT_MS = 15 * 60_000;
 const ANSWER_BYTES_LIMIT = 16 * 1024 * 1024;
 
 export interface RemoteApiOptions {
@@ -65,12 +73,30 @@ export class RemoteApi {
     throw this.#unreachable('broke off before it was done');
   }
 
+  /**
+   * Sends bytes, if the server wants them, and gives its answer.
+   * @throws what it says; what `body` fails with, as it is
+   */
+  async upload<T>(sent: Upload, schema: z.ZodType<T>, signal: AbortSignal): Promise<T> {
+    const failed: { cause?: unknown } = {};
+    try {
+      const answer = await this.#answered(this.#put(sent, failed, signal), signal);
+      return this.#parsed(schema, await this.#textOf(answer));
+    } catch (cause) {
+      throw 'cause' in failed ? failed.cause : cause;
+    }
+  }
+
   /** An answer with status 200, whose body is the caller's to read or destroy. @throws what another one says */
   async ask(asked: Asked, signal: AbortSignal): Promise<IncomingMessage> {
     signal.throwIfAborted();
+    return this.#answered(this.#send(asked, signal), signal);
+  }
+
+  async #answered(asking: Promise<IncomingMessage>, signal: AbortSignal): Promise<IncomingMessage> {
     let answer: IncomingMessage;
     try {
-      answer = await this.#send(asked, signal);
+      answer = await asking;
     } catch (cause) {
       signal.throwIfAborted();
       if (cause instanceof StoreOperationError) throw cause;
@@ -91,36 +117,80 @@ export class RemoteApi {
   }
 
   #send({ path, body }: Asked, signal: AbortSignal): Promise<IncomingMessage> {
-    const { listener, token } = this.#options;
     const text = body === undefined ? undefined : JSON.stringify(body);
+    const headers = text !== undefined && {
+      'content-type': 'application/json',
+      'content-length': Buffer.byteLength(text),
+    };
+    const method = text === undefined ? 'GET' : 'POST';
+    const request = this.#request({ path, method, headers: headers || {} }, signal);
+    const answer = answerTo(request, SILENCE_LIMIT_MS);
+    request.end(text);
+    return answer;
+  }
+
+  /** @param failed is told what the body failed with */
+  #put(
+    { path, sizeBytes, body }: Upload,
+    failed: { cause?: unknown },
+    signal: AbortSignal,
+  ): Promise<IncomingMessage> {
+    const headers = {
+      'content-type': 'application/octet-stream',
+      'content-length': sizeBytes,
+      // What is there already, or has no room, need not be sent.
+      ...(sizeBytes > 0 && { expect: '100-continue' }),
+    };
+    const request = this.#request({ path, method: 'PUT', headers }, signal);
+    const answer = answerTo(request, STORING_LIMIT_MS);
+    const send = async (): Promise<void> => {
+      let sentBytes = 0;
+      try {
+        for await (const chunk of body) {
+          if (request.destroyed) return;
+          sentBytes += chunk.length;
+          if (sentBytes > sizeBytes) break;
+          // Its memory is used again for the next one. Of a request that is over nobody says that it was taken.
+          await new Promise<void>((resolve) => {
+            const taken = (): void => {
+              request.off('close', taken);
+              resolve();
+            };
+            request.once('close', taken);
+            request.write(chunk, taken);
+          });
+        }
+        // What its head says would be waited for.
+        if (sentBytes !== sizeBytes)
+          throw new StoreOperationError('invalid', `there are not ${sizeBytes} bytes to send`);
+        request.end();
+      } catch (cause) {
+        failed.cause = cause;
+        request.destroy();
+      }
+    };
+    if (sizeBytes === 0) request.end();
+    else {
+      request.once('continue', () => void send());
+      request.flushHeaders();
+    }
+    return answer;
+  }
+
+  #request({ path, method, headers }: Sent, signal: AbortSignal): ClientRequest {
+    const { listener, token } = this.#options;
     const options: RequestOptions = {
       host: reachable(listener.host),
       port: listener.port,
       path: `/api/v1/${path}`,
-      method: text === undefined ? 'GET' : 'POST',
+      method,
       agent: false,
       signal,
-      timeout: SILENCE_LIMIT_MS,
-      headers: {
-        ...(token !== undefined && { authorization: `Bearer ${token}` }),
-        ...(text !== undefined && {
-          'content-type': 'application/json',
-          'content-length': Buffer.byteLength(text),
-        }),
-      },
+      headers: { ...(token !== undefined && { authorization: `Bearer ${token}` }), ...headers },
     };
-    return new Promise((resolve, reject) => {
-      const request =
-        listener.tls === undefined
-          ? plainRequest(options)
-          : secureRequest({ ...options, ...trust(listener.tls) });
-      request.once('response', resolve);
-      request.once('timeout', () =>
-        request.destroy(Object.assign(new Error('silent'), { code: 'ETIMEDOUT' })),
-      );
-      request.on('error', reject);
-      request.end(text);
-    });
+    return listener.tls === undefined
+      ? plainRequest(options)
+      : secureRequest({ ...options, ...trust(listener.tls) });
   }
 
   async #textOf(answer: IncomingMessage): Promise<string> {
@@ -162,6 +232,32 @@ export class RemoteApi {
       { cause },
     );
   }
+}
+
+interface Sent {
+  readonly path: string;
+  readonly method: string;
+  readonly headers: OutgoingHttpHeaders;
+}
+
+/** Bytes for the admin API. */
+export interface Upload {
+  /** Below /api/v1/. */
+  readonly path: string;
+  /** Of the body, which must have just as many. */
+  readonly sizeBytes: number;
+  /** Not begun where the server does not want it. */
+  readonly body: AsyncIterable<Uint8Array>;
+}
+
+function answerTo(request: ClientRequest, silenceLimitMs: number): Promise<IncomingMessage> {
+  return new Promise((resolve, reject) => {
+    request.once('response', resolve);
+    request.setTimeout(silenceLimitMs, () =>
+      request.destroy(Object.assign(new Error('silent'), { code: 'ETIMEDOUT' })),
+    );
+    request.on('error', reject);
+  });
 }
 
 /** A request of the admin API. */

@@ -1,6 +1,13 @@
 import type { IncomingMessage } from 'node:http';
 import { z } from 'zod';
-import type { ContentBody, ContentEntry, StoreContents, WantedContent } from '../cache/store-contents.ts';
+import type {
+  ContentBody,
+  ContentEntry,
+  NewContent,
+  NewImage,
+  StoreContents,
+  WantedContent,
+} from '../cache/store-contents.ts';
 import { contentPage } from '../cache/store-events.ts';
 import { StoreOperationError } from '../cache/store-operation-error.ts';
 import type { RepositoryKey } from '../metadata/repository-key.ts';
@@ -9,11 +16,14 @@ import type { RemoteApi } from './remote-api.ts';
 
 /** What one question asks for at most: the server takes no more. */
 const DIGESTS_AT_ONCE = 1000;
+const TAGS_AT_ONCE = 50;
 
 const digests = z.object({
   digests: z.array(z.string()).transform((texts) => texts.flatMap((text) => digestFrom(text) ?? [])),
 });
 const referrersAnswer = z.object({ referrers: z.array(z.record(z.string(), z.unknown())) });
+
+const outcomeAnswer = z.object({ outcome: z.enum(['added', 'present']) });
 
 /** The contents of the store of a running server, over its admin API. */
 export class RemoteContents implements StoreContents {
@@ -79,12 +89,24 @@ export class RemoteContents implements StoreContents {
     return (await this.#api.document({ path: `referrers?${query}` }, referrersAnswer, signal)).referrers;
   }
 
-  add(): Promise<'added' | 'present'> {
-    throw new StoreOperationError('failed', 'content cannot be added yet');
+  async add(
+    { digest, sizeBytes, upstream }: NewContent,
+    body: AsyncIterable<Uint8Array>,
+    signal: AbortSignal,
+  ): Promise<'added' | 'present'> {
+    const query = new URLSearchParams({ upstream }).toString();
+    const upload = { path: `content/${digest}?${query}`, sizeBytes, body };
+    return (await this.#api.upload(upload, outcomeAnswer, signal)).outcome;
   }
 
-  addImage(): Promise<'added' | 'present'> {
-    throw new StoreOperationError('failed', 'images cannot be added yet');
+  async addImage({ tags, ...image }: NewImage, signal: AbortSignal): Promise<'added' | 'present'> {
+    let outcome: 'added' | 'present' = 'present';
+    for (let at = 0; at === 0 || at < tags.length; at += TAGS_AT_ONCE) {
+      const body = { ...image, tags: tags.slice(at, at + TAGS_AT_ONCE) };
+      const answer = await this.#api.document({ path: 'images', body }, outcomeAnswer, signal);
+      if (answer.outcome === 'added') outcome = 'added';
+    }
+    return outcome;
   }
 }
 

@@ -88,7 +88,7 @@ async function openHere(config: Config, io: CommandIo): Promise<StoreAccess> {
     const { upstreams } = config;
     const operations = new LocalOperations({ ...store, clock, upstreams, sources });
     closers.push(() => operations.close());
-    const contents = new LocalContents({ ...store, slabs });
+    const contents = new LocalContents({ ...store, slabs, clock });
     closers.push(() => contents.close());
     return { operations, contents, close };
   } catch (error) {

@@ -8,6 +8,7 @@ import type { ImageSelection, StoreOperations } from '../cache/store-operations.
 import { digestFrom } from '../oci/digest.ts';
 import { isRepositoryName, isTag } from '../oci/reference.ts';
 import { contentApi } from './content-api.ts';
+import { contentIntakeApi } from './content-intake-api.ts';
 import type { OfflineOperations } from '../pull-through/offline-operations.ts';
 import { bodyOf, parsed } from './api-input.ts';
 import { ndjson } from './ndjson.ts';
@@ -88,7 +89,7 @@ export function adminApi({ operations, contents, offline, clock, needsOwnHost }:
   });
   // hono answers HEAD by what GET does, and drops the body unread: a stream that would never end.
   app.use('*', async (c, next) =>
-    c.req.method === 'HEAD' ? c.body(null, 405, { Allow: 'GET, POST' }) : next(),
+    c.req.method === 'HEAD' ? c.body(null, 405, { Allow: 'GET, POST, PUT' }) : next(),
   );
   app.post('*', async (c, next) => {
     // What a form or a script of another site can send without being asked for leave is never of this type.
@@ -106,6 +107,7 @@ export function adminApi({ operations, contents, offline, clock, needsOwnHost }:
         c.json(problem('invalid', `the body: accepted are ${BODY_BYTES_LIMIT} bytes at most`), 413),
     }),
   );
+  app.route('/', contentIntakeApi({ contents, clock, parsed }));
   app.onError((error, c) => {
     if (error instanceof StoreOperationError)
       return c.json(problem(error.reason, error.message), STATUS[error.reason]);

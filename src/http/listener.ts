@@ -1,4 +1,10 @@
-import { createServer, type RequestListener, type Server, type ServerOptions } from 'node:http';
+import {
+  createServer,
+  type IncomingMessage,
+  type RequestListener,
+  type Server,
+  type ServerOptions,
+} from 'node:http';
 import { createServer as createTlsServer } from 'node:https';
 import type { Socket } from 'node:net';
 import type { TLSSocket } from 'node:tls';
@@ -18,6 +24,7 @@ const HEADER_LIMIT_BYTES = 64 * 1024;
 const KEEP_ALIVE_MS = 130_000;
 const HEADERS_TIMEOUT_MS = 10_000;
 const REQUEST_TIMEOUT_MS = 30_000;
+const NO_TIMEOUT = 0;
 /** From the connection to the end of the handshake: several round trips, and half a second on a weak machine. */
 const HANDSHAKE_TIMEOUT_MS = 10_000;
 /** The first byte of a TLS connection: the type of a handshake record (RFC 8446 §5.1). */
@@ -43,6 +50,8 @@ export interface ListenerOptions {
   readonly gate?: ConnectionGate | undefined;
   /** Absent: plain HTTP. */
   readonly certificate?: ServerCertificate | undefined;
+  /** Whether a request's body may take as long as it takes: who serves it watches it. Absent: none may. */
+  readonly mayTakeLong?: ((request: IncomingMessage) => boolean) | undefined;
 }
 
 /** One listening HTTP/1.1 server, with TLS or without. */
@@ -59,15 +68,20 @@ export class Listener {
     what: string,
     address: ListenAddress,
     serve: RequestListener,
-    { pace = DEFAULT_PACE, gate, certificate }: ListenerOptions = {},
+    { pace = DEFAULT_PACE, gate, certificate, mayTakeLong }: ListenerOptions = {},
   ): Promise<Listener> {
     const connections = new Connections(serve, pace);
-    const onRequest: RequestListener = (request, response) => connections.take(request, response);
+    const onRequest: RequestListener = (request, response) => {
+      if (mayTakeLong?.(request) === false) endLate(request);
+      connections.take(request, response);
+    };
     const shaking = new Map<string, Socket>();
+    const options =
+      mayTakeLong === undefined ? HTTP_OPTIONS : { ...HTTP_OPTIONS, requestTimeout: NO_TIMEOUT };
     const server =
       certificate === undefined
-        ? createServer(HTTP_OPTIONS, onRequest)
-        : tlsServer(certificate, shaking, onRequest);
+        ? createServer(options, onRequest)
+        : tlsServer({ ...options, ...certificate.pair }, { certificate, shaking }, onRequest);
     if (gate !== undefined) admitOnly(server, (socket) => gate.admit(socket));
     // Node would leave out what comes behind the 2000th: a second Host, or the length of a body. Their size is bounded.
     server.maxHeadersCount = 0;
@@ -135,16 +149,26 @@ export class Listener {
   }
 }
 
+/** Where Node's own limit would hold for every request. */
+function endLate(request: IncomingMessage): void {
+  if (request.complete) return;
+  const timer = setTimeout(() => void (request.complete || request.socket.destroy()), REQUEST_TIMEOUT_MS);
+  timer.unref();
+  request.once('close', () => clearTimeout(timer));
+}
+
 /** Speaks TLS 1.2 and up and HTTP/1.1 in it, with whatever certificate there is at the moment. */
 function tlsServer(
-  certificate: ServerCertificate,
-  shaking: Map<string, Socket>,
+  options: ServerOptions,
+  {
+    certificate,
+    shaking,
+  }: { readonly certificate: ServerCertificate; readonly shaking: Map<string, Socket> },
   onRequest: RequestListener,
 ): Server {
   const server = createTlsServer(
     {
-      ...HTTP_OPTIONS,
-      ...certificate.pair,
+      ...options,
       handshakeTimeout: HANDSHAKE_TIMEOUT_MS,
       ALPNProtocols: ['http/1.1'],
     },

@@ -5,7 +5,7 @@ import type { Log } from '../log.ts';
 import type { Metrics } from '../metrics.ts';
 import { StartError } from '../start-error.ts';
 import type { ConnectionGate } from './connection-gate.ts';
-import { Listener } from './listener.ts';
+import { Listener, type ListenerOptions } from './listener.ts';
 import { ServerCertificate } from './server-certificate.ts';
 
 export interface ListenersOptions {
@@ -16,6 +16,8 @@ export interface ListenersOptions {
   readonly gate: ConnectionGate;
   readonly certificates: Certificates;
   readonly metrics: Metrics;
+  /** As the listener has it. */
+  readonly mayTakeLong?: ListenerOptions['mayTakeLong'];
 }
 
 /** Several listeners that serve the same, opened and closed as one. */
@@ -85,10 +87,10 @@ export class Certificates {
 
 async function openOne(
   config: ListenerConfig,
-  { what, gate, certificates, metrics }: ListenersOptions,
+  { what, gate, certificates, metrics, mayTakeLong }: ListenersOptions,
   serve: RequestListener,
 ): Promise<Listener> {
-  if (config.tls === undefined) return Listener.open(what, config, serve, { gate });
+  if (config.tls === undefined) return Listener.open(what, config, serve, { gate, mayTakeLong });
   const name = printListen(config);
   let certificate: ServerCertificate;
   try {
@@ -100,5 +102,5 @@ async function openOne(
   const tell = (): void => metrics.listeners.certificateExpires(name, certificate.expiresAtMs);
   certificate.onChange(tell);
   tell();
-  return Listener.open(what, config, serve, { gate, certificate });
+  return Listener.open(what, config, serve, { gate, certificate, mayTakeLong });
 }

@@ -112,7 +112,7 @@ async function openDirectory(dataDir: string): Promise<OpenDirectory> {
     sources: { isServed: false, indexBytes: () => indexBytes(dataDir) },
   });
   closers.push(() => operations.close());
-  const contents = new LocalContents(store);
+  const contents = new LocalContents({ ...store, clock });
   closers.push(() => contents.close());
   return {
     operations,

@@ -1,0 +1,128 @@
+import type { IncomingMessage } from 'node:http';
+import type { HttpBindings } from '@hono/node-server';
+import { Hono } from 'hono';
+import { z } from 'zod';
+import type { Clock } from '../clock.ts';
+import type { StoreContents } from '../cache/store-contents.ts';
+import { StoreOperationError } from '../cache/store-operation-error.ts';
+import { type Digest, digestFrom } from '../oci/digest.ts';
+import { MANIFEST_MEDIA_TYPES } from '../oci/media-type.ts';
+import { isRepositoryName, isTag, parseRepositoryName, parseTag } from '../oci/reference.ts';
+
+/** Bodies that come in at the same time: each holds a slab. */
+const BODIES_LIMIT = 8;
+/** Without a byte for so long nobody sends it any more. */
+const STALL_MS = 60_000;
+
+const DIGEST_ERROR = 'accepted is sha256: or sha512: and lower-case hexadecimal digits';
+const digest = z.string({ error: DIGEST_ERROR }).transform((text, context): Digest => {
+  const found = digestFrom(text);
+  if (found !== undefined) return found;
+  context.addIssue({ code: 'custom', message: DIGEST_ERROR });
+  return z.NEVER;
+});
+const upstream = z.string({ error: 'accepted is the name of an upstream' }).regex(/^[^/\s]{1,255}$/);
+const sizeBytes = z.coerce
+  .number({ error: 'accepted is a length in bytes' })
+  .int()
+  .nonnegative({ error: 'accepted is a length in bytes' });
+const brought = z.object({ digest, upstream, 'content-length': sizeBytes });
+const image = z.strictObject({
+  upstream,
+  repository: z.string().refine(isRepositoryName, { error: 'accepted is the name of a repository, in full' }),
+  tags: z.array(z.string().refine(isTag, { error: 'accepted are tags' })),
+  digest,
+  mediaType: z.enum(MANIFEST_MEDIA_TYPES, { error: `accepted are ${MANIFEST_MEDIA_TYPES.join(', ')}` }),
+  checkedAt: z.number().nonnegative(),
+});
+
+export interface ContentIntakeApiParts {
+  readonly contents: StoreContents;
+  readonly clock: Clock;
+  /** @throws StoreOperationError `invalid` */
+  readonly parsed: <T>(schema: z.ZodType<T>, value: unknown) => T;
+}
+
+/** Content and images that are brought to the store: part of the admin API, behind its guards. */
+export function contentIntakeApi({
+  contents,
+  clock,
+  parsed,
+}: ContentIntakeApiParts): Hono<{ Bindings: HttpBindings }> {
+  const app = new Hono<{ Bindings: HttpBindings }>();
+  let bodies = 0;
+
+  app.put('/content/:digest', async (c) => {
+    // Of this type no form of another site can send anything.
+    if (c.req.header('content-type') !== 'application/octet-stream')
+      throw new StoreOperationError('invalid', 'Content-Type: accepted is application/octet-stream');
+    const facts = parsed(brought, {
+      digest: c.req.param('digest'),
+      upstream: c.req.query('upstream'),
+      'content-length': c.req.header('content-length'),
+    });
+    if (bodies >= BODIES_LIMIT)
+      throw new StoreOperationError('busy', `${BODIES_LIMIT} bodies are coming in; try again later`);
+    bodies += 1;
+    try {
+      const { incoming, outgoing } = c.env;
+      const isExpecting = c.req.header('expect')?.toLowerCase() === '100-continue';
+      const onAsked = (): void => {
+        if (isExpecting) outgoing.writeContinue();
+      };
+      const content = {
+        digest: facts.digest,
+        upstream: facts.upstream,
+        sizeBytes: facts['content-length'],
+      };
+      const body = incomingBody(incoming, { clock, onAsked });
+      return c.json({ outcome: await contents.add(content, body, c.req.raw.signal) });
+    } finally {
+      bodies -= 1;
+    }
+  });
+  app.post('/images', async (c) => {
+    const { repository, tags, ...facts } = parsed(image, await c.req.json<unknown>().catch(() => undefined));
+    const brings = { ...facts, repository: parseRepositoryName(repository), tags: tags.map(parseTag) };
+    return c.json({ outcome: await contents.addImage(brings, c.req.raw.signal) });
+  });
+  return app;
+}
+
+/** @param onAsked called when the first byte is wanted: a client that asked whether to send it sends it then */
+async function* incomingBody(
+  incoming: IncomingMessage,
+  { clock, onAsked }: { readonly clock: Clock; readonly onAsked: () => void },
+): AsyncGenerator<Uint8Array, void, undefined> {
+  onAsked();
+  // Its end would end the connection, and with it the answer.
+  const chunks = incoming.iterator({ destroyOnReturn: false }) as AsyncIterator<Uint8Array>;
+  const watch = new AbortController();
+  const stalled = new StoreOperationError('failed', 'the body stopped coming in');
+  let movedAt = clock.monotonic();
+  void endStalled(clock, watch.signal, () => {
+    if (clock.monotonic() - movedAt >= STALL_MS) incoming.destroy(stalled);
+  });
+  try {
+    for (;;) {
+      movedAt = clock.monotonic();
+      const { done, value } = await chunks.next();
+      if (done === true) return;
+      // While it is stored nobody is late.
+      movedAt = Infinity;
+      yield value;
+    }
+  } catch (cause) {
+    if (cause instanceof StoreOperationError) throw cause;
+    throw new StoreOperationError('failed', 'the body broke off', { cause });
+  } finally {
+    watch.abort();
+  }
+}
+
+async function endStalled(clock: Clock, signal: AbortSignal, look: () => void): Promise<void> {
+  while (!signal.aborted) {
+    await clock.sleep(STALL_MS / 4, signal).catch(() => undefined);
+    if (!signal.aborted) look();
+  }
+}
