@@ -107,7 +107,7 @@ export function adminApi({ operations, contents, offline, clock, needsOwnHost }:
         c.json(problem('invalid', `the body: accepted are ${BODY_BYTES_LIMIT} bytes at most`), 413),
     }),
   );
-  app.route('/', contentIntakeApi({ contents, clock, parsed }));
+  app.route('/', contentIntakeApi({ contents, clock }));
   app.onError((error, c) => {
     if (error instanceof StoreOperationError)
       return c.json(problem(error.reason, error.message), STATUS[error.reason]);

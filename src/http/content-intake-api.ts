@@ -8,6 +8,7 @@ import { StoreOperationError } from '../cache/store-operation-error.ts';
 import { type Digest, digestFrom } from '../oci/digest.ts';
 import { MANIFEST_MEDIA_TYPES } from '../oci/media-type.ts';
 import { isRepositoryName, isTag, parseRepositoryName, parseTag } from '../oci/reference.ts';
+import { bodyOf, parsed } from './api-input.ts';
 
 /** Bodies that come in at the same time: each holds a slab. */
 const BODIES_LIMIT = 8;
@@ -39,15 +40,12 @@ const image = z.strictObject({
 export interface ContentIntakeApiParts {
   readonly contents: StoreContents;
   readonly clock: Clock;
-  /** @throws StoreOperationError `invalid` */
-  readonly parsed: <T>(schema: z.ZodType<T>, value: unknown) => T;
 }
 
 /** Content and images that are brought to the store: part of the admin API, behind its guards. */
 export function contentIntakeApi({
   contents,
   clock,
-  parsed,
 }: ContentIntakeApiParts): Hono<{ Bindings: HttpBindings }> {
   const app = new Hono<{ Bindings: HttpBindings }>();
   let bodies = 0;
@@ -82,7 +80,7 @@ export function contentIntakeApi({
     }
   });
   app.post('/images', async (c) => {
-    const { repository, tags, ...facts } = parsed(image, await c.req.json<unknown>().catch(() => undefined));
+    const { repository, tags, ...facts } = parsed(image, await bodyOf(c));
     const brings = { ...facts, repository: parseRepositoryName(repository), tags: tags.map(parseTag) };
     return c.json({ outcome: await contents.addImage(brings, c.req.raw.signal) });
   });
