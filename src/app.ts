@@ -11,7 +11,7 @@ import { ConnectionGate } from './http/connection-gate.ts';
 import { Certificates, Listeners } from './http/listeners.ts';
 import { operationsApp } from './http/operations.ts';
 import { reportWhenOver } from './http/request-report.ts';
-import type { Log } from './log.ts';
+import { errorFacts, type Log } from './log.ts';
 import { indexBytes } from './metadata/database.ts';
 import type { Metrics } from './metrics.ts';
 import { offlineObserver, pullThroughObserver, upkeepObserver, upstreamObserver } from './observers.ts';
@@ -117,7 +117,7 @@ async function openApp(config: Config, options: AppOptions, closers: Closer[]): 
   hashes.begin();
   await cache.begin();
   const showOffline = offlineObserver(reporting);
-  const { pullThrough, offline } = openPullThrough(config, {
+  const { pullThrough, offline, warming } = openPullThrough(config, {
     store: { cache, metadata, slabs },
     clock,
     observer,
@@ -126,6 +126,8 @@ async function openApp(config: Config, options: AppOptions, closers: Closer[]): 
       showOffline(changed);
       rehearsals.changed(offline.states);
     },
+    onWarmFault: (error) =>
+      log.error({ error: errorFacts(error, { stack: true }) }, 'warming an image failed unexpectedly'),
     version: options.version,
     lookup: options.lookup,
     closers,
@@ -193,6 +195,7 @@ async function openApp(config: Config, options: AppOptions, closers: Closer[]): 
     api: adminApi({
       operations,
       contents,
+      warming,
       offline: new LocalOffline(offline, rehearsals),
       clock,
       needsOwnHost: token === undefined,

@@ -13,7 +13,12 @@ export interface UpstreamLimits {
   readonly requestsPerSecond?: number | undefined;
   /** GETs of manifests, which registries count as pulls. Absent: no limit. */
   readonly pullsPerSecond?: number | undefined;
+  /** Of upstreams only; absent: the built-in one. */
+  readonly pullReserve?: PullReserve | undefined;
 }
+
+/** What of a registry's allowance of pulls warming leaves to clients: so many, or a share (0 to 1) of it. */
+export type PullReserve = { readonly pulls: number } | { readonly share: number };
 
 /** A registry that has the same repositories as an upstream. */
 export interface MirrorConfig {

@@ -2,7 +2,7 @@ import { z } from 'zod';
 import { parseRepositoryPattern } from './oci/repository-pattern.ts';
 import { parseTagPattern } from './oci/tag-pattern.ts';
 import { DURATION, parseDuration } from './config-text.ts';
-import { mapping, parsed, rate, TEN_YEARS_MS } from './config-values.ts';
+import { mapping, parsed, pullReserve, rate, TEN_YEARS_MS } from './config-values.ts';
 
 /** The parts of an upstream's settings that are about which repository, which tag, and what when it fails. */
 
@@ -40,7 +40,7 @@ function whole(min: number, max: number) {
   return z.int({ error }).min(min, { error }).max(max, { error });
 }
 
-export const limits = mapping({
+const paces = {
   connections: whole(2, 120)
     .describe('Requests on their way at once; the others wait. Default: 96.')
     .optional(),
@@ -48,4 +48,15 @@ export const limits = mapping({
   pullsPerSecond: rate
     .describe('Manifests fetched beyond that wait their turn. Default: what the registry is known to allow.')
     .optional(),
-}).describe('How hard this registry may be asked.');
+};
+
+const LIMITS = 'How hard this registry may be asked.';
+export const limits = mapping(paces).describe(LIMITS);
+export const upstreamLimits = mapping({
+  ...paces,
+  pullReserve: pullReserve
+    .describe(
+      'What of its allowance of pulls (RateLimit headers) warming leaves to clients: pulls, or a share. Default: 10%.',
+    )
+    .optional(),
+}).describe(LIMITS);

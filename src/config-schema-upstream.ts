@@ -3,7 +3,7 @@ import { nearest } from './config-problem.ts';
 import { PROFILE_NAMES } from './config-profiles.ts';
 import { authSchema } from './config-schema-auth.ts';
 import { proxySchema } from './config-schema-proxy.ts';
-import { immutableTags, limits, patterns, stale } from './config-schema-rules.ts';
+import { immutableTags, limits, patterns, stale, upstreamLimits } from './config-schema-rules.ts';
 import {
   boolean,
   count,
@@ -119,7 +119,7 @@ export const upstreamSchema = mapping({
   proxy: proxySchema
     .describe('In place of the top-level proxy; none: this registry is reached directly.')
     .optional(),
-  limits: limits.optional(),
+  limits: upstreamLimits.optional(),
   offline: boolean
     .describe('true: it is never asked; false: it is, although the top-level offline is true.')
     .optional(),

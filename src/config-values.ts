@@ -88,6 +88,19 @@ export const sizeOrShare = z
   )
   .transform((written) => (typeof written === 'number' ? { bytes: written } : written));
 
+const pullReserveError = 'accepted is a number of pulls such as 20, or a share of the allowance such as 10%';
+export const pullReserve = z
+  .union(
+    [
+      z.int({ error: pullReserveError }).nonnegative({ error: pullReserveError }),
+      parsed(z.string().regex(SHARE, { error: pullReserveError }), pullReserveError, parseShare).transform(
+        (share) => ({ share }),
+      ),
+    ],
+    { error: pullReserveError },
+  )
+  .transform((written) => (typeof written === 'number' ? { pulls: written } : written));
+
 const sizeError = `accepted is ${SIZES}`;
 export const size = z.union(
   [

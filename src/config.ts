@@ -18,7 +18,7 @@ export { type ListenAddress, printListen } from './config-text.ts';
 export type { ProxyConfig, ProxyServer } from './config-proxy.ts';
 export type { RegistryProfile } from './config-profiles.ts';
 export type { UpstreamTls } from './config-tls.ts';
-export type { MirrorConfig, UpstreamLimits } from './config-mirrors.ts';
+export type { MirrorConfig, PullReserve, UpstreamLimits } from './config-mirrors.ts';
 export type { RepositoryConfig, RepositoryRules, StaleReaction, StaleReason } from './config-repositories.ts';
 export type { UpstreamConfig } from './config-upstream.ts';
 

@@ -9,6 +9,8 @@ import { type OfflineState, OfflineSwitch } from './upstream/offline-switch.ts';
 import { openUpstream } from './upstream/open-upstream.ts';
 import type { Upstream } from './upstream/upstream.ts';
 import type { UpstreamObserver } from './upstream/upstream-observer.ts';
+import { LocalWarming } from './warm/local-warming.ts';
+import { PullAllowances } from './warm/pull-allowances.ts';
 
 export interface OpenPullThroughParts {
   readonly store: Pick<OpenStore, 'cache' | 'metadata' | 'slabs'>;
@@ -18,6 +20,8 @@ export interface OpenPullThroughParts {
   readonly upstreamObserver: (name: string) => UpstreamObserver;
   /** Told of upstreams that are asked no more, or again. Must not throw. */
   readonly onOfflineChange?: ((changed: readonly OfflineState[]) => void) | undefined;
+  /** Told of a fault of this program that kept an image from being warmed. */
+  readonly onWarmFault: (error: unknown) => void;
   /** entrepot's, told to upstreams. */
   readonly version: string;
   /** In place of `dns.lookup` for upstreams, for tests under the names of real registries. */
@@ -32,6 +36,7 @@ export interface OpenPullThrough {
   readonly upstreams: ReadonlyMap<string, Upstream>;
   /** As the configuration says, to begin with. */
   readonly offline: OfflineSwitch;
+  readonly warming: LocalWarming;
 }
 
 /**
@@ -40,6 +45,7 @@ export interface OpenPullThrough {
  */
 export function openPullThrough(config: Config, parts: OpenPullThroughParts): OpenPullThrough {
   const { store, clock, observer, closers } = parts;
+  const allowances = new PullAllowances();
   const never = offlineUpstreams(config);
   const offline = new OfflineSwitch({
     clock,
@@ -48,7 +54,9 @@ export function openPullThrough(config: Config, parts: OpenPullThroughParts): Op
   });
   closers.push(() => offline.close());
   const upstreams = new Map(
-    config.upstreams.map((upstream) => [upstream.name, openClient(upstream, offline, parts)] as const),
+    config.upstreams.map(
+      (upstream) => [upstream.name, openClient(upstream, { ...parts, offline, allowances })] as const,
+    ),
   );
   const { cache, metadata, slabs } = store;
   const pullThrough = new PullThrough({
@@ -63,15 +71,34 @@ export function openPullThrough(config: Config, parts: OpenPullThroughParts): Op
     fillLingerMs: config.cache.fillLingerMs,
   });
   closers.push(() => pullThrough.close());
-  return { pullThrough, upstreams, offline };
+  const warming = new LocalWarming({
+    pullThrough,
+    upstreams,
+    allowances,
+    clock,
+    config: config.upstreams,
+    onUnexpected: parts.onWarmFault,
+  });
+  closers.push(() => warming.close());
+  return { pullThrough, upstreams, offline, warming };
 }
 
 function openClient(
   upstream: UpstreamConfig,
-  offline: OfflineSwitch,
-  { clock, upstreamObserver, version, lookup, closers }: OpenPullThroughParts,
+  parts: OpenPullThroughParts & {
+    readonly offline: OfflineSwitch;
+    readonly allowances: PullAllowances;
+  },
 ): Upstream {
-  const observer = upstreamObserver(upstream.name);
+  const { clock, offline, allowances, upstreamObserver, version, lookup, closers } = parts;
+  const told = upstreamObserver(upstream.name);
+  const observer: UpstreamObserver = {
+    ...told,
+    rateLimit: (report) => {
+      told.rateLimit(report);
+      allowances.report(upstream.name, report);
+    },
+  };
   const gate = offline.gate(upstream.name);
   const client = openUpstream(upstream, { clock, observer, version, lookup, gate });
   closers.push(() => client.close());

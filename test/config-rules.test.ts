@@ -67,6 +67,8 @@ test.each([
   ['{ stale: { "404": sometimes } }', /stale\.404.*accepted is stale, fail, or a duration/],
   ['{ stale: { "500": stale } }', /stale\.500.*unknown key/],
   ['{ limits: { connections: 1 } }', /limits\.connections.*whole number from 2 to 120/],
+  ['{ limits: { pullReserve: 101% } }', /limits\.pullReserve.*number of pulls such as 20, or a share/],
+  ['{ limits: { pullReserve: -1 } }', /limits\.pullReserve.*number of pulls such as 20, or a share/],
   [
     '{ limits: { requestsPerSecond: 0 } }',
     /limits\.requestsPerSecond.*number of requests per second, more than 0/,

@@ -10,18 +10,21 @@ import { isRepositoryName, isTag } from '../oci/reference.ts';
 import { contentApi } from './content-api.ts';
 import { contentIntakeApi } from './content-intake-api.ts';
 import type { OfflineOperations } from '../pull-through/offline-operations.ts';
+import type { WarmOperations } from '../warm/warm-operations.ts';
 import { bodyOf, parsed } from './api-input.ts';
 import { ndjson } from './ndjson.ts';
 import { addOfflineRoutes } from './offline-api.ts';
+import { warmApi } from './warm-api.ts';
 
 const BODY_BYTES_LIMIT = 16 * 1024;
-/** Operations that go on at the same time; each may read the disk as fast as it can. */
+/** Operations of a kind that go on at the same time; each may read the disk as fast as it can. */
 const STREAMS_LIMIT = 4;
 
 export interface AdminApiParts {
   readonly operations: StoreOperations;
   readonly contents: StoreContents;
   readonly offline: OfflineOperations;
+  readonly warming: WarmOperations;
   readonly clock: Clock;
   /** Without a token everybody who reaches the listener may ask, and by a name of its own a web page could: see `isOwnHost`. */
   readonly needsOwnHost: boolean;
@@ -65,15 +68,10 @@ const pinned = z.strictObject({
 });
 
 /** Operations on the store, for `entrepot` commands and scripts: JSON, and NDJSON where work goes on for long. */
-export function adminApi({ operations, contents, offline, clock, needsOwnHost }: AdminApiParts): Hono {
+export function adminApi(parts: AdminApiParts): Hono {
+  const { operations, contents, warming, offline, clock, needsOwnHost } = parts;
   const app = new Hono();
-  let streams = 0;
-  const stream = <T>(c: Context, steps: (signal: AbortSignal) => AsyncIterable<T>): Promise<Response> => {
-    if (streams >= STREAMS_LIMIT)
-      throw new StoreOperationError('busy', `${STREAMS_LIMIT} operations are running; try again later`);
-    streams += 1;
-    return ndjson(steps, { clock, signal: c.req.raw.signal, onEnd: () => (streams -= 1) });
-  };
+  const stream = streams(clock);
 
   app.use('*', async (c, next) => {
     await next();
@@ -99,6 +97,8 @@ export function adminApi({ operations, contents, offline, clock, needsOwnHost }:
   });
   // Before the limit on bodies: it has its own.
   app.route('/', contentApi({ contents, stream, parsed }));
+  // What waits for a registry for hours keeps nobody from looking at the store.
+  app.route('/', warmApi({ warming, stream: streams(clock) }));
   app.post(
     '*',
     bodyLimit({
@@ -142,6 +142,19 @@ export function adminApi({ operations, contents, offline, clock, needsOwnHost }:
   );
   addOfflineRoutes(app, offline);
   return app;
+}
+
+type Stream = <T>(c: Context, steps: (signal: AbortSignal) => AsyncIterable<T>) => Promise<Response>;
+
+/** Answers that tell as they go, so many at the same time. */
+function streams(clock: Clock): Stream {
+  let count = 0;
+  return (c, steps) => {
+    if (count >= STREAMS_LIMIT)
+      throw new StoreOperationError('busy', `${STREAMS_LIMIT} operations are running; try again later`);
+    count += 1;
+    return ndjson(steps, { clock, signal: c.req.raw.signal, onEnd: () => (count -= 1) });
+  };
 }
 
 function problem(reason: StoreOperationReason, message: string): object {

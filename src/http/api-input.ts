@@ -2,6 +2,9 @@ import type { Context } from 'hono';
 import type { z } from 'zod';
 import { StoreOperationError } from '../cache/store-operation-error.ts';
 
+/** Of a request, that are told. */
+const FAULTS_LIMIT = 20;
+
 /** What came as JSON. @throws StoreOperationError `invalid` */
 export async function bodyOf(c: Context): Promise<unknown> {
   try {
@@ -15,7 +18,7 @@ export async function bodyOf(c: Context): Promise<unknown> {
 export function parsed<T>(schema: z.ZodType<T>, value: unknown): T {
   const result = schema.safeParse(value);
   if (result.success) return result.data;
-  const faults = result.error.issues.map(({ path, message, ...issue }) => {
+  const faults = result.error.issues.slice(0, FAULTS_LIMIT).map(({ path, message, ...issue }) => {
     if (issue.code === 'unrecognized_keys') return `${issue.keys.join(', ').slice(0, 100)}: unknown key`;
     return `${path.length === 0 ? 'the body' : path.join('.')}: ${message}`;
   });

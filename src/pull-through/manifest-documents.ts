@@ -116,6 +116,11 @@ export class ManifestDocuments {
     else await this.#parts.contents.record(key, [{ digest, sizeBytes }]);
   }
 
+  /** Waits until it is stored, or could not be; at once when nobody stores it. */
+  async settled(digest: Digest): Promise<void> {
+    await this.#storing.get(digest);
+  }
+
   /** Waits until all that was fetched is stored. */
   async close(): Promise<void> {
     while (this.#storing.size > 0) await Promise.all(this.#storing.values());

@@ -107,6 +107,11 @@ export class Manifests {
     return this.#local(key, reference, accepted);
   }
 
+  /** Waits until a document that was fetched is stored, or could not be. */
+  settled(digest: Digest): Promise<void> {
+    return this.#documents.settled(digest);
+  }
+
   /** Waits until all that was fetched is stored. */
   close(): Promise<void> {
     return this.#documents.close();

@@ -152,6 +152,12 @@ export class PullThrough {
     return this.#blobs.store(key, digest, expectedBytes, signal);
   }
 
+  /** Is a manifest that was fetched stored now? Waits while it is on its way to the disk. */
+  async storedManifest(key: RepositoryKey, digest: Digest): Promise<boolean> {
+    await this.#manifests.settled(digest);
+    return (await this.heldBlob(key, digest)) !== undefined;
+  }
+
   /** What came in so far of a blob in flight; `undefined` when none is. */
   fillProgress(upstream: string, digest: Digest): number | undefined {
     return this.#fetches.running(upstream, digest)?.presentBytes;
