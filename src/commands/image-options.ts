@@ -33,11 +33,16 @@ export interface ImageRequest {
 
 /** The arguments and options that say which images a command is about. */
 export function addImageOptions(command: Command): Command {
+  return addNamedImageOptions(command, '; with --tags also without a tag').option(
+    '--tags <selection>',
+    'which tags of what is named without one: a semver range, or a regular expression',
+  );
+}
+
+/** The same for a command to which a name without a tag is always `latest`: nobody is asked which tags there are. */
+export function addNamedImageOptions(command: Command, more = ''): Command {
   return command
-    .argument(
-      '[images...]',
-      'such as nginx:1.27, quay.io/coreos/etcd@sha256:…; with --tags also without a tag',
-    )
+    .argument('[images...]', `such as nginx:1.27, quay.io/coreos/etcd@sha256:…${more}`)
     .option(
       '--from <files...>',
       'image lists, Kubernetes YAML, Compose files, Dockerfiles, Helm values, directories of them; - is standard input',
@@ -50,10 +55,6 @@ export function addImageOptions(command: Command): Command {
         ...(before ?? []),
         ...text.split(','),
       ]),
-    )
-    .option(
-      '--tags <selection>',
-      'which tags of what is named without one: a semver range, or a regular expression',
     )
     .option('--seen-within <duration>', 'also what the cache served within so long, such as 30d')
     .option('--with-referrers', 'also what refers to them: signatures, SBOMs, attestations');

@@ -10,15 +10,19 @@ import { createLog } from '../log.ts';
 import { indexBytes } from '../metadata/database.ts';
 import { MetadataError } from '../metadata/metadata-error.ts';
 import { type Closer, openStore } from '../open-store.ts';
+import type { OfflineOperations } from '../pull-through/offline-operations.ts';
 import { StartError } from '../start-error.ts';
 import type { CommandIo } from './command-io.ts';
 import { RemoteApi } from './remote-api.ts';
 import { RemoteContents } from './remote-contents.ts';
+import { RemoteOffline } from './remote-offline.ts';
 import { RemoteOperations } from './remote-operations.ts';
 
 export interface StoreAccess {
   readonly operations: StoreOperations;
   readonly contents: StoreContents;
+  /** Of the server. Absent: none runs. */
+  readonly offline?: OfflineOperations | undefined;
   readonly close: () => Promise<void>;
 }
 
@@ -45,6 +49,7 @@ export async function accessStore(config: Config, io: CommandIo): Promise<StoreA
   return {
     operations: new RemoteOperations(api),
     contents: new RemoteContents(api),
+    offline: new RemoteOffline(api),
     close: async () => undefined,
   };
 }

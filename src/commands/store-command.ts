@@ -2,6 +2,7 @@ import type { StoreContents } from '../cache/store-contents.ts';
 import { StoreOperationError } from '../cache/store-operation-error.ts';
 import type { ImageSelection, StoreOperations } from '../cache/store-operations.ts';
 import type { Config } from '../config.ts';
+import type { OfflineOperations } from '../pull-through/offline-operations.ts';
 import { StartError } from '../start-error.ts';
 import type { CommandIo } from './command-io.ts';
 import { type ConfigOption, readConfiguration, WRONG_CONFIGURATION } from './configuration.ts';
@@ -17,6 +18,8 @@ export interface StoreCommandContext {
   readonly config: Config;
   readonly operations: StoreOperations;
   readonly contents: StoreContents;
+  /** Of the server. Absent: none runs. */
+  readonly offline: OfflineOperations | undefined;
   readonly io: CommandIo;
   /** Aborted by SIGINT and SIGTERM. */
   readonly signal: AbortSignal;
@@ -51,9 +54,9 @@ export async function runOnStore<Prepared>(
   });
   try {
     const prepared = prepare(config);
-    const { operations, contents, close } = await accessStore(config, io);
+    const { operations, contents, offline, close } = await accessStore(config, io);
     try {
-      return await work(prepared, { config, operations, contents, io, signal: ending.signal });
+      return await work(prepared, { config, operations, contents, offline, io, signal: ending.signal });
     } finally {
       await close();
     }
