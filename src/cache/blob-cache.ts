@@ -132,6 +132,7 @@ export class BlobCache {
       useNow: () => clock.now(),
       holdEvictions: () => this.#evictor.hold(),
       storedBlobs: () => this.#budget.usage.storedBlobs,
+      canWrite: () => this.condition.isSound,
     });
     this.#stored = new StoredContent({
       ...upkeepParts,

@@ -3,6 +3,7 @@ import type { Clock } from '../clock.ts';
 import type { StoredBlob, StoredBlobs } from '../metadata/stored-blobs.ts';
 import type { Digest } from '../oci/digest.ts';
 import type { Pins } from './pins.ts';
+import { Rounds } from './rounds.ts';
 
 export interface ExpiryParts {
   readonly blobs: Pick<StoredBlobs, 'page' | 'isPinned'>;
@@ -25,29 +26,29 @@ const INTERVAL_LIMIT_MS = 3_600_000;
 /** Gives up what nobody has used for so long, but for what is pinned: looks through all rows every so often. */
 export class Expiry {
   readonly #parts: ExpiryParts;
-  readonly #ending = new AbortController();
-  #running: Promise<void> | undefined;
+  readonly #rounds: Rounds;
 
   constructor(parts: ExpiryParts) {
     this.#parts = parts;
+    const intervalMs = Math.min(parts.maxAgeMs / 10, INTERVAL_LIMIT_MS);
+    this.#rounds = new Rounds(parts.clock, intervalMs, (signal) => this.#sweep(signal));
   }
 
   begin(): void {
-    this.#running ??= this.#run();
+    this.#rounds.begin();
   }
 
-  async close(): Promise<void> {
-    this.#ending.abort();
-    await this.#running;
+  close(): Promise<void> {
+    return this.#rounds.close();
   }
 
-  /** Looks through all rows, now. Ends early when something cannot be done: there is a next time. */
-  async sweep(): Promise<void> {
+  /** Ends early when something cannot be done: there is a next time. */
+  async #sweep(signal: AbortSignal): Promise<void> {
     const { blobs, writeUses, onFailure } = this.#parts;
     await writeUses();
     try {
       for (let after: number | undefined = 0; after !== undefined;) {
-        if (this.#ending.signal.aborted || !this.#parts.canEvict()) return;
+        if (signal.aborted || !this.#parts.canEvict()) return;
         const page = await blobs.page(after, SLICE);
         await this.#give(page.blobs.filter(({ usedAt }) => this.#isExpired(usedAt)));
         after = page.next;
@@ -55,15 +56,6 @@ export class Expiry {
       }
     } catch (cause) {
       onFailure(cause);
-    }
-  }
-
-  async #run(): Promise<void> {
-    const { clock, maxAgeMs } = this.#parts;
-    const { signal } = this.#ending;
-    while (!signal.aborted) {
-      await clock.sleep(Math.min(maxAgeMs / 10, INTERVAL_LIMIT_MS), signal).catch(() => undefined);
-      if (!signal.aborted) await this.sweep();
     }
   }
 

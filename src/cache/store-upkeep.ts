@@ -7,6 +7,7 @@ import { Adoption } from './adoption.ts';
 import type { CacheObserver } from './cache-observer.ts';
 import { isDamage } from './damage.ts';
 import type { EvictionHold } from './evictor.ts';
+import { Forgetting } from './forgetting.ts';
 import type { Generations } from './generations.ts';
 import type { KeyedLock } from './keyed-lock.ts';
 import { Reconcile } from './reconcile.ts';
@@ -41,6 +42,8 @@ export interface StoreUpkeepParts {
   readonly holdEvictions: () => EvictionHold;
   /** How many rows there are. */
   readonly storedBlobs: () => number;
+  /** False while nothing may be written. */
+  readonly canWrite: () => boolean;
 }
 
 export interface UpkeepProgress {
@@ -48,12 +51,13 @@ export interface UpkeepProgress {
   readonly scrub: ScrubProgress;
 }
 
-/** All that looks after blobs at rest: reconciling, scrubbing, verifying. */
+/** All that looks after blobs at rest: reconciling, scrubbing, verifying, forgetting what is gone. */
 export class StoreUpkeep {
   readonly #parts: StoreUpkeepParts;
   readonly #upkeep: Upkeep;
   readonly #reconcile: Reconcile;
   readonly #scrub: Scrub;
+  readonly #forgetting: Forgetting;
 
   constructor(parts: StoreUpkeepParts) {
     this.#parts = parts;
@@ -77,13 +81,19 @@ export class StoreUpkeep {
       upkeep: this.#upkeep,
       settings,
     });
+    this.#forgetting = new Forgetting({
+      ...parts,
+      // Before files have their rows back, much that is here counts as not stored.
+      canWrite: () => parts.canWrite() && !metadata.needsReconcile,
+      onFailure: (cause) => parts.observer.cacheFailure('metadata', cause),
+    });
   }
 
   get progress(): UpkeepProgress {
     return { reconcile: this.#reconcile.progress, scrub: this.#scrub.progress };
   }
 
-  /** Reconciles if that is needed, and scrubs by its schedule, in the background. For a server. */
+  /** Reconciles if that is needed, scrubs by its schedule and forgets, in the background. For a server. */
   async begin(): Promise<void> {
     const found = await this.#look();
     const { metadata, observer } = this.#parts;
@@ -91,6 +101,7 @@ export class StoreUpkeep {
       await metadata.reconciled().catch((cause: unknown) => observer.cacheFailure('metadata', cause));
     this.#reconcile.begin(found === 'files alone');
     this.#scrub.begin();
+    await this.#forgetting.begin();
   }
 
   /** The index began anew while it was used. */
@@ -111,7 +122,7 @@ export class StoreUpkeep {
 
   /** Waits until nothing runs any more. */
   async close(): Promise<void> {
-    await Promise.all([this.#reconcile.close(), this.#scrub.close()]);
+    await Promise.all([this.#reconcile.close(), this.#scrub.close(), this.#forgetting.close()]);
   }
 
   /**

@@ -65,6 +65,24 @@ export interface Marks {
   setMark(name: MarkName, value: number): Promise<void>;
 }
 
+/** What may be forgotten at once. Rows are numbered as they come; numbers only grow. */
+export interface ForgettingSlice {
+  /** Greatest numbers of contents and repositories that were looked at; both 0 for the first slice. */
+  readonly after: ForgettingPlace;
+  /** Nothing beyond these: what is newer may be on its way in. */
+  readonly until: ForgettingPlace;
+  /**
+   * What a tag or a list that is not stored meant is kept when it was confirmed at this time or later. Milliseconds since
+   * 1970.
+   */
+  readonly before: number;
+}
+
+export interface ForgettingPlace {
+  readonly content: number;
+  readonly repository: number;
+}
+
 /**
  * What is known about content: which blobs are stored, which repositories hold what, what tags meant. Knows no bytes.
  * Asynchronous, since a store shared by several processes will implement it too. All fail with MetadataError. Every
@@ -101,6 +119,16 @@ export interface MetadataStore extends Marks {
   referrers(key: RepositoryKey, subject: Digest): Promise<Listing<Record<string, unknown>> | undefined>;
   /** An empty list takes away the one that was there, and is not kept: clients ask for subjects as they like. */
   putReferrers(key: RepositoryKey, subject: Digest, listing: Listing<Record<string, unknown>>): Promise<void>;
+
+  /**
+   * Forgets some of what is neither stored nor pinned nor listed by anything stored: who held it, what it listed, which
+   * tags meant it. When it is wanted again its upstream is asked. @returns where to go on; absent at the end
+   */
+  forgetUnstored(
+    slice: ForgettingSlice,
+  ): Promise<{ readonly forgotten: number; readonly next: ForgettingPlace | undefined }>;
+  /** The greatest numbers that were given. */
+  lastPlace(): Promise<ForgettingPlace>;
 
   /** Writes and reads a row. */
   probe(): Promise<void>;

@@ -151,4 +151,6 @@ export const MIGRATIONS: readonly string[] = [
   CREATE INDEX pinned_by_generation ON pinned (generation);
   CREATE TABLE state (key TEXT PRIMARY KEY, value INTEGER NOT NULL) STRICT, WITHOUT ROWID;
   `,
+  // Without it every content that is forgotten would be looked for in all lists.
+  'CREATE INDEX referrers_by_subject ON referrers (subject)',
 ];

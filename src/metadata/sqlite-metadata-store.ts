@@ -4,8 +4,11 @@ import type { Tag } from '../oci/reference.ts';
 import type { Ranking } from './stored-blobs.ts';
 import type { OpenedDatabase } from './database.ts';
 import { digestKey, digestOfKey } from './digest-key.ts';
+import { forgetUnstored, lastPlace } from './forget-unstored.ts';
 import { IndexConnection } from './index-connection.ts';
 import type {
+  ForgettingPlace,
+  ForgettingSlice,
   Holding,
   Listed,
   Listing,
@@ -198,6 +201,16 @@ export class SqliteMetadataStore implements MetadataStore {
       const content = this.#connection.addContent(subject, 'layer');
       statements.putReferrers.run(id, content, JSON.stringify(items), Math.round(checkedAt));
     });
+  }
+
+  forgetUnstored(
+    slice: ForgettingSlice,
+  ): Promise<{ readonly forgotten: number; readonly next: ForgettingPlace | undefined }> {
+    return this.#connection.transaction(() => forgetUnstored(this.#connection, slice));
+  }
+
+  lastPlace(): Promise<ForgettingPlace> {
+    return this.#connection.run((statements) => lastPlace(statements));
   }
 
   probe(): Promise<void> {

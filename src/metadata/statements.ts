@@ -1,5 +1,6 @@
 import type Database from 'better-sqlite3';
 import { prepareBlobStatements } from './blob-statements.ts';
+import { prepareForgettingStatements } from './forgetting-statements.ts';
 import { prepareImageStatements } from './image-statements.ts';
 import { prepareRepositoryStatements } from './repository-statements.ts';
 
@@ -9,6 +10,7 @@ export type Statements = ReturnType<typeof prepareStatements>;
 export function prepareStatements(database: Database.Database) {
   return {
     ...prepareBlobStatements(database),
+    ...prepareForgettingStatements(database),
     ...prepareImageStatements(database),
     ...prepareRepositoryStatements(database),
   };

@@ -1,5 +1,11 @@
 import { describe, expect, it } from 'vitest';
-import type { MetadataStore, RepositoryKey, TagKey } from '../../src/metadata/metadata-store.ts';
+import type {
+  ForgettingPlace,
+  MetadataStore,
+  NewManifest,
+  RepositoryKey,
+  TagKey,
+} from '../../src/metadata/metadata-store.ts';
 import { type Digest, digestOf } from '../../src/oci/digest.ts';
 import { parseRepositoryName, parseTag, type Tag } from '../../src/oci/reference.ts';
 
@@ -25,6 +31,7 @@ export function metadataStoreContract(name: string, start: () => Promise<Metadat
   blobContract(name, start);
   repositoryContract(name, start);
   listContract(name, start);
+  forgettingContract(name, start);
 }
 
 function blobContract(name: string, start: () => Promise<MetadataStore>): void {
@@ -245,5 +252,97 @@ function listContract(name: string, start: () => Promise<MetadataStore>): void {
     await store.close();
     for (const ask of [store.blobs.get(A), store.probe(), store.blobs.totals(), store.knownTags(APP)])
       await expect(ask).rejects.toMatchObject({ name: 'MetadataError', reason: 'failed' });
+  });
+}
+
+/** All slices, one after the other. @returns how much was forgotten */
+async function forgetAll(store: MetadataStore, before: number): Promise<number> {
+  const until = await store.lastPlace();
+  let count = 0;
+  for (let after: ForgettingPlace | undefined = { content: 0, repository: 0 }; after !== undefined;) {
+    const { forgotten, next } = await store.forgetUnstored({ after, until, before });
+    count += forgotten;
+    after = next;
+  }
+  return count;
+}
+
+const layer = (digest: Digest) => ({ digest, sizeBytes: 1, kind: 'layer' as const, isHeld: true });
+const manifestOf = (digest: Digest, ...children: readonly Digest[]): NewManifest => ({
+  digest,
+  sizeBytes: 5,
+  mediaType: MANIFEST,
+  isIndex: false,
+  children: children.map(layer),
+});
+
+function forgettingContract(name: string, start: () => Promise<MetadataStore>): void {
+  describe(`forgetting in ${name}`, () => {
+    it('takes what is not stored, with all that it listed and meant, and the repository that is left with nothing', async () => {
+      const store = await start();
+      const [manifest, one, two] = [digestNumber(10), digestNumber(11), digestNumber(12)];
+      await store.recordManifest(APP, manifestOf(manifest, one, two));
+      await store.putTag(key(''), { digest: manifest, checkedAt: 50 });
+      await store.putReferrers(APP, one, { items: [{ digest: A }], checkedAt: 50 });
+      expect(await forgetAll(store, 51)).toBe(3);
+      expect(await store.holding(APP, manifest)).toBeUndefined();
+      expect(await store.holding(APP, two)).toBeUndefined();
+      expect(await store.knownTags(APP)).toEqual([]);
+      expect(await store.referrers(APP, one)).toBeUndefined();
+      expect(await store.images.repositories({}, 0, 10)).toEqual([]);
+      expect(await forgetAll(store, 51)).toBe(0);
+      await store.recordHoldings(APP, [{ digest: one, sizeBytes: 7 }]);
+      expect(await store.holding(APP, one)).toEqual({ sizeBytes: 7, manifestType: undefined });
+    });
+
+    it('leaves what is stored, what something stored lists, what is pinned, and what was asked for since', async () => {
+      const store = await start();
+      const [stored, evicted, pinned, polled] = [20, 21, 22, 23].map(digestNumber) as [
+        Digest,
+        Digest,
+        Digest,
+        Digest,
+      ];
+      await store.recordManifest(APP, manifestOf(stored, evicted));
+      await store.blobs.put({ digest: stored, sizeBytes: 5 }, 1);
+      await store.recordHoldings(
+        APP,
+        [pinned, polled].map((digest) => ({ digest, sizeBytes: 1 })),
+      );
+      await store.images.setPinned([pinned]);
+      await store.putTag(key(''), { digest: polled, checkedAt: 50 });
+      expect(await forgetAll(store, 50)).toBe(0);
+      for (const digest of [stored, evicted, pinned, polled])
+        expect(await store.holding(APP, digest)).toBeDefined();
+      expect(await forgetAll(store, 51)).toBe(1);
+      expect(await store.holding(APP, polled)).toBeUndefined();
+    });
+
+    it('leaves what is newer than the place that was given', async () => {
+      const store = await start();
+      await store.recordHoldings(APP, [{ digest: A, sizeBytes: 1 }]);
+      const until = await store.lastPlace();
+      await store.recordHoldings(APP, [{ digest: B, sizeBytes: 1 }]);
+      const after = { content: 0, repository: 0 };
+      expect(await store.forgetUnstored({ after, until, before: 1 })).toMatchObject({ forgotten: 1 });
+      expect(await store.holding(APP, A)).toBeUndefined();
+      expect(await store.holding(APP, B)).toBeDefined();
+    });
+
+    it('goes through any number of digests and repositories, and leaves nothing behind', async () => {
+      const store = await start();
+      for (let repository = 0; repository < 120; repository += 1) {
+        const holder = { upstream: 'quay.io', repository: parseRepositoryName(`org/app-${repository}`) };
+        await store.recordHoldings(
+          holder,
+          Array.from({ length: 20 }, (_, i) => ({ digest: digestNumber(repository * 20 + i), sizeBytes: 1 })),
+        );
+        await store.putTagList(holder, { items: ['v1'], checkedAt: repository });
+      }
+      await store.blobs.put({ digest: digestNumber(1234), sizeBytes: 1 }, 1);
+      expect(await forgetAll(store, 119)).toBe(2399);
+      const left = await store.images.repositories({}, 0, 200);
+      expect(left.map(({ repository }) => repository)).toEqual(['org/app-61', 'org/app-119']);
+    });
   });
 }
