@@ -1,16 +1,18 @@
 import { existsSync, renameSync } from 'node:fs';
 import { stat } from 'node:fs/promises';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import Database from 'better-sqlite3';
 import { openLasting, prepareLasting } from './lasting-database.ts';
 import { MetadataError } from './metadata-error.ts';
 import { MIGRATIONS } from './migrations.ts';
+import { PinCopy } from './pin-copy.ts';
 import { prepareStatements } from './statements.ts';
 
 /** The first SQLite without the WAL-reset bug. */
 const SQLITE_FLOOR = [3, 51, 3] as const;
 const BUSY_TIMEOUT_MS = 5000;
 const FILE = 'metadata.db';
+const PINS_FILE = 'pins.json';
 
 export interface DatabaseOptions {
   /** Whether a write-ahead log may be used where the file lies. Otherwise a rollback journal is, which is slower. */
@@ -23,6 +25,7 @@ export interface OpenedDatabase {
   readonly setAside: string | undefined;
   /** `PRAGMA synchronous` at which a power cut does it no harm: less is needed with a write-ahead log. */
   readonly synchronous: 'NORMAL' | 'FULL';
+  readonly pinCopy: PinCopy;
   /** Closes it, moves it aside, and opens an empty one: for damage that was found while it was used. @throws MetadataError */
   beginAnew(): OpenedDatabase;
 }
@@ -51,7 +54,8 @@ function opened(path: string, options: DatabaseOptions, setAside: string | undef
     database.close();
     return opened(path, options, moveAside(path));
   };
-  return { database, synchronous, setAside, beginAnew };
+  const pinCopy = new PinCopy(join(dirname(path), PINS_FILE));
+  return { database, synchronous, setAside, pinCopy, beginAnew };
 }
 
 function open(

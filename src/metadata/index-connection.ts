@@ -3,6 +3,7 @@ import type { Digest } from '../oci/digest.ts';
 import type { ContentKind } from './stored-blobs.ts';
 import { isDiskFull, type OpenedDatabase, translated } from './database.ts';
 import { digestKey } from './digest-key.ts';
+import { MetadataError } from './metadata-error.ts';
 import type { RepositoryKey } from './repository-key.ts';
 import { prepareStatements, type Statements } from './statements.ts';
 
@@ -32,6 +33,7 @@ export class IndexConnection {
     this.#statements = prepareStatements(opened.database);
     this.#isReconciled = this.#statements.state.get(FILES_AGREE)?.value === 1;
     this.#begin();
+    this.#bringBackPins();
   }
 
   get statements(): Statements {
@@ -108,6 +110,25 @@ export class IndexConnection {
     }
   }
 
+  /** Says once more, beside the index, what is pinned: before the row, so that a pin that was made is never lost. */
+  copyPins(patterns: readonly string[]): void {
+    try {
+      this.#opened.pinCopy.write(patterns);
+    } catch (cause) {
+      const code = cause instanceof Error && 'code' in cause ? String(cause.code) : 'unknown';
+      const isFull = code === 'ENOSPC' || code === 'EDQUOT';
+      throw new MetadataError(isFull ? 'full' : 'failed', `the copy of the pins cannot be written: ${code}`, {
+        cause,
+      });
+    }
+  }
+
+  /** An index that begins empty has lost its pins, unless there were none. */
+  #bringBackPins(): void {
+    if (!this.#hasBegun || this.#statements.pins.get() !== undefined) return;
+    for (const pattern of this.#opened.pinCopy.read() ?? []) this.#statements.addPin.run(pattern);
+  }
+
   #beginAnew(): void {
     this.#repositoryIds.clear();
     this.#upstreamIds.clear();
@@ -116,6 +137,7 @@ export class IndexConnection {
     this.#opened = this.#opened.beginAnew();
     this.#statements = prepareStatements(this.#opened.database);
     this.#begin();
+    this.#bringBackPins();
     if (this.#opened.setAside !== undefined) this.onLost?.(this.#opened.setAside);
   }
 

@@ -180,12 +180,21 @@ export class SqliteImages implements StoredImages {
 
   addPin(pattern: string): Promise<boolean> {
     this.changed();
-    return this.#connection.run(({ addPin }) => addPin.run(pattern).changes > 0);
+    return this.#connection.run(({ pins, addPin }) => {
+      const known = pins.all().map((row) => row.pattern);
+      if (!known.includes(pattern)) this.#connection.copyPins([...known, pattern]);
+      return addPin.run(pattern).changes > 0;
+    });
   }
 
   removePin(pattern: string): Promise<boolean> {
     this.changed();
-    return this.#connection.run(({ removePin }) => removePin.run(pattern).changes > 0);
+    return this.#connection.run(({ pins, removePin }) => {
+      const known = pins.all().map((row) => row.pattern);
+      if (!known.includes(pattern)) return false;
+      this.#connection.copyPins(known.filter((other) => other !== pattern));
+      return removePin.run(pattern).changes > 0;
+    });
   }
 
   tagged(key: RepositoryKey): Promise<readonly { readonly tag: string; readonly digest: Digest }[]> {

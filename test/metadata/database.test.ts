@@ -1,6 +1,6 @@
 import { leastRecentUse } from '../support/least-recent-use.ts';
 import { readFileSync } from 'node:fs';
-import { copyFile, mkdir, open, readdir, readFile, truncate, writeFile } from 'node:fs/promises';
+import { copyFile, mkdir, open, readdir, readFile, rm, truncate, writeFile } from 'node:fs/promises';
 import { basename, join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { DataDirectoryLock } from '../../src/metadata/data-directory-lock.ts';
@@ -182,5 +182,61 @@ describe('the lock of a data directory', () => {
     const said = app.logLines.filter(({ level }) => level === 'error');
     expect(said).toHaveLength(1);
     expect(said[0]?.['setAside']).toMatch(/metadata\.db\.damaged-/);
+  });
+});
+
+describe('pins of an index that was lost', () => {
+  const [kept, taken] = ['docker.io/library/app:v1', 'quay.io/**'];
+
+  async function pinned(dataDir: string): Promise<readonly string[]> {
+    const store = new SqliteMetadataStore(openDatabase(dataDir), leastRecentUse);
+    try {
+      return await store.images.pins();
+    } finally {
+      await store.close();
+    }
+  }
+
+  async function withPins(): Promise<string> {
+    const { dataDir } = await filled();
+    const store = new SqliteMetadataStore(openDatabase(dataDir), leastRecentUse);
+    for (const pattern of [kept, taken]) await store.images.addPin(pattern);
+    await store.images.removePin(taken);
+    await store.close();
+    return dataDir;
+  }
+
+  it.each<[string, (path: string) => Promise<void>]>([
+    ['damaged', (path) => writeFile(path, Buffer.alloc(50_000, 'no database '))],
+    ['removed', (path) => rm(path)],
+  ])('are there again when it was %s', async (_what, lose) => {
+    const dataDir = await withPins();
+    await lose(join(dataDir, 'metadata.db'));
+    expect(await pinned(dataDir)).toEqual([kept]);
+    expect(await pinned(dataDir)).toEqual([kept]);
+  });
+
+  it('are what the index says as long as it says anything', async () => {
+    const dataDir = await withPins();
+    await writeFile(join(dataDir, 'pins.json'), JSON.stringify([taken]));
+    expect(await pinned(dataDir)).toEqual([kept]);
+  });
+
+  it.each(['nothing', '{"a": 1}', '[1, null, "no pattern", "/", ["docker.io/x"]]', '[', '\0\0\0'])(
+    'are none when their copy is %j',
+    async (text) => {
+      const dataDir = await withPins();
+      await rm(join(dataDir, 'metadata.db'));
+      await writeFile(join(dataDir, 'pins.json'), text);
+      expect(await pinned(dataDir)).toEqual([]);
+    },
+  );
+
+  it('are refused, and nothing is changed, when their copy cannot be written', async () => {
+    const dataDir = await tempDir();
+    await mkdir(join(dataDir, 'pins.json.new'));
+    const store = closeAfterTest(new SqliteMetadataStore(openDatabase(dataDir), leastRecentUse));
+    await expect(store.images.addPin(kept)).rejects.toThrow('the copy of the pins cannot be written: EISDIR');
+    expect(await store.images.pins()).toEqual([]);
   });
 });
