@@ -185,17 +185,17 @@ describe('the lock of a data directory', () => {
   });
 });
 
+async function pinned(dataDir: string): Promise<readonly string[]> {
+  const store = new SqliteMetadataStore(openDatabase(dataDir), leastRecentUse);
+  try {
+    return await store.images.pins();
+  } finally {
+    await store.close();
+  }
+}
+
 describe('pins of an index that was lost', () => {
   const [kept, taken] = ['docker.io/library/app:v1', 'quay.io/**'];
-
-  async function pinned(dataDir: string): Promise<readonly string[]> {
-    const store = new SqliteMetadataStore(openDatabase(dataDir), leastRecentUse);
-    try {
-      return await store.images.pins();
-    } finally {
-      await store.close();
-    }
-  }
 
   async function withPins(): Promise<string> {
     const { dataDir } = await filled();
