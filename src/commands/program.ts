@@ -4,6 +4,7 @@ import type { CommandIo } from './command-io.ts';
 import type { SetupOptions } from './setup.ts';
 import { addOfflineCommands } from './offline-program.ts';
 import { addStoreCommands } from './store-program.ts';
+import { addWarmCommand } from './warm-program.ts';
 
 const DONE = 0;
 const WRONG_USAGE = 2;
@@ -74,6 +75,7 @@ export async function runProgram(args: readonly string[], io: CommandIo): Promis
 
   addStoreCommands(program, io, (told) => (code = told));
   addOfflineCommands(program, io, (told) => (code = told));
+  addWarmCommand(program, io, (told) => (code = told));
 
   try {
     await program.parseAsync([...args], { from: 'user' });

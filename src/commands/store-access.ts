@@ -12,18 +12,28 @@ import { MetadataError } from '../metadata/metadata-error.ts';
 import { type Closer, openStore } from '../open-store.ts';
 import type { OfflineOperations } from '../pull-through/offline-operations.ts';
 import { StartError } from '../start-error.ts';
+import type { WarmOperations } from '../warm/warm-operations.ts';
 import type { CommandIo } from './command-io.ts';
+import { openWarming } from './open-warming.ts';
 import { RemoteApi } from './remote-api.ts';
 import { RemoteContents } from './remote-contents.ts';
 import { RemoteOffline } from './remote-offline.ts';
 import { RemoteOperations } from './remote-operations.ts';
+import { RemoteWarming } from './remote-warming.ts';
 
 export interface StoreAccess {
   readonly operations: StoreOperations;
   readonly contents: StoreContents;
   /** Of the server. Absent: none runs. */
   readonly offline?: OfflineOperations | undefined;
+  /** Begins what pulls, the first time. */
+  readonly warming: () => Promise<WarmOperations>;
   readonly close: () => Promise<void>;
+}
+
+export interface AccessOptions {
+  /** Where there is no data directory, one is made: only a command that brings something in does that. */
+  readonly mayBegin?: boolean;
 }
 
 /**
@@ -31,8 +41,12 @@ export interface StoreAccess {
  * the same lock.
  * @throws StoreOperationError, StartError
  */
-export async function accessStore(config: Config, io: CommandIo): Promise<StoreAccess> {
-  await assertThere(config.dataDir);
+export async function accessStore(
+  config: Config,
+  io: CommandIo,
+  { mayBegin = false }: AccessOptions = {},
+): Promise<StoreAccess> {
+  if (!mayBegin) await assertThere(config.dataDir);
   try {
     return await openHere(config, io);
   } catch (error) {
@@ -50,6 +64,7 @@ export async function accessStore(config: Config, io: CommandIo): Promise<StoreA
     operations: new RemoteOperations(api),
     contents: new RemoteContents(api),
     offline: new RemoteOffline(api),
+    warming: () => Promise.resolve(new RemoteWarming(api)),
     close: async () => undefined,
   };
 }
@@ -95,7 +110,15 @@ async function openHere(config: Config, io: CommandIo): Promise<StoreAccess> {
     closers.push(() => operations.close());
     const contents = new LocalContents({ ...store, slabs, clock });
     closers.push(() => contents.close());
-    return { operations, contents, close };
+    let opened: Promise<WarmOperations> | undefined;
+    const warming = () =>
+      (opened ??= openWarming(config, {
+        store: { ...store, slabs },
+        clock,
+        io,
+        closers,
+      }));
+    return { operations, contents, warming, close };
   } catch (error) {
     await close();
     throw error;

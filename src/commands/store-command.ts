@@ -4,10 +4,11 @@ import type { ImageSelection, StoreOperations } from '../cache/store-operations.
 import type { Config } from '../config.ts';
 import type { OfflineOperations } from '../pull-through/offline-operations.ts';
 import { StartError } from '../start-error.ts';
+import type { WarmOperations } from '../warm/warm-operations.ts';
 import type { CommandIo } from './command-io.ts';
 import { type ConfigOption, readConfiguration, WRONG_CONFIGURATION } from './configuration.ts';
 import { parseImageSelection } from './image-selection.ts';
-import { accessStore } from './store-access.ts';
+import { type AccessOptions, accessStore } from './store-access.ts';
 import { UsageError } from './usage-error.ts';
 
 export interface StoreCommandOptions extends ConfigOption {
@@ -19,7 +20,9 @@ export interface StoreCommandContext {
   readonly operations: StoreOperations;
   readonly contents: StoreContents;
   /** Of the server. Absent: none runs. */
-  readonly offline: OfflineOperations | undefined;
+  readonly offline?: OfflineOperations | undefined;
+  /** Begins what pulls, the first time. */
+  readonly warming: () => Promise<WarmOperations>;
   readonly io: CommandIo;
   /** Aborted by SIGINT and SIGTERM. */
   readonly signal: AbortSignal;
@@ -39,6 +42,7 @@ export async function runOnStore<Prepared>(
   io: CommandIo,
   prepare: (config: Config) => Prepared,
   work: (prepared: Prepared, context: StoreCommandContext) => Promise<number>,
+  access: AccessOptions = {},
 ): Promise<number> {
   const config = readConfiguration(options, io, 'nothing was done');
   if (config === undefined) return WRONG_CONFIGURATION;
@@ -54,9 +58,9 @@ export async function runOnStore<Prepared>(
   });
   try {
     const prepared = prepare(config);
-    const { operations, contents, offline, close } = await accessStore(config, io);
+    const { close, ...store } = await accessStore(config, io, access);
     try {
-      return await work(prepared, { config, operations, contents, offline, io, signal: ending.signal });
+      return await work(prepared, { config, ...store, io, signal: ending.signal });
     } finally {
       await close();
     }

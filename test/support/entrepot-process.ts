@@ -6,7 +6,8 @@ import { ChildProgram, type FinishedProgram, type ProgramEnd, runProgram } from 
 import { get } from './http-get.ts';
 import { tempDir } from './temp-dir.ts';
 
-const ENTRY = join(import.meta.dirname, '..', '..', 'dist', 'entry.cjs');
+/** What is built. */
+export const ENTRY = join(import.meta.dirname, '..', '..', 'dist', 'entry.cjs');
 
 export interface EntrepotOptions {
   /** The configuration file; put over free ports and the data directory. */

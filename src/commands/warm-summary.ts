@@ -1,0 +1,42 @@
+import type { WarmEvent } from '../warm/warm-events.ts';
+import { counted, printBytes } from './quantity-text.ts';
+import { durationText, failureText } from './warm-text.ts';
+
+type Done = Extract<WarmEvent, { event: 'done' }>;
+type Failed = Extract<WarmEvent, { event: 'failed' }>;
+
+/** Failures that are listed once more at the end. */
+const LISTED_LIMIT = 50;
+
+/** What came of it, for a person. */
+export function warmSummary(done: Done, failures: readonly Failed[], problems: number): string {
+  const { images, dryRun, failures: reasons } = done;
+  const lines = [dryRun ? wantedText(done) : fetchedText(done)];
+  for (const { upstream, pulls, remaining, limit } of done.pulls) {
+    const left = remaining === undefined ? '' : `; ${remaining} of ${limit ?? 'its'} pulls are left`;
+    lines.push(`${upstream}: ${dryRun ? 'would take' : 'took'} ${counted(pulls, 'pull')}${left}.`);
+  }
+  const failed = images.failed + problems;
+  if (failed > 0) {
+    const byReason = reasons.map(({ reason, count }) => `${count} ${reason}`);
+    if (problems > 0) byReason.push(`${problems} not to be read`);
+    lines.push(`Failed: ${counted(failed, 'image')} (${byReason.join(', ')}).`);
+    lines.push(...failures.slice(0, LISTED_LIMIT).map((failure) => `  ${failureText(failure)}`));
+    if (failures.length > LISTED_LIMIT) lines.push(`  and ${failures.length - LISTED_LIMIT} more`);
+  }
+  return `${lines.join('\n')}\n`;
+}
+
+function fetchedText({ images, manifests, blobs, fetchedBytes, presentBytes, ms }: Done): string {
+  const whole = `${images.whole} of ${counted(images.total, 'image')} ${images.whole === 1 ? 'is' : 'are'} in the cache`;
+  const fetched = `${counted(manifests.fetched, 'manifest')} and ${counted(blobs.fetched, 'blob')} fetched, ${printBytes(fetchedBytes)}`;
+  return `${whole}: ${fetched} in ${durationText(ms / 1000)}; ${printBytes(presentBytes)} were here.`;
+}
+
+function wantedText({ images, manifests, blobs, fetchedBytes, presentBytes, atLeast }: Done): string {
+  const least = atLeast ? 'at least ' : '';
+  const missing = `${counted(manifests.fetched, 'manifest')} and ${counted(blobs.fetched, 'blob')}, ${printBytes(fetchedBytes)}`;
+  const nothing = manifests.fetched + blobs.fetched === 0;
+  const lacks = nothing ? 'nothing is missing' : `missing are ${least}${missing}`;
+  return `Of ${counted(images.total, 'image')} ${lacks}; ${printBytes(presentBytes)} are here. Nothing was fetched.`;
+}
