@@ -96,6 +96,15 @@ const cache = mapping({
     .prefault([]),
 });
 
+const bundle = mapping({
+  publicKeys: z
+    .array(text, { error: 'accepted is a list of files with public keys, as entrepot keygen writes them' })
+    .describe(
+      'Files with Ed25519 public keys: entrepot import takes only bundles that one of them signed. None: all archives.',
+    )
+    .prefault([]),
+});
+
 const levelError = 'accepted is debug, info, warn or error';
 const log = mapping({
   level: z
@@ -123,6 +132,7 @@ export const fileSchema = mapping({
   admin: admin.prefault({}),
   dataDir: text.describe('Where everything is kept. One process at a time.').prefault('./data'),
   cache: cache.prefault({}),
+  bundle: bundle.describe('What is carried here from another cache.').prefault({}),
   offline: boolean
     .describe('true: no upstream is ever asked, but those that say offline: false.')
     .prefault(false),

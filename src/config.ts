@@ -55,6 +55,8 @@ export interface Config {
   /** Absolute. */
   readonly dataDir: string;
   readonly cache: CacheConfig;
+  /** Absolute paths of the public keys, one of which must have signed what is imported. Absent: whoever wrote it is believed. */
+  readonly bundleKeyFiles?: readonly string[] | undefined;
   /** No upstream is ever asked but those that say otherwise (`UpstreamConfig.offline`). */
   readonly offline: boolean;
   /** How long pulls in flight may go on after SIGTERM. */
@@ -161,6 +163,9 @@ function assembled(values: FileConfig, dataDir: string, surroundings: Surroundin
       },
       pins: pinsFrom(values.cache.pins, upstreams, surroundings.problems),
     },
+    ...(values.bundle.publicKeys.length > 0 && {
+      bundleKeyFiles: values.bundle.publicKeys.map((file) => resolve(surroundings.baseDir, file)),
+    }),
     offline: values.offline,
     shutdownGraceMs: values.shutdownGrace,
     log: values.log,

@@ -52,6 +52,23 @@ export function imageName(name: ForeignName, { upstreams, upstream, as }: Naming
   };
 }
 
+/** Where an image of a bundle belongs, but for its tags. */
+export function bundleName(
+  { upstream: own, repository }: Pick<ImageName, 'upstream' | 'repository'>,
+  { upstreams, upstream, as }: NamingOptions,
+): Result {
+  if (as !== undefined) {
+    const given = nameGiven(as, upstreams, undefined);
+    return 'problem' in given ? given : { ...given, tag: undefined };
+  }
+  const isKnown = (name: string | undefined) => upstreams.some((one) => one.name === name);
+  const chosen = isKnown(own) ? own : upstream;
+  if (chosen !== undefined && isKnown(chosen)) return { upstream: chosen, repository, tag: undefined };
+  return {
+    problem: `${own}/${repository}: ${own} is no upstream of the configuration: add it there, or say where it belongs with --upstream NAME (upstreams are ${listOf(upstreams)})`,
+  };
+}
+
 /** For images of which an archive says nothing. */
 export function namelessImage({ as, upstreams }: NamingOptions): Result {
   if (as === undefined) return { problem: 'it has no name: give it one with --as IMAGE' };

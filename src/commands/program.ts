@@ -1,6 +1,7 @@
 import { Command, CommanderError } from 'commander';
 import type { CheckOptions } from './check.ts';
 import type { CommandIo } from './command-io.ts';
+import { addImportCommand } from './import-program.ts';
 import type { SetupOptions } from './setup.ts';
 import { addOfflineCommands } from './offline-program.ts';
 import { addStoreCommands } from './store-program.ts';
@@ -76,6 +77,7 @@ export async function runProgram(args: readonly string[], io: CommandIo): Promis
   addStoreCommands(program, io, (told) => (code = told));
   addOfflineCommands(program, io, (told) => (code = told));
   addWarmCommand(program, io, (told) => (code = told));
+  addImportCommand(program, io, (told) => (code = told));
 
   try {
     await program.parseAsync([...args], { from: 'user' });

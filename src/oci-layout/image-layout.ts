@@ -6,7 +6,7 @@ import { jsonOf } from './layout-json.ts';
 import { LayoutError } from './layout-error.ts';
 
 /** What `index.json` of an OCI layout lists (image-spec, "Image Layout"). */
-export interface LayoutRoot {
+export interface FoundRoot {
   readonly digest: Digest;
   readonly mediaType: string;
   readonly sizeBytes: number;
@@ -27,7 +27,7 @@ export function isImageLayout({ entries }: ImageArchive): boolean {
 export async function layoutRoots(
   archive: ImageArchive,
   signal: AbortSignal,
-): Promise<{ readonly roots: readonly LayoutRoot[]; readonly remarks: readonly string[] }> {
+): Promise<{ readonly roots: readonly FoundRoot[]; readonly remarks: readonly string[] }> {
   const { name } = archive;
   if (archive.entries.has('oci-layout')) {
     const { imageLayoutVersion: version } = objectFrom(await jsonOf(archive, 'oci-layout', signal));
@@ -40,7 +40,7 @@ export async function layoutRoots(
   if (manifests.length > ROOT_COUNT_LIMIT)
     throw new LayoutError('too-large', `${name}: index.json: lists more than ${ROOT_COUNT_LIMIT} manifests`);
   const remarks: string[] = [];
-  const roots = manifests.flatMap((value: unknown, at): LayoutRoot[] => {
+  const roots = manifests.flatMap((value: unknown, at): FoundRoot[] => {
     const descriptor = descriptorFrom(value);
     if (descriptor === undefined)
       throw new LayoutError('invalid', `${name}: index.json: entry ${at + 1} is no descriptor`);
@@ -56,7 +56,7 @@ export function blobPath(digest: Digest): string {
   return `blobs/${digestAlgorithm(digest)}/${digestHex(digest)}`;
 }
 
-function rootOf({ digest, mediaType, size }: Descriptor, value: unknown): LayoutRoot {
+function rootOf({ digest, mediaType, size }: Descriptor, value: unknown): FoundRoot {
   const annotations = objectFrom(objectFrom(value)['annotations']);
   return {
     digest,

@@ -14,11 +14,13 @@ export interface PackedFile {
 }
 
 /** Of what may be JSON, kept from the first pass: manifests of some thousands of images. */
-const KEPT_BYTES_LIMIT = 64 * 1024 * 1024;
-const KEPT_ENTRY_LIMIT = 20 * 1024 * 1024;
+const KEPT_BYTES_LIMIT = 96 * 1024 * 1024;
+const KEPT_ENTRY_LIMIT = 64 * 1024 * 1024;
 /** Layers are compressed already, or were made of files: what grows like this was made to fill a disk. */
 const GROWTH_LIMIT = 250;
 const GROWTH_FREE_BYTES = 1024 * 1024 * 1024;
+/** What lies beside the blobs and is as small as a signature. */
+const DOCUMENT_BYTES = 4096;
 const OPENING_BRACE = 0x7b;
 const OPENING_BRACKET = 0x5b;
 
@@ -35,7 +37,8 @@ export async function openPackedArchive(packed: PackedFile, signal: AbortSignal)
   for await (const { header, body } of entriesOf(packed, signal)) {
     const entry = register.add(header);
     if (entry === undefined || entry.sizeBytes > KEPT_ENTRY_LIMIT) continue;
-    const bytes = await jsonFrom(body, entry.sizeBytes);
+    const isDocument = entry.sizeBytes <= DOCUMENT_BYTES && !entry.path.includes('/');
+    const bytes = await jsonFrom(body, entry.sizeBytes, isDocument);
     if (bytes === undefined) continue;
     keptBytes += bytes.length;
     if (keptBytes > KEPT_BYTES_LIMIT)
@@ -135,11 +138,16 @@ async function* restOf(chunks: AsyncIterator<Uint8Array>): AsyncGenerator<Uint8A
   }
 }
 
-/** All of it when it begins like JSON; else nothing is kept. */
-async function jsonFrom(body: AsyncIterable<Uint8Array>, sizeBytes: number): Promise<Buffer | undefined> {
+/** All of it when it begins like JSON, or `isDocument`; else nothing is kept. */
+async function jsonFrom(
+  body: AsyncIterable<Uint8Array>,
+  sizeBytes: number,
+  isDocument: boolean,
+): Promise<Buffer | undefined> {
   const chunks: Uint8Array[] = [];
   for await (const chunk of body) {
-    if (chunks.length === 0 && chunk[0] !== OPENING_BRACE && chunk[0] !== OPENING_BRACKET) return undefined;
+    if (!isDocument && chunks.length === 0 && chunk[0] !== OPENING_BRACE && chunk[0] !== OPENING_BRACKET)
+      return undefined;
     chunks.push(chunk);
   }
   return chunks.length === 0 ? undefined : Buffer.concat(chunks, sizeBytes);
