@@ -5,12 +5,19 @@ import { expand, type Variables } from './variables.ts';
 /** What BuildKit gives by itself, different for every platform that is built for. */
 const OF_PLATFORM = /^(?:BUILD|TARGET)(?:PLATFORM|OS|ARCH|VARIANT)$/;
 
+/** Real ones are a few KiB. */
+const LENGTH_LIMIT = 1024 * 1024;
+
 /**
  * The images that a build needs: of FROM, of COPY --from and RUN --mount=from=, and the one that reads the file
  * (`# syntax=`). Stages are passed over. Build arguments have their defaults; one without has the value of the variable
  * of its name, as `docker build --build-arg NAME` takes it.
  */
 export function findDockerfileImages(text: string, variables: Variables, findings: Findings): void {
+  if (text.length > LENGTH_LIMIT) {
+    findings.problem('it is too long for a Dockerfile');
+    return;
+  }
   const { instructions, syntax } = readInstructions(text);
   if (syntax !== undefined) findings.image(syntax.image, syntax.line);
   const build = new Build(variables, findings);

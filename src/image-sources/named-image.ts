@@ -26,6 +26,8 @@ export interface SourceText {
   readonly text: string;
 }
 
+/** Of one file; more would be no site but an attack. */
+const IMAGE_LIMIT = 100_000;
 /** Problems of one file; what follows is told as a number. */
 const PROBLEM_LIMIT = 100;
 
@@ -52,7 +54,9 @@ export class Findings implements NamedImages {
   /** `text`, when it is a reference; else what is wrong with it. `line` counts from 1. */
   image(text: string, line: number): void {
     const fault = referenceFault(text);
-    if (fault === undefined) this.#images.push({ text, place: `${this.#name}:${line}` });
+    if (fault === undefined && this.#images.length < IMAGE_LIMIT)
+      this.#images.push({ text, place: `${this.#name}:${line}` });
+    else if (fault === undefined) this.problem(`more than ${IMAGE_LIMIT} images`, line);
     else this.problem(`${shown(text)}: ${fault}`, line);
   }
 
@@ -83,6 +87,8 @@ export function referenceFault(text: string): string | undefined {
   if (text === '') return 'it is empty';
   if (text.length > LENGTH_LIMIT) return 'it is too long for an image';
   if (/\s/.test(text)) return 'an image has no spaces in it';
+  if (/^(?:sha256:)?[0-9a-f]{64}$/.test(text))
+    return 'it is an ID of an image, which no registry knows it by';
   if (/^[a-z]+:\/\//.test(text)) return 'an image has no https:// before it';
   const at = text.indexOf('@');
   if (at !== -1 && !DIGEST.test(text.slice(at + 1)))

@@ -1,3 +1,5 @@
+import { readInstructions } from './dockerfile-instructions.ts';
+
 /** What a file is. YAML is told apart further, document by document. */
 export type SourceKind = 'list' | 'dockerfile' | 'yaml';
 
@@ -5,12 +7,10 @@ const DOCKERFILE_NAME = /(?:^|[/\\])(?:[^/\\]*\.)?(?:dockerfile|containerfile)(?
 const YAML_NAME = /\.(?:ya?ml|json)$/i;
 const LIST_NAME = /\.(?:txt|list|lst|images)$/i;
 
-/** Before the first FROM there are comments and ARGs only. */
-const DOCKERFILE_TEXT =
-  /^(?:[ \t]*(?:#[^\n]*|ARG[ \t][^\n]*(?:[\\`][ \t]*\r?\n[^\n]*)*)?\r?\n)*[ \t]*FROM[ \t]+\S/i;
 /** A key, an item that is a mapping, a flow collection, a marker. */
 const YAML_LINE = /^(?:---(?:\s|$)|%YAML|[{[]|(?:-\s+)*(?:"[^"]*"|'[^']*'|[^\s:"'#][^\s"'#]*):(?:\s|$))/;
 const LOOKED_AT_LINES = 200;
+const LOOKED_AT_CHARS = 65_536;
 
 /**
  * Tells by what stands in a file; where that could be several, by its name. Whatever is nothing else is a list, whose
@@ -18,9 +18,9 @@ const LOOKED_AT_LINES = 200;
  */
 export function kindOf(name: string, text: string): SourceKind {
   if (DOCKERFILE_NAME.test(name)) return 'dockerfile';
-  if (DOCKERFILE_TEXT.test(text)) return 'dockerfile';
+  if (isDockerfile(text.slice(0, LOOKED_AT_CHARS))) return 'dockerfile';
   const lines = text
-    .slice(0, 65_536)
+    .slice(0, LOOKED_AT_CHARS)
     .split(/\r\n|\r|\n/, LOOKED_AT_LINES)
     .map((line) => line.trim())
     .filter((line) => line !== '' && !line.startsWith('#'));
@@ -35,4 +35,10 @@ export function kindOf(name: string, text: string): SourceKind {
 /** Whether a file of a directory is read, by its name alone; which files of it are meant nobody said. */
 export function isSourceName(name: string): boolean {
   return DOCKERFILE_NAME.test(name) || YAML_NAME.test(name) || LIST_NAME.test(name);
+}
+
+/** Nothing but build arguments may stand before the first FROM. */
+function isDockerfile(text: string): boolean {
+  const first = readInstructions(text).instructions.find(({ name }) => name !== 'ARG');
+  return first?.name === 'FROM' && first.rest !== '';
 }

@@ -9,6 +9,8 @@ export interface Expanded {
 
 /** Defaults in defaults; nobody writes more than two. */
 const DEPTH_LIMIT = 8;
+/** What is longer is no image, nor a part of one; and what doubles a few times is soon too long for any memory. */
+const LENGTH_LIMIT = 65_536;
 const NAME = /[A-Za-z_][A-Za-z0-9_]*/y;
 const OPERATOR = /:?[-+?]/y;
 
@@ -54,6 +56,7 @@ class Expansion {
     if (depth > DEPTH_LIMIT) throw new Fault('its variables are nested too deep');
     let text = '';
     for (;;) {
+      if (text.length > LENGTH_LIMIT) throw new Fault('with its variables it is too long');
       const next = this.#text[this.#at];
       if (next === undefined) {
         if (end === undefined) return { text };

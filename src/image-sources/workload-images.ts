@@ -18,6 +18,8 @@ const CONTAINER_KEYS: ReadonlySet<string> = new Set([
 const PASSED_OVER_KINDS: ReadonlySet<string> = new Set(['CustomResourceDefinition', 'ConfigMap', 'Secret']);
 /** What an operator (OLM) starts by itself. */
 const RELATED_IMAGE = /^RELATED_IMAGE_/;
+/** A tag or digest. */
+const HAS_REFERENCE = /:[^/:]+$|@sha/;
 /** Istio puts its own image there, in the cluster. */
 const PUT_IN_LATER = 'auto';
 
@@ -73,9 +75,8 @@ function takeContainer(image: YamlValue | undefined, findings: Findings): void {
 
 /** Of a key whose meaning is not known: pictures, machine images and the like have no tags. */
 function takeLikely(value: YamlValue | undefined, findings: Findings): void {
-  if (value?.kind !== 'scalar' || typeof value.value !== 'string') return;
-  const { value: text, line } = value;
-  if (/[^/]:[^/]+$|@sha/.test(text) && referenceFault(text) === undefined) findings.image(text, line);
+  const text = textOf(value) ?? '';
+  if (HAS_REFERENCE.test(text) && referenceFault(text) === undefined) findings.image(text, value?.line ?? 1);
 }
 
 /** `repository` (or `image`, `name` of a Kustomization) with a `tag` or `digest` beside it. @returns is it such a one */

@@ -1,17 +1,16 @@
 import {
-  isAlias,
-  isMap,
-  isScalar,
-  isSeq,
-  LineCounter,
-  type Node,
-  parseDocument,
-  type YAMLMap,
-  type YAMLSeq,
-} from 'yaml';
+  EVENT_ID,
+  type Event,
+  getScalarValue,
+  parseEvents,
+  SCALAR_STYLE,
+  type ScalarEvent,
+  YAMLException,
+} from 'js-yaml';
 import { type Findings, shown } from './named-image.ts';
+import { type YamlPiece, yamlPieces } from './yaml-pieces.ts';
 
-/** What stands in a YAML document. What aliases mean is shared, so one that is asked for often costs nothing. */
+/** What stands in a YAML document. What an alias means is shared, so that one which is named often costs nothing. */
 export type YamlValue = YamlMapping | YamlList | YamlScalar;
 
 export interface YamlMapping {
@@ -31,26 +30,30 @@ export interface YamlList {
 
 export interface YamlScalar {
   readonly kind: 'scalar';
-  readonly value: string | number | boolean | null;
+  /** Of a number as clients read it: `1.10` without quotes is 1.1. `undefined` of null. */
+  readonly text: string | undefined;
   /** From 1, as all lines here. */
   readonly line: number;
 }
 
-/** Deeper than anything that a person or a program wrote; the library's own limit is the stack. */
+/** Deeper than anything that a person or a program wrote. */
 const DEPTH_LIMIT = 200;
 /** Mappings that one mapping may take its keys from, in all. */
 const MERGE_LIMIT = 64;
+const NULL = /^(?:~|null|Null|NULL)?$/;
+/** Of YAML's core schema (10.3.2). */
+const NUMBER = /^[-+]?(?:\.\d+|\d+(?:\.\d*)?)(?:[eE][-+]?\d+)?$/;
+const NUMBER_LENGTH_LIMIT = 15;
 
 /**
  * The documents of a stream, one at a time, so that only one of them is in memory and others get their turn between.
  * One that is broken is a problem, and the others are read.
  */
 export function* readYaml(text: string, findings: Findings): Generator<YamlValue | undefined> {
-  let line = 1;
-  // A line that begins so ends a document wherever it stands, also within a text (YAML 1.2, 9.1.4).
-  for (const piece of text.split(/^(?=---(?:\s|$))/m)) {
-    yield isBlank(piece) ? undefined : readDocument(piece, line, findings);
-    line += lineBreaks(piece);
+  for (const piece of yamlPieces(text)) {
+    if (piece.problem === undefined) yield* documentsOf(piece, findings);
+    else findings.problem(piece.problem, piece.line);
+    yield undefined;
   }
 }
 
@@ -68,123 +71,131 @@ export function valueOf(mapping: YamlMapping, key: string): YamlValue | undefine
   return undefined;
 }
 
-/** Of a scalar: as it is read, so that `1.10` without quotes is 1.1, as it is for every client. `undefined` of null. */
+/** Of a scalar; `undefined` of null and of anything else. */
 export function textOf(value: YamlValue | undefined): string | undefined {
-  if (value?.kind !== 'scalar' || value.value === null) return undefined;
-  return String(value.value);
+  return value?.kind === 'scalar' ? value.text : undefined;
 }
 
-function isBlank(piece: string): boolean {
-  return !/^(?!---\s*$)(?!\s*#)(?!%)\s*\S/m.test(piece);
-}
-
-function lineBreaks(text: string): number {
-  let count = 0;
-  for (let at = text.indexOf('\n'); at !== -1; at = text.indexOf('\n', at + 1)) count += 1;
-  return count;
-}
-
-function readDocument(text: string, firstLine: number, findings: Findings): YamlValue | undefined {
-  const lineCounter = new LineCounter();
-  const lineAt = (offset: number) => firstLine + Math.max(0, lineCounter.linePos(offset).line - 1);
+function documentsOf({ text, line }: YamlPiece, findings: Findings): readonly YamlValue[] {
   try {
-    // Comparing each key of a mapping with each other takes minutes where there are many, and clients take the last one.
-    const document = parseDocument(text, {
-      lineCounter,
-      uniqueKeys: false,
-      prettyErrors: false,
-      logLevel: 'silent',
-    });
-    const error = document.errors[0];
-    if (error !== undefined) {
-      const template = text.includes('{{') ? '; it is a template, to be rendered first (helm template)' : '';
-      findings.problem(
-        `this YAML cannot be read: ${oneLine(error.message)}${template}`,
-        lineAt(error.pos[0]),
-      );
-      return undefined;
-    }
-    if (document.contents === null) return undefined;
-    return new Reading(lineAt).value(document.contents, 0);
+    return new Reading(text, line).documents(parseEvents(text, { maxDepth: DEPTH_LIMIT }));
   } catch (error) {
-    const isDeep = error instanceof RangeError || error instanceof TooDeep;
-    const reason =
-      error instanceof UnknownAlias ? error.message : isDeep ? 'it is nested too deep' : 'it is broken';
-    findings.problem(`this YAML cannot be read: ${reason}`, firstLine);
-    return undefined;
+    if (error instanceof UnknownAlias)
+      findings.problem(`this YAML cannot be read: ${error.message}`, error.line);
+    else if (error instanceof YAMLException)
+      findings.problem(`this YAML cannot be read: ${reasonOf(error)}`, line + (error.mark?.line ?? 0));
+    else findings.problem('this YAML cannot be read', line);
+    return [];
   }
 }
 
-function oneLine(text: string): string {
-  return text.replaceAll(/\s+/g, ' ').slice(0, 200);
+function reasonOf({ reason }: YAMLException): string {
+  return reason.startsWith('nesting exceeded')
+    ? 'it is nested too deep'
+    : reason.replaceAll(/\s+/g, ' ').slice(0, 200);
 }
 
-class TooDeep extends Error {}
-class UnknownAlias extends Error {}
+class UnknownAlias extends Error {
+  readonly line: number;
 
-type Mutable<T> = { -readonly [K in keyof T]: T[K] extends readonly (infer I)[] ? I[] : T[K] };
+  constructor(name: string, line: number) {
+    super(`*${shown(name).slice(1, -1)} is defined nowhere before it`);
+    this.line = line;
+  }
+}
 
-/** One pass over a document's nodes in the order of its text, so that an alias means the last anchor before it. */
+type Open<T> = { -readonly [K in keyof T]: T[K] extends readonly (infer I)[] ? I[] : T[K] };
+
+interface Collection {
+  readonly value: Open<YamlMapping> | Open<YamlList>;
+  /** Of a mapping: the key whose value is awaited. */
+  key?: YamlValue | undefined;
+}
+
+/** One pass over a text's events, so that an alias means the last anchor before it. */
 class Reading {
-  readonly #anchors = new Map<string, YamlValue>();
-  readonly #lineAt: (offset: number) => number;
+  readonly #text: string;
+  #line: number;
+  #at = 0;
+  #anchors = new Map<string, YamlValue>();
+  #roots: YamlValue[] = [];
+  readonly #open: Collection[] = [];
 
-  constructor(lineAt: (offset: number) => number) {
-    this.#lineAt = lineAt;
+  constructor(text: string, line: number) {
+    this.#text = text;
+    this.#line = line;
   }
 
-  value(node: unknown, depth: number): YamlValue {
-    if (depth > DEPTH_LIMIT) throw new TooDeep();
-    if (isAlias(node)) {
-      const value = this.#anchors.get(node.source);
-      if (value !== undefined) return value;
-      throw new UnknownAlias(`${shown(node.source)} is not defined before it is used`);
+  documents(events: readonly Event[]): readonly YamlValue[] {
+    for (const event of events) {
+      if (event.type === EVENT_ID.DOCUMENT) this.#anchors = new Map();
+      // The end of a document, which none of ours is open in.
+      else if (event.type === EVENT_ID.POP) this.#open.pop();
+      else if (event.type === EVENT_ID.ALIAS) this.#add(this.#meaning(this.#nameOf(event)));
+      else if (event.type === EVENT_ID.SCALAR) this.#anchor(event, this.#scalar(event));
+      else {
+        const line = this.#lineAt(event.start);
+        const value: Collection['value'] =
+          event.type === EVENT_ID.MAPPING
+            ? { kind: 'mapping', entries: [], merged: [], line }
+            : { kind: 'list', items: [], line };
+        this.#anchor(event, value);
+        this.#open.push({ value });
+      }
     }
-    if (isMap(node)) return this.#mapping(node, depth);
-    if (isSeq(node)) return this.#list(node, depth);
-    const line = this.#lineOf(node);
-    const scalar: YamlScalar = { kind: 'scalar', value: isScalar(node) ? plain(node.value) : null, line };
-    if (isScalar(node)) this.#anchor(node.anchor, scalar);
-    return scalar;
+    return this.#roots;
   }
 
-  #mapping(node: YAMLMap, depth: number): YamlMapping {
-    const mapping: Mutable<YamlMapping> = {
-      kind: 'mapping',
-      entries: [],
-      merged: [],
-      line: this.#lineOf(node),
-    };
-    this.#anchor(node.anchor, mapping);
-    for (const { key: keyNode, value: valueNode } of node.items) {
-      const key = this.value(keyNode, depth + 1);
-      const value = this.value(valueNode, depth + 1);
-      const name = textOf(key);
-      if (name === '<<') {
+  #anchor(event: Exclude<Event, { type: 1 | 6 }>, value: YamlValue): void {
+    if (event.anchorStart >= 0) this.#anchors.set(this.#nameOf(event), value);
+    this.#add(value);
+  }
+
+  #nameOf({ anchorStart, anchorEnd }: { readonly anchorStart: number; readonly anchorEnd: number }): string {
+    return this.#text.slice(anchorStart, anchorEnd);
+  }
+
+  #meaning(name: string): YamlValue {
+    const value = this.#anchors.get(name);
+    if (value === undefined) throw new UnknownAlias(name, this.#line);
+    return value;
+  }
+
+  /** To what is open. */
+  #add(value: YamlValue): void {
+    const around = this.#open.at(-1);
+    if (around === undefined) this.#roots.push(value);
+    else if (around.value.kind === 'list') around.value.items.push(value);
+    else if (around.key === undefined) around.key = value;
+    else {
+      const key = textOf(around.key);
+      around.key = undefined;
+      if (key === '<<') {
         const merged = value.kind === 'list' ? value.items : [value];
-        for (const one of merged) if (one.kind === 'mapping') mapping.merged.push(one);
-      } else if (name !== undefined) mapping.entries.push({ key: name, value });
+        for (const one of merged) if (one.kind === 'mapping') around.value.merged.push(one);
+      } else if (key !== undefined) around.value.entries.push({ key, value });
     }
-    return mapping;
   }
 
-  #list(node: YAMLSeq, depth: number): YamlList {
-    const list: Mutable<YamlList> = { kind: 'list', items: [], line: this.#lineOf(node) };
-    this.#anchor(node.anchor, list);
-    for (const item of node.items) list.items.push(this.value(item, depth + 1));
-    return list;
+  #scalar(event: ScalarEvent): YamlScalar {
+    const line = this.#lineAt(event.valueStart);
+    const text = getScalarValue(this.#text, event);
+    const isPlain = event.style === SCALAR_STYLE.PLAIN && event.tagStart < 0;
+    return { kind: 'scalar', text: isPlain ? plain(text) : text, line };
   }
 
-  #anchor(name: string | undefined, value: YamlValue): void {
-    if (name !== undefined) this.#anchors.set(name, value);
-  }
-
-  #lineOf(node: unknown): number {
-    return this.#lineAt((node as Partial<Node> | null)?.range?.[0] ?? 0);
+  /** Offsets come in the order of the text. */
+  #lineAt(offset: number): number {
+    for (;;) {
+      const end = this.#text.indexOf('\n', this.#at);
+      if (end === -1 || end >= offset) return this.#line;
+      this.#at = end + 1;
+      this.#line += 1;
+    }
   }
 }
 
-function plain(value: unknown): YamlScalar['value'] {
-  if (typeof value === 'string' || typeof value === 'number' || typeof value === 'boolean') return value;
-  return null;
+function plain(text: string): string | undefined {
+  if (NULL.test(text)) return undefined;
+  return text.length <= NUMBER_LENGTH_LIMIT && NUMBER.test(text) ? String(Number(text)) : text;
 }

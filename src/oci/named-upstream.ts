@@ -2,6 +2,8 @@
 export interface NamedUpstream {
   readonly name: string;
   readonly default: boolean;
+  /** Other names of it. Only hosts count here: `index.docker.io`; without a dot it may be a namespace. */
+  readonly prefixes?: readonly string[] | undefined;
   readonly profile?: { readonly hubNames?: boolean | undefined } | undefined;
 }
 
@@ -16,7 +18,9 @@ export function splitUpstream<T extends NamedUpstream>(
 ): { readonly upstream: T; readonly path: string } | { readonly problem: string } {
   const slash = text.indexOf('/');
   const first = slash === -1 ? undefined : text.slice(0, slash);
-  const named = upstreams.find(({ name }) => name === first);
+  const named =
+    upstreams.find(({ name }) => name === first) ??
+    upstreams.find(({ prefixes }) => first?.includes('.') === true && prefixes?.includes(first) === true);
   if (named !== undefined) return { upstream: named, path: text.slice(slash + 1) };
   if (first !== undefined && /[.:]|^localhost$/.test(first)) {
     const names = upstreams.map(({ name }) => name).join(', ');
