@@ -13,6 +13,8 @@ export const imageEntry = z.object({
   repository: z.string(),
   /** Empty for what was pulled by digest alone. */
   tags: z.array(z.string()),
+  /** When their upstream last said so, of each of `tags`. */
+  checkedAt: z.array(z.number()),
   digest: z.string(),
   mediaType: z.string(),
   /** Of all that is stored of it. */

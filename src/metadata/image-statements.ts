@@ -52,8 +52,9 @@ export function prepareImageStatements(database: Database.Database) {
       `SELECT t.content, c.digest FROM tags t JOIN contents c ON c.id = t.content
        WHERE t.repository = ? AND t.tag = ? ORDER BY t.checked_at DESC`,
     ),
-    tagsOf: prepare<[number, number], { tag: string }>(
-      'SELECT DISTINCT tag FROM tags WHERE repository = ? AND content = ? ORDER BY tag',
+    tagsOf: prepare<[number, number], { tag: string; checked_at: number }>(
+      `SELECT tag, max(checked_at) AS checked_at FROM tags WHERE repository = ? AND content = ?
+       GROUP BY tag ORDER BY tag`,
     ),
     tagged: prepare<[number], { tag: string; digest: Buffer }>(
       `SELECT DISTINCT t.tag, c.digest FROM tags t JOIN contents c ON c.id = t.content

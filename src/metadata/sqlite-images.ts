@@ -313,12 +313,14 @@ function named({ upstream, repository }: ImageFilter): { upstream: string | null
 }
 
 function imageOf(statements: Statements, repository: RepositoryColumns, row: ImageColumns): ImageRow {
+  const tags = statements.tagsOf.all(repository.id, row.content);
   return {
     upstream: repository.upstream,
     repository: repository.name as RepositoryName,
     digest: digestOfKey(row.digest),
     mediaType: row.manifest_type,
-    tags: statements.tagsOf.all(repository.id, row.content).map(({ tag }) => tag),
+    tags: tags.map(({ tag }) => tag),
+    checkedAt: tags.map(({ checked_at: checkedAt }) => checkedAt),
     usedAt: row.used_at,
   };
 }

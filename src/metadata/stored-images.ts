@@ -9,6 +9,8 @@ export interface ImageRow extends RepositoryKey {
   readonly mediaType: string;
   /** In lexical order. */
   readonly tags: readonly string[];
+  /** When the upstream last said so, of each of `tags`, milliseconds since 1970. */
+  readonly checkedAt: readonly number[];
   /** Of its manifest, milliseconds since 1970. */
   readonly usedAt: number;
 }

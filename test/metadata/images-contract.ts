@@ -181,13 +181,22 @@ export function imagesContract(name: string, start: () => Promise<MetadataStore>
       const store = await start();
       await pulled(store, APP, manifest('amd64', ['layer']), 5);
       await pulled(store, APP, index('all', ['amd64']), 6, 'latest');
-      await store.putTag({ ...APP, tag: parseTag('v1'), accept: '' }, { digest: named('all'), checkedAt: 1 });
+      const v1 = { ...APP, tag: parseTag('v1') };
+      await store.putTag({ ...v1, accept: '' }, { digest: named('all'), checkedAt: 9 });
+      await store.putTag({ ...v1, accept: 'some' }, { digest: named('all'), checkedAt: 4 });
       await pulled(store, APP, manifest('by digest', ['other']), 7);
       await pulled(store, FORK, manifest('forked', ['layer']), 8, 'v1');
       const expected = [
-        { ...APP, digest: named('all'), mediaType: INDEX, tags: ['latest', 'v1'], usedAt: 6 },
-        { ...APP, digest: named('by digest'), mediaType: MANIFEST, tags: [], usedAt: 7 },
-        { ...FORK, digest: named('forked'), mediaType: MANIFEST, tags: ['v1'], usedAt: 8 },
+        {
+          ...APP,
+          digest: named('all'),
+          mediaType: INDEX,
+          tags: ['latest', 'v1'],
+          checkedAt: [1, 9],
+          usedAt: 6,
+        },
+        { ...APP, digest: named('by digest'), mediaType: MANIFEST, tags: [], checkedAt: [], usedAt: 7 },
+        { ...FORK, digest: named('forked'), mediaType: MANIFEST, tags: ['v1'], checkedAt: [1], usedAt: 8 },
       ];
       for (const limit of [1, 2, 100]) {
         const found = await images(store, limit);
