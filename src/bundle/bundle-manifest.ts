@@ -67,7 +67,6 @@ export const bundleParts = z.object({
   /** Of the whole. */
   name: z.string(),
   sizeBytes,
-  digest,
   parts: z.array(z.object({ name: z.string(), sizeBytes, digest })).min(1),
 });
 export type BundleParts = z.infer<typeof bundleParts>;

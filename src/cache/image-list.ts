@@ -48,7 +48,13 @@ export async function* describeImages(
   for await (const image of listImages(metadata, selection, signal)) {
     // What an image shares is found by walking all that it lists: some hundred rows, so one image at a time.
     const sizes = await metadata.images.sizes(image.digest);
-    yield { ...image, tags: [...image.tags], checkedAt: [...image.checkedAt], ...sizes, pinned: pins.isPinned(image) };
+    yield {
+      ...image,
+      tags: [...image.tags],
+      checkedAt: [...image.checkedAt],
+      ...sizes,
+      pinned: pins.isPinned(image),
+    };
     await nextTurn();
     signal.throwIfAborted();
   }

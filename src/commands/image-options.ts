@@ -60,16 +60,17 @@ export function addNamedImageOptions(command: Command, more = ''): Command {
     .option('--with-referrers', 'also what refers to them: signatures, SBOMs, attestations');
 }
 
-/** @throws UsageError that says all that is wrong */
+/** @param isNamedOtherwise nothing here has to name any @throws UsageError that says all that is wrong */
 export function parseImageOptions(
   texts: readonly string[],
   { from = [], platform = [], tags: tagsText, seenWithin, withReferrers = false }: ImageOptions,
   upstreams: readonly NamedUpstream[],
+  isNamedOtherwise = false,
 ): ImageRequest {
   const wrong: string[] = [];
   const images = texts.map((text) => ({ text, place: 'argument' }));
   for (const { message } of chosenImages(images, upstreams).problems) wrong.push(message);
-  if (images.length === 0 && from.length === 0 && seenWithin === undefined)
+  if (!isNamedOtherwise && images.length === 0 && from.length === 0 && seenWithin === undefined)
     wrong.push('which images? Name them, or say --from FILE or --seen-within DURATION');
   const platforms: Platform[] = [];
   for (const text of platform) {

@@ -1,4 +1,5 @@
 import { Command, CommanderError } from 'commander';
+import { addBundleCommands } from './bundle-program.ts';
 import type { CheckOptions } from './check.ts';
 import type { CommandIo } from './command-io.ts';
 import { addImportCommand } from './import-program.ts';
@@ -78,6 +79,7 @@ export async function runProgram(args: readonly string[], io: CommandIo): Promis
   addOfflineCommands(program, io, (told) => (code = told));
   addWarmCommand(program, io, (told) => (code = told));
   addImportCommand(program, io, (told) => (code = told));
+  addBundleCommands(program, io, (told) => (code = told));
 
   try {
     await program.parseAsync([...args], { from: 'user' });

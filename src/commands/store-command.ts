@@ -1,8 +1,10 @@
 import type { StoreContents } from '../cache/store-contents.ts';
+import { BundleError } from '../bundle/bundle-error.ts';
 import { StoreOperationError } from '../cache/store-operation-error.ts';
 import type { ImageSelection, StoreOperations } from '../cache/store-operations.ts';
 import type { Config } from '../config.ts';
 import type { OfflineOperations } from '../pull-through/offline-operations.ts';
+import { OutputError } from '../oci-layout/output-error.ts';
 import { StartError } from '../start-error.ts';
 import type { WarmOperations } from '../warm/warm-operations.ts';
 import type { CommandIo } from './command-io.ts';
@@ -66,7 +68,13 @@ export async function runOnStore<Prepared>(
     }
   } catch (error) {
     if (killed !== undefined) return killed;
-    if (!(error instanceof UsageError || error instanceof StoreOperationError || error instanceof StartError))
+    if (!(
+      error instanceof UsageError ||
+      error instanceof StoreOperationError ||
+      error instanceof StartError ||
+      error instanceof OutputError ||
+      error instanceof BundleError
+    ))
       throw error;
     const { message } = error;
     io.stderr.write(`entrepot: ${message}${message.endsWith('.') ? '' : '.'}\n`);

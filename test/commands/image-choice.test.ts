@@ -13,7 +13,8 @@ const nothing: ImageRequest = { images: [], from: [], platforms: [], withReferre
 
 function entry(repository: string, tags: readonly string[], usedAt: number): ImageEntry {
   const facts = { mediaType: '', bytes: 0, blobs: 0, exclusiveBytes: 0, pinned: false };
-  return { upstream: 'docker.io', repository, tags: [...tags], digest: DIGEST, usedAt, ...facts };
+  const checkedAt = tags.map(() => usedAt);
+  return { upstream: 'docker.io', repository, tags: [...tags], checkedAt, digest: DIGEST, usedAt, ...facts };
 }
 
 async function choose(request: Partial<ImageRequest>, workingDir = '/', entries: readonly ImageEntry[] = []) {
