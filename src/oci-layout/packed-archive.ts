@@ -100,7 +100,7 @@ async function* entriesOf(
   try {
     for await (const stream of reader) {
       const chunks = (stream as AsyncIterable<Uint8Array>)[Symbol.asyncIterator]();
-      yield { header: stream.header, body: restOf(chunks) };
+      yield { header: stream.header, body: restOf(chunks, name) };
       while ((await chunks.next()).done !== true);
     }
   } catch (cause) {
@@ -110,11 +110,7 @@ async function* entriesOf(
     unpacked.destroy();
   }
   signal.throwIfAborted();
-  if (failure instanceof LayoutError) throw failure;
-  if (failure !== undefined)
-    throw new LayoutError('damaged', `${name}: it is cut off or damaged (${textOf(failure)})`, {
-      cause: failure,
-    });
+  if (failure !== undefined) throw damagedBy(failure, name);
 }
 
 async function* counted(
@@ -130,12 +126,24 @@ async function* counted(
 }
 
 /** Who takes no more of it leaves the archive as it is; the library would end the whole of it. */
-async function* restOf(chunks: AsyncIterator<Uint8Array>): AsyncGenerator<Uint8Array, void, undefined> {
+async function* restOf(
+  chunks: AsyncIterator<Uint8Array>,
+  name: string,
+): AsyncGenerator<Uint8Array, void, undefined> {
   for (;;) {
-    const { done, value } = await chunks.next();
+    const { done, value } = await chunks.next().catch((cause: unknown) => {
+      throw damagedBy(cause, name);
+    });
     if (done === true) return;
     yield value;
   }
+}
+
+/** Of what broke the stream off. */
+function damagedBy(cause: unknown, name: string): LayoutError {
+  if (cause instanceof LayoutError) return cause;
+  const why = cause instanceof Error ? cause.message : 'unknown';
+  return new LayoutError('damaged', `${name}: it is cut off or damaged (${why})`, { cause });
 }
 
 /** All of it when it begins like JSON, or `isDocument`; else nothing is kept. */
@@ -151,8 +159,4 @@ async function jsonFrom(
     chunks.push(chunk);
   }
   return chunks.length === 0 ? undefined : Buffer.concat(chunks, sizeBytes);
-}
-
-function textOf(failure: unknown): string {
-  return failure instanceof Error ? failure.message : 'unknown';
 }
