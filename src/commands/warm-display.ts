@@ -86,6 +86,8 @@ class LineDisplay implements WarmDisplay {
         if (this.#waits.delete(event.upstream)) this.#say(`${event.upstream}: goes on`);
         return;
       case 'image':
+        // What was not even found was told as a failure.
+        if (!event.isWhole && event.digest === undefined) return;
         return this.#say(imageText(event, this.#isDry));
       case 'progress':
         return this.#progress(event);

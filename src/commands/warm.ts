@@ -50,6 +50,11 @@ export async function warm(texts: readonly string[], options: WarmOptions, io: C
             }
           } else display.nothing();
           return isWhole ? 0 : FAILED;
+        } catch (error) {
+          display.end();
+          if (signal.aborted)
+            io.stderr.write('Interrupted. What was fetched is kept: run it again to go on.\n');
+          throw error;
         } finally {
           display.end();
         }

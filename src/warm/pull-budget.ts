@@ -25,6 +25,8 @@ export interface PullBudgetParts {
 
 /** Below the reserve the upstream is asked again so often how much is left. It does not say when it will be more. */
 const LOOK_AGAIN_MS = 60_000;
+/** The longer it takes, the rarer. */
+const LOOK_RARELY_MS = 5 * 60_000;
 /** A wait that ends so much later than the one that was told of is told of too. */
 const NEWS_MS = 1_000;
 /** Of a refusal that does not say how long; doubled each time, up to the longest. */
@@ -76,8 +78,7 @@ export class PullBudget {
     return this.patiently(
       upstream,
       async () => {
-        await this.#turn(upstream, look, signal);
-        this.#taken.set(upstream, this.#takenOf(upstream) + 1);
+        await this.#take(upstream, look, signal);
         try {
           return await work();
         } finally {
@@ -109,15 +110,15 @@ export class PullBudget {
     }
   }
 
-  /** Resolves when the upstream may be asked for one more. */
-  async #turn(
+  /** Resolves when the upstream may be asked for one more, which is counted from the moment that this is found out. */
+  async #take(
     upstream: string,
     look: (signal: AbortSignal) => Promise<void>,
     signal: AbortSignal,
   ): Promise<void> {
     const { clock, allowances } = this.#parts;
     const giveUpMs = clock.monotonic() + PATIENCE_MS;
-    while (!this.#mayPull(upstream)) {
+    for (let looks = 0; !this.#mayPull(upstream);) {
       if (this.#takenOf(upstream) > 0 && !this.#isShort(upstream)) {
         await this.#answered.wait(signal);
         continue;
@@ -127,10 +128,12 @@ export class PullBudget {
           'rate-limited',
           'a day went by, and no more pulls are allowed than the reserve',
         );
+      const waitMs = Math.min(LOOK_RARELY_MS, LOOK_AGAIN_MS * 2 ** looks);
+      looks += 1;
       await this.#flights.run(
         `look ${upstream}`,
         async (shared) => {
-          await this.#wait(upstream, 'reserve', LOOK_AGAIN_MS, shared);
+          await this.#wait(upstream, 'reserve', waitMs, shared);
           const before = allowances.of(upstream);
           allowances.forget(upstream);
           try {
@@ -145,6 +148,7 @@ export class PullBudget {
         signal,
       );
     }
+    this.#taken.set(upstream, this.#takenOf(upstream) + 1);
     this.#resumed(upstream);
   }
 

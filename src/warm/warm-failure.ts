@@ -21,6 +21,7 @@ export function failureOf(error: unknown): WarmFailure | undefined {
   const { message } = error;
   if (error instanceof ContentError) return { reason: 'not-stored', message };
   if (error instanceof OciError) return { reason: 'invalid', message };
+  const isMissing = error instanceof UpstreamError && error.reason === 'not-found';
   const reason = WARM_FAILURE_REASONS.find((known) => known === error.reason) ?? 'failed';
-  return { reason, message };
+  return { reason, message: isMissing ? `it is not there: ${message}` : message };
 }

@@ -59,6 +59,8 @@ export class WarmImage {
   readonly #filling: Promise<void>[] = [];
   /** Manifests that were fetched, and are on their way to the disk. */
   readonly #fetched: Digest[] = [];
+  /** All of it that is here. */
+  readonly #here = new Set<Digest>();
   /** Why a manifest could not be had. */
   readonly #unread = new Map<Digest, WarmFailure | 'unknown'>();
   #told = 0;
@@ -94,6 +96,21 @@ export class WarmImage {
       progress.end(this.#state);
     }
     this.#tellEnd(root);
+  }
+
+  get isWhole(): boolean {
+    return this.#state.isWhole;
+  }
+
+  /** After all: is what was brought in still here? */
+  async seeKept(): Promise<void> {
+    const { pullThrough, progress } = this.#parts;
+    for (const digest of this.#here) {
+      if ((await pullThrough.heldBlob(this.key, digest)) !== undefined) continue;
+      progress.lost();
+      this.#failed(EVICTED, digest);
+      return;
+    }
   }
 
   /**
@@ -134,8 +151,10 @@ export class WarmImage {
     const manifests: Digest[] = [];
     for await (const step of walkImage(root, this.#read, platforms)) {
       this.#parts.signal.throwIfAborted();
-      if (step.step === 'manifest') manifests.push(step.digest);
-      else if (step.step === 'blob') this.#want(step.descriptor);
+      if (step.step === 'manifest') {
+        manifests.push(step.digest);
+        this.#here.add(step.digest);
+      } else if (step.step === 'blob') this.#want(step.descriptor);
       else if (step.step === 'missing') this.#missing(step.digest, step.problem);
       else if (step.step === 'unmatched') {
         const offered = [...new Set(step.offered.map(printPlatform))].join(', ');
@@ -221,6 +240,7 @@ export class WarmImage {
         const found = await work;
         progress.blob(this.#state, digest, sizeBytes, found === 'unstored' ? 'failed' : found);
         if (found === 'unstored') this.#failed(NOT_STORED, digest);
+        else this.#here.add(digest);
       } finally {
         inFlight.delete(digest);
       }
@@ -318,6 +338,11 @@ export class WarmImage {
     });
   }
 }
+
+const EVICTED: WarmFailure = {
+  reason: 'not-stored',
+  message: 'it was evicted again for what came after it: the cache is too small for all of it',
+};
 
 const NOT_STORED: WarmFailure = {
   reason: 'not-stored',

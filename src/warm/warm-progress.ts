@@ -66,6 +66,12 @@ export class WarmProgress {
     else this.images.failed += 1;
   }
 
+  /** An image that was whole is not any more. */
+  lost(): void {
+    this.images.whole -= 1;
+    this.images.failed += 1;
+  }
+
   failed(reason: WarmFailureReason): void {
     this.#failures.set(reason, (this.#failures.get(reason) ?? 0) + 1);
   }

@@ -56,6 +56,7 @@ export class WarmRun {
   readonly #inFlight = new Map<Digest, Promise<void>>();
   /** What was named twice is warmed once. */
   readonly #named = new Set<string>();
+  readonly #whole: WarmImage[] = [];
   #isAtLeast = false;
 
   constructor(request: WarmRequest, parts: WarmRunParts) {
@@ -80,6 +81,8 @@ export class WarmRun {
         ...images.map((image) => this.#warm(image)),
         ...targets.map((target) => ('tags' in target ? this.#warmTags(target) : undefined)),
       ]);
+      signal.throwIfAborted();
+      if (!dryRun) await this.#seeKept();
       over.abort();
       await telling;
       signal.throwIfAborted();
@@ -114,7 +117,16 @@ export class WarmRun {
       await warming.run(async (manifests) => {
         if (withReferrers) await warmReferrers(warming, manifests, parts);
       });
+      if (warming.isWhole) this.#whole.push(warming);
     });
+  }
+
+  /** What came last may have pushed out what came first. */
+  async #seeKept(): Promise<void> {
+    for (const image of this.#whole) {
+      this.#parts.signal.throwIfAborted();
+      await image.seeKept();
+    }
   }
 
   async #warmTags(target: Extract<WarmTarget, { tags: string }>): Promise<void> {
@@ -190,6 +202,8 @@ export class WarmRun {
   // --- telling -----------------------------------------------------------------------------------------------------
 
   #tell(event: WarmEvent): void {
+    // What breaks off since nobody wants it any more is no failure.
+    if (this.#parts.signal.aborted) return;
     if (event.event === 'image' && event.atLeast) this.#isAtLeast = true;
     this.#parts.queue.push(event);
   }

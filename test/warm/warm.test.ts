@@ -2,6 +2,7 @@ import { describe, expect, it } from 'vitest';
 import type { FakeRegistryOptions } from '../support/fake-registry.ts';
 import { FakeRegistry } from '../support/fake-registry.ts';
 import { closeAfterTest } from '../support/close-after-test.ts';
+import { hurriedClock } from '../support/hurried-clock.ts';
 import { get } from '../support/http-get.ts';
 import { buildImage, type BuiltImage, type ImageRecipe, pushTo } from '../support/images.ts';
 import { startApp } from '../support/running-app.ts';
@@ -221,6 +222,46 @@ describe('warming', () => {
     expect(of('failed')).toMatchObject([{ reason: 'not-stored' }]);
     expect(done).toMatchObject({ images: { failed: 1 }, blobs: { failed: 1, fetched: 1 } });
     expect(registry.blobBodyBytes()).toBeLessThan(10_000);
+  });
+
+  it('says of what was evicted again that the cache is too small', async () => {
+    const { app, push } = await start({}, { cache: { maxSize: { bytes: 3_000_000 } } });
+    const names = Array.from({ length: 6 }, (_, seed) => {
+      push('library/app', `v${seed}`, { seed, layerSizes: [900_000] });
+      return `docker.io/library/app:v${seed}`;
+    });
+    const { done, of } = await warm(app, names, { concurrency: 1 });
+    expect(done.images.failed).toBeGreaterThan(0);
+    expect(done.images.whole).toBeLessThan(6);
+    expect(new Set(of('failed').map(({ reason }) => reason))).toEqual(new Set(['not-stored']));
+    const lacking = new Set(of('failed').map(({ image }) => image));
+    const again = await warm(
+      app,
+      names.filter((name) => !lacking.has(name)),
+      { dryRun: true },
+    );
+    expect(again.done).toMatchObject({ fetchedBytes: 0, atLeast: false });
+  });
+
+  it('asks the upstream within its allowance, waits out a 429, and takes a pull for each manifest', async () => {
+    const { app, push, registry } = await start(
+      { pullLimit: { limit: 100, remaining: 60 } },
+      { clock: hurriedClock(60) },
+    );
+    const image = push('library/app', 'v1', { platforms: ['linux/amd64', 'linux/arm64'] });
+    registry.faults.add({
+      match: { method: 'GET', path: /\/manifests\//, nth: 1 },
+      action: { respond: { status: 429, headers: { 'retry-after': '90' } } },
+    });
+    const { done, of } = await warm(app, ['docker.io/library/app:v1']);
+    expect(of('waiting')).toMatchObject([{ upstream: 'docker.io', why: 'rate-limited' }]);
+    expect(of('resumed')).toHaveLength(1);
+    expect(done).toMatchObject({
+      images: { whole: 1 },
+      manifests: { fetched: 1 + image.manifests.length },
+      pulls: [{ upstream: 'docker.io', pulls: 3, remaining: 57, limit: 100 }],
+      failures: [],
+    });
   });
 
   it('only said dry tells what is missing and what it costs, and fetches nothing', async () => {
