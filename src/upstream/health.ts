@@ -16,11 +16,13 @@ const PROBE_WAIT_MS = 1_000;
 export interface Admission {
   /** False: the upstream is taken for down, so there is one try and no waiting. */
   readonly mayRetry: boolean;
+  /** True: it finds out whether the upstream is back, and should go on to its end whoever waits for it. */
+  readonly isProbe: boolean;
   readonly left: () => void;
 }
 
-const ADMITTED: Admission = { mayRetry: true, left: () => undefined };
-const ONE_TRY: Admission = { mayRetry: false, left: () => undefined };
+const ADMITTED: Admission = { mayRetry: true, isProbe: false, left: () => undefined };
+const ONE_TRY: Admission = { mayRetry: false, isProbe: false, left: () => undefined };
 
 /**
  * Whether one upstream answers at all: a circuit breaker. After three connection failures or timeouts in a row it is
@@ -55,8 +57,16 @@ export class Health {
     const restMs = this.#windowEndMs - this.#clock.monotonic();
     if (restMs > 0) throw this.#down();
     if (this.#probe === undefined) return this.#beginProbe();
-    await this.#follow(this.#probe, signal);
+    await this.probed(signal);
     return ADMITTED;
+  }
+
+  /**
+   * Resolves when it is known that the upstream is back.
+   * @throws UpstreamError `unavailable` when it is not, or not known within a moment; the signal's reason
+   */
+  async probed(signal: AbortSignal): Promise<void> {
+    if (this.#probe !== undefined) await this.#follow(this.#probe, signal);
   }
 
   /** It answered, whatever it said. */
@@ -86,6 +96,7 @@ export class Health {
     this.#probe = probe.promise;
     return {
       mayRetry: false,
+      isProbe: true,
       left: () => {
         this.#probe = undefined;
         probe.resolve();

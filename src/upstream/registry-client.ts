@@ -6,13 +6,14 @@ import type { CredentialSource } from './credentials/credential-source.ts';
 import { openCredentials } from './credentials/open-credentials.ts';
 import { Deadline } from './deadline.ts';
 import type { TransportResponse } from './exchange.ts';
+import type { Admission } from './health.ts';
 import { JoinedSignal } from './joined-signal.ts';
 import type { LimitedKind } from './limiter.ts';
 import { type PausedKind, Pauses } from './pauses.ts';
 import { rateLimitOf } from './rate-limit.ts';
 import { followRedirects } from './redirects.ts';
 import type { RegistryHost } from './registry-host.ts';
-import { DEFAULT_PATIENCE_MS, Effort, retrying } from './retry.ts';
+import { DEFAULT_PATIENCE_MS, Effort, retrying, SMALL_PATIENCE_MS } from './retry.ts';
 import { statusError } from './status-error.ts';
 import { type TokenCall, type TokenReply, TokenSource } from './token-source.ts';
 import { UpstreamError } from './upstream-error.ts';
@@ -125,16 +126,39 @@ export class RegistryClient {
       this.#attempt(request, effort, signal, waiting.signal);
     const onRetry = ({ reason }: UpstreamError, delayMs: number): void =>
       observer.retried({ kind, reason, delayMs });
-    try {
-      const admission = await health.admit(effort.patienceMs, waiting.signal);
+    const begin = async ({ mayRetry, left }: Admission): Promise<TransportResponse> => {
       try {
-        if (!admission.mayRetry) return await attempt();
+        if (!mayRetry) return await attempt();
         return await retrying({ clock, budget: retries, effort, onRetry }, attempt, waiting.signal);
       } finally {
-        admission.left();
+        left();
+        waiting.leave();
       }
-    } finally {
+    };
+    let admission: Admission;
+    try {
+      admission = await health.admit(effort.patienceMs, waiting.signal);
+    } catch (error) {
       waiting.leave();
+      throw error;
+    }
+    const asking = begin(admission);
+    const hasSomethingElse = effort.patienceMs < SMALL_PATIENCE_MS;
+    return admission.isProbe && hasSomethingElse ? this.#inTime(asking, signal) : asking;
+  }
+
+  /** A probe that takes longer than those wait who only follow it goes on, but not for who has something else. */
+  async #inTime(asking: Promise<TransportResponse>, signal: AbortSignal): Promise<TransportResponse> {
+    const told = this.#host.health.probed(signal).then(() => asking);
+    told.catch(() => undefined);
+    try {
+      return await Promise.race([asking, told]);
+    } catch (error) {
+      asking.then(
+        ({ body }) => discard(body),
+        () => undefined,
+      );
+      throw error;
     }
   }
 

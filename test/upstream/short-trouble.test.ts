@@ -1,5 +1,5 @@
 import { setTimeout as delay } from 'node:timers/promises';
-import { describe, expect, it } from 'vitest';
+import { describe, expect, it, vi } from 'vitest';
 import type { Upstream } from '../../src/upstream/upstream.ts';
 import { digestOf } from '../../src/oci/digest.ts';
 import { OCI_MANIFEST } from '../../src/oci/media-type.ts';
@@ -345,6 +345,27 @@ describe('an upstream that is down', () => {
     await clock.advance(30_000);
     expect((await probe).reason).toBe('timeout');
     expect(registry.requests).toHaveLength(1);
+  });
+
+  it('is not waited for longer by who tries it and has something else: the try goes on beside', async () => {
+    const { clock, registry, ask, observer, upstream } = await startDown();
+    await clock.advance(2_000);
+    registry.faults.clear();
+    const gate = new Gate();
+    registry.faults.add({ match: { nth: 1 }, action: { gate } });
+    registry.forget();
+    const probe = ask();
+    await registry.received();
+    const other = ask();
+    await clock.advance(1_000);
+    expect(await probe).toMatchObject({ reason: 'unavailable' });
+    expect(await other).toMatchObject({ reason: 'unavailable' });
+    expect(registry.requests).toHaveLength(1);
+    gate.open();
+    const up = { name: 'availabilityChanged', facts: { up: true } };
+    await vi.waitFor(() => expect(observer.events.at(-1)).toEqual(up));
+    await upstream.getManifest(repository, latest, small, never());
+    expect(registry.requests).toHaveLength(2);
   });
 
   it('is up again with the first answer, whatever it says', async () => {
