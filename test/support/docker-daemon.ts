@@ -1,7 +1,9 @@
 import { spawnSync } from 'node:child_process';
+import { createReadStream } from 'node:fs';
 import { request } from 'node:http';
 import { mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import type { Readable } from 'node:stream';
 import { onTestFinished } from 'vitest';
 import { ChildProgram } from './child-program.ts';
 import { programPath } from './programs.ts';
@@ -92,7 +94,17 @@ export class DockerDaemon {
     return body;
   }
 
-  async #ask(method: string, path: string): Promise<{ status: number; text: string; body: Buffer }> {
+  /** `docker load`. @throws with what it says when it fails. */
+  async load(file: string): Promise<void> {
+    const { status, text } = await this.#ask('POST', '/images/load?quiet=1', createReadStream(file));
+    if (status !== 200 || text.includes('"error"')) throw new Error(`load ${file}: ${status} ${text}`);
+  }
+
+  async #ask(
+    method: string,
+    path: string,
+    sent?: Readable,
+  ): Promise<{ status: number; text: string; body: Buffer }> {
     return new Promise((resolve, reject) => {
       const asking = request({ socketPath: this.#socket, method, path, agent: false }, (response) => {
         const chunks: Buffer[] = [];
@@ -104,7 +116,11 @@ export class DockerDaemon {
         });
       });
       asking.on('error', reject);
-      asking.end();
+      if (sent === undefined) asking.end();
+      else {
+        asking.setHeader('Content-Type', 'application/x-tar');
+        sent.on('error', reject).pipe(asking);
+      }
     });
   }
 }
