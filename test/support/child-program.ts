@@ -4,6 +4,14 @@ export interface ChildOptions {
   /** In place of this process's environment. */
   readonly environment?: Readonly<Record<string, string | undefined>>;
   readonly workingDir?: string;
+  /** Where it runs, in place of this process's network. */
+  readonly within?: ProgramPlace | undefined;
+}
+
+/** A place that programs are started in by another program. */
+export interface ProgramPlace {
+  /** Before the program's path. */
+  readonly prefix: readonly string[];
 }
 
 /** How a program ended: one of the two. */
@@ -34,7 +42,8 @@ export class ChildProgram {
 
   constructor(path: string, args: readonly string[], options: ChildOptions = {}) {
     this.name = path.slice(path.lastIndexOf('/') + 1);
-    const child = spawn(path, args, {
+    const [program = path, ...rest] = [...(options.within?.prefix ?? []), path, ...args];
+    const child = spawn(program, rest, {
       stdio: ['ignore', 'pipe', 'pipe'],
       ...(options.environment && { env: { ...options.environment } }),
       ...(options.workingDir !== undefined && { cwd: options.workingDir }),
@@ -64,6 +73,10 @@ export class ChildProgram {
     });
   }
 
+  /** Absent when it could not be started. */
+  get pid(): number | undefined {
+    return this.#child.pid;
+  }
   get stdout(): string {
     return this.#stdout;
   }

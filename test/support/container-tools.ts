@@ -1,6 +1,6 @@
 import { mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { type FinishedProgram, runProgram, succeed } from './child-program.ts';
+import { type FinishedProgram, type ProgramPlace, runProgram, succeed } from './child-program.ts';
 import { programPath } from './programs.ts';
 import { tempDir } from './temp-dir.ts';
 
@@ -16,13 +16,23 @@ export class ContainerTools {
   readonly directory: string;
   readonly #environment: Readonly<Record<string, string | undefined>>;
 
-  private constructor(directory: string, environment: Readonly<Record<string, string | undefined>>) {
+  readonly #within: ProgramPlace | undefined;
+
+  private constructor(
+    directory: string,
+    environment: Readonly<Record<string, string | undefined>>,
+    within: ProgramPlace | undefined,
+  ) {
     this.directory = directory;
     this.#environment = environment;
+    this.#within = within;
   }
 
   /** `registries`: the text of registries.conf, which names the mirrors. */
-  static async open({ registries = '' }: { readonly registries?: string } = {}): Promise<ContainerTools> {
+  static async open({
+    registries = '',
+    within,
+  }: { readonly registries?: string; readonly within?: ProgramPlace } = {}): Promise<ContainerTools> {
     const directory = await tempDir();
     const home = join(directory, 'home');
     const settings = join(home, '.config', 'containers');
@@ -32,7 +42,7 @@ export class ContainerTools {
     await writeFile(join(settings, 'registries.conf'), registries);
     const policy = { default: [{ type: 'insecureAcceptAnything' }] };
     await writeFile(join(settings, 'policy.json'), JSON.stringify(policy));
-    return new ContainerTools(directory, {
+    const environment = {
       PATH: `${process.env['PATH']}:/usr/sbin:/sbin`,
       HOME: home,
       TMPDIR: join(directory, 'tmp'),
@@ -41,7 +51,8 @@ export class ContainerTools {
       REGISTRY_AUTH_FILE: join(directory, 'auth.json'),
       // skopeo looks into HOME only, root's podman only here.
       CONTAINERS_REGISTRIES_CONF: join(settings, 'registries.conf'),
-    });
+    };
+    return new ContainerTools(directory, environment, within);
   }
 
   get skopeo(): ContainerTool {
@@ -66,7 +77,11 @@ export class ContainerTools {
   /** Any program that needs no more than a home of its own, with `options` before its other arguments. */
   tool(program: string, options: readonly string[] = []): ContainerTool {
     const path = programPath(program);
-    const surroundings = { environment: this.#environment, workingDir: this.directory };
+    const surroundings = {
+      environment: this.#environment,
+      workingDir: this.directory,
+      within: this.#within,
+    };
     return {
       succeed: (...args) => succeed(path, [...options, ...args], surroundings),
       run: (...args) => runProgram(path, [...options, ...args], surroundings),

@@ -1,7 +1,7 @@
 import { mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { onTestFinished } from 'vitest';
-import { ChildProgram, succeed } from './child-program.ts';
+import { ChildProgram, type ProgramPlace, succeed } from './child-program.ts';
 import { programPath } from './programs.ts';
 import { tempDir } from './temp-dir.ts';
 
@@ -10,12 +10,15 @@ export class ContainerdProcess {
   readonly #directory: string;
   readonly #socket: string;
 
-  private constructor(directory: string, socket: string) {
+  readonly #within: ProgramPlace | undefined;
+
+  private constructor(directory: string, socket: string, within: ProgramPlace | undefined) {
     this.#directory = directory;
     this.#socket = socket;
+    this.#within = within;
   }
 
-  static async start(): Promise<ContainerdProcess> {
+  static async start({ within }: { readonly within?: ProgramPlace } = {}): Promise<ContainerdProcess> {
     const directory = await tempDir();
     const socket = join(directory, 'containerd.sock');
     const config = [
@@ -29,7 +32,7 @@ export class ContainerdProcess {
     ];
     const file = join(directory, 'config.toml');
     await writeFile(file, `${config.join('\n')}\n`);
-    const program = new ChildProgram(programPath('containerd'), [`--config=${file}`]);
+    const program = new ChildProgram(programPath('containerd'), [`--config=${file}`], { within });
     onTestFinished(async () => {
       await program.stop();
     });
@@ -37,7 +40,7 @@ export class ContainerdProcess {
       () => (program.output.includes('containerd successfully booted') ? true : undefined),
       'line that it serves',
     );
-    return new ContainerdProcess(directory, socket);
+    return new ContainerdProcess(directory, socket, within);
   }
 
   /** Writes `certs.d/<registry>/hosts.toml`, which says where a registry's images are asked for. */
@@ -69,6 +72,7 @@ export class ContainerdProcess {
   }
 
   async ctr(...args: readonly string[]): Promise<string> {
-    return succeed(programPath('ctr'), [`--address=${this.#socket}`, '--namespace=test', ...args]);
+    const place = { within: this.#within };
+    return succeed(programPath('ctr'), [`--address=${this.#socket}`, '--namespace=test', ...args], place);
   }
 }

@@ -5,7 +5,7 @@ import { mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Readable } from 'node:stream';
 import { onTestFinished } from 'vitest';
-import { ChildProgram } from './child-program.ts';
+import { ChildProgram, type ProgramPlace } from './child-program.ts';
 import { programPath } from './programs.ts';
 import { tempDir } from './temp-dir.ts';
 
@@ -32,23 +32,30 @@ export class DockerDaemon {
   }
 
   /** `settings`: its `daemon.json`. */
-  static async start(settings: Readonly<Record<string, unknown>>): Promise<DockerDaemon> {
+  static async start(
+    settings: Readonly<Record<string, unknown>>,
+    { within }: { readonly within?: ProgramPlace } = {},
+  ): Promise<DockerDaemon> {
     const directory = await tempDir();
     const socket = join(directory, 'docker.sock');
     const file = join(directory, 'daemon.json');
     await mkdir(join(directory, 'exec'));
     await writeFile(file, JSON.stringify(settings));
-    const program = new ChildProgram(programPath('dockerd'), [
-      `--config-file=${file}`,
-      `--data-root=${join(directory, 'data')}`,
-      `--exec-root=${join(directory, 'exec')}`,
-      `--host=unix://${socket}`,
-      `--pidfile=${join(directory, 'docker.pid')}`,
-      '--storage-driver=vfs',
-      '--iptables=false',
-      '--ip6tables=false',
-      '--bridge=none',
-    ]);
+    const program = new ChildProgram(
+      programPath('dockerd'),
+      [
+        `--config-file=${file}`,
+        `--data-root=${join(directory, 'data')}`,
+        `--exec-root=${join(directory, 'exec')}`,
+        `--host=unix://${socket}`,
+        `--pidfile=${join(directory, 'docker.pid')}`,
+        '--storage-driver=vfs',
+        '--iptables=false',
+        '--ip6tables=false',
+        '--bridge=none',
+      ],
+      { within },
+    );
     onTestFinished(async () => {
       await program.stop();
       // Where mounts do not propagate the daemon makes a mount of its data root, and leaves it there.

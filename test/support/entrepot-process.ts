@@ -2,7 +2,13 @@ import { existsSync } from 'node:fs';
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { onTestFinished } from 'vitest';
-import { ChildProgram, type FinishedProgram, type ProgramEnd, runProgram } from './child-program.ts';
+import {
+  ChildProgram,
+  type FinishedProgram,
+  type ProgramEnd,
+  type ProgramPlace,
+  runProgram,
+} from './child-program.ts';
 import { get } from './http-get.ts';
 import { tempDir } from './temp-dir.ts';
 
@@ -16,9 +22,16 @@ export interface EntrepotOptions {
   readonly environment?: Readonly<Record<string, string>>;
   /** Default: a new one that goes with the test. */
   readonly dataDir?: string;
+  readonly within?: ProgramPlace | undefined;
 }
 
 export type LogFacts = Readonly<Record<string, unknown>> & { readonly level: string; readonly msg: string };
+
+export interface ProcessOptions {
+  readonly environment?: Readonly<Record<string, string>>;
+  readonly workingDir: string;
+  readonly within?: ProgramPlace | undefined;
+}
 
 /** The built program as a child process, which listens. Ends with the test. */
 export class EntrepotProcess {
@@ -48,11 +61,9 @@ export class EntrepotProcess {
   }
 
   /** With arguments of one's own; resolves when it listens. */
-  static async spawn(
-    args: readonly string[],
-    options: { readonly environment?: Readonly<Record<string, string>>; readonly workingDir: string },
-  ): Promise<EntrepotProcess> {
+  static async spawn(args: readonly string[], options: ProcessOptions): Promise<EntrepotProcess> {
     const program = new ChildProgram(process.execPath, [entry(), ...args], {
+      within: options.within,
       environment: environmentOf(options.environment),
       workingDir: options.workingDir,
     });
@@ -121,9 +132,10 @@ export class EntrepotProcess {
 /** Runs the built program to its end. */
 export async function runEntrepot(
   args: readonly string[],
-  options: { readonly environment?: Readonly<Record<string, string>>; readonly workingDir: string },
+  options: ProcessOptions,
 ): Promise<FinishedProgram> {
   return runProgram(process.execPath, [entry(), ...args], {
+    within: options.within,
     environment: environmentOf(options.environment),
     workingDir: options.workingDir,
     limitMs: 20_000,
