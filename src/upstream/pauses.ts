@@ -53,7 +53,8 @@ export class Pauses {
       const now = this.#clock.monotonic();
       const restMs = Math.max(0, pause.untilMs - now);
       const patienceLeftMs = patienceMs - (now - startedAtMs);
-      if (restMs > patienceLeftMs) throw limited(restMs);
+      // What is over keeps nobody back, however little patience is left: time went by since it was asked.
+      if (restMs > 0 && restMs > patienceLeftMs) throw limited(restMs);
       if (restMs > 0) await this.#clock.sleep(restMs, signal);
       else if (pause.probe === undefined) return this.#probe(kind, pause);
       else await this.#follow(pause.probe, patienceLeftMs, signal);
