@@ -6,7 +6,7 @@ import { type ImageRoot, type ManifestReader, walkImage } from '../oci/image-wal
 import { MANIFEST_MEDIA_TYPES } from '../oci/media-type.ts';
 import { type Platform, printPlatform } from '../oci/platform.ts';
 import { printReference, type Reference } from '../oci/reference.ts';
-import type { Manifest } from '../pull-through/manifests.ts';
+import type { Manifest, ManifestDescription } from '../pull-through/manifests.ts';
 import type { PullThrough } from '../pull-through/pull-through.ts';
 import type { Served } from '../pull-through/served.ts';
 import type { Upstream } from '../upstream/upstream.ts';
@@ -118,32 +118,53 @@ export class WarmImage {
    * @returns `undefined` when that was told as a failure, or there is no such tag and `isOptional`
    */
   async meaningOf(reference: Reference, isOptional = false): Promise<Meaning | undefined> {
-    if ('digest' in reference) return { digest: reference.digest, mediaType: '' };
-    const { pullThrough, budget, dryRun, signal } = this.#parts;
+    const { pullThrough, dryRun, signal } = this.#parts;
     const { key } = this;
+    if ('digest' in reference && !dryRun) return { digest: reference.digest, mediaType: '' };
     const here = await pullThrough.heldManifest(key, reference, MANIFEST_MEDIA_TYPES);
     if (here !== undefined) return meaningOf(here.value);
     try {
-      const described = await budget.patiently(
-        key.upstream,
-        () => pullThrough.manifestDescription(key, reference, MANIFEST_MEDIA_TYPES, signal),
-        signal,
-      );
-      if (described.outcome === 'stale') await this.#tellStale(reference, described.ageMs ?? 0);
-      const { digest } = described.value;
+      const { value, outcome } = await this.#described(reference);
+      const { digest, mediaType, sizeBytes } = value;
       if (!dryRun && (await this.#held(digest)) === undefined) {
         // By tag: so that the tag is known here, too.
-        const { value } = await this.#pull(reference);
-        return meaningOf(value);
+        return meaningOf((await this.#pull(reference)).value);
       }
-      if (!dryRun && described.outcome !== 'stale')
+      if (!dryRun && outcome !== 'stale')
         await pullThrough.manifest(key, reference, MANIFEST_MEDIA_TYPES, signal);
-      const { mediaType, sizeBytes } = described.value;
       return { digest, mediaType, size: sizeBytes };
     } catch (error) {
       if (isOptional && error instanceof UpstreamError && error.reason === 'not-found') return undefined;
       throw error;
     }
+  }
+
+  /** By HEAD. What is held and answers in place of an upstream that cannot hides why: that is found out. */
+  async #described(reference: Reference): Promise<Served<ManifestDescription>> {
+    const { pullThrough, budget, upstream, signal } = this.#parts;
+    const { key } = this;
+    const describe = () =>
+      budget.patiently(
+        key.upstream,
+        () => pullThrough.manifestDescription(key, reference, MANIFEST_MEDIA_TYPES, signal),
+        signal,
+      );
+    const described = await describe();
+    if (described.outcome !== 'stale') return described;
+    try {
+      const options = { accept: MANIFEST_MEDIA_TYPES, patienceMs: 0 };
+      await budget.patiently(
+        key.upstream,
+        () => upstream.headManifest(key.repository, reference, options, signal),
+        signal,
+      );
+    } catch (error) {
+      this.#stale(described.ageMs ?? 0, this.#parts.failureOf(error));
+      return described;
+    }
+    const again = await describe();
+    if (again.outcome === 'stale') this.#stale(again.ageMs ?? 0, NO_ANSWER);
+    return again;
   }
 
   /** Brings in what an image consists of. @returns the manifests that were there */
@@ -214,7 +235,7 @@ export class WarmImage {
     const isFetched = outcome === 'miss' || outcome === 'joined' || outcome === 'bypass';
     progress.manifest(this.#state, value.digest, value.bytes.length, isFetched ? 'fetched' : 'present');
     this.#fetched.push(value.digest);
-    if (outcome === 'stale') await this.#tellStale(reference, served.ageMs ?? 0);
+    if (outcome === 'stale') this.#stale(served.ageMs ?? 0, NO_ANSWER);
     return served;
   }
 
@@ -253,7 +274,8 @@ export class WarmImage {
   async #store(digest: Digest, sizeBytes: number): Promise<'present' | 'fetched' | 'unstored'> {
     const { pullThrough, budget, courtesy, blobs, dryRun, signal } = this.#parts;
     const { key } = this;
-    if (dryRun) return (await pullThrough.heldBlob(key, digest)) === undefined ? 'fetched' : 'present';
+    const isHere = (await pullThrough.heldBlob(key, digest)) !== undefined;
+    if (dryRun) return isHere ? 'present' : 'fetched';
     const fill = async () => {
       this.#state.inFlight.add(digest);
       try {
@@ -262,9 +284,12 @@ export class WarmImage {
         this.#state.inFlight.delete(digest);
       }
     };
-    const outcome = await blobs(() =>
-      courtesy.run(key.upstream, () => budget.patiently(key.upstream, fill, signal), signal),
-    );
+    // What is here is only looked at: nobody waits for that.
+    const outcome = isHere
+      ? await fill()
+      : await blobs(() =>
+          courtesy.run(key.upstream, () => budget.patiently(key.upstream, fill, signal), signal),
+        );
     if (outcome === 'bypass') return 'unstored';
     return outcome === 'hit' ? 'present' : 'fetched';
   }
@@ -285,21 +310,10 @@ export class WarmImage {
     this.#failed(why ?? { reason: 'protocol', message: problem }, digest);
   }
 
-  /** The upstream could not say what a tag means now. Asked once more for the reason, since what answered hides it. */
-  async #tellStale(reference: Reference, ageMs: number): Promise<void> {
-    const { upstream, signal, failureOf } = this.#parts;
-    const age = `what it meant ${Math.round(ageMs / 60_000)} minutes ago is kept`;
-    try {
-      const types = { accept: MANIFEST_MEDIA_TYPES, patienceMs: 0 };
-      await upstream.headManifest(this.key.repository, reference, types, signal);
-      this.#failed({
-        reason: 'unavailable',
-        message: `the upstream did not say what the tag means now: ${age}`,
-      });
-    } catch (error) {
-      const { reason, message } = failureOf(error);
-      this.#failed({ reason, message: `${message}: ${age}` });
-    }
+  /** The upstream could not say what a tag means now. */
+  #stale(ageMs: number, { reason, message }: WarmFailure): void {
+    const minutes = Math.round(ageMs / 60_000);
+    this.#failed({ reason, message: `${message}: what the tag meant ${minutes} minutes ago is kept` });
   }
 
   failed(error: unknown, digest?: Digest): void {
@@ -338,6 +352,8 @@ export class WarmImage {
     });
   }
 }
+
+const NO_ANSWER: WarmFailure = { reason: 'unavailable', message: 'the upstream did not answer' };
 
 const EVICTED: WarmFailure = {
   reason: 'not-stored',

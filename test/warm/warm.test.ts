@@ -215,6 +215,35 @@ describe('warming', () => {
     void app;
   });
 
+  it('waits out a 429 to the question what a tag means now, though an old answer is held', async () => {
+    const { push, registry } = await start();
+    push('library/app', 'v1');
+    const clock = hurriedClock(60);
+    const app = await startApp({
+      upstreams: [{ name: 'docker.io', url: registry.url, tagTtlMs: 0 }],
+      clock,
+    });
+    await warm(app, ['docker.io/library/app:v1']);
+    registry.faults.add({
+      match: { method: 'HEAD', times: 2 },
+      action: { respond: { status: 429, headers: { 'retry-after': '90' } } },
+    });
+    const { done, of } = await warm(app, ['docker.io/library/app:v1']);
+    expect(of('waiting')).not.toEqual([]);
+    expect(done).toMatchObject({ images: { whole: 1 }, failures: [], fetchedBytes: 0 });
+  });
+
+  it('of a digest that is not there says so, dry too', async () => {
+    const { app, push } = await start();
+    push('library/app', 'v1');
+    const name = `docker.io/library/app@sha256:${'0'.repeat(64)}`;
+    for (const dryRun of [true, false]) {
+      const { of, done } = await warm(app, [name], { dryRun });
+      expect(of('failed')).toMatchObject([{ image: name, reason: 'not-found' }]);
+      expect(done.images).toEqual({ total: 1, whole: 0, failed: 1 });
+    }
+  });
+
   it('to a store without room says so, and downloads nothing of it', async () => {
     const { app, push, registry } = await start({}, { cache: { maxSize: { bytes: 100_000 } } });
     push('library/app', 'v1', { layerSizes: [200_000] });
