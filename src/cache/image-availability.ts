@@ -40,11 +40,12 @@ export interface ImageAvailability {
 
 export interface AvailabilityParts {
   readonly operations: Pick<StoreOperations, 'images'>;
-  readonly contents: Pick<StoreContents, 'read' | 'withheld' | 'referrers'>;
+  readonly contents: Pick<StoreContents, 'read' | 'withheld'>;
   /** Empty: all. */
   readonly platforms: readonly Platform[];
-  /** What refers to the image is wanted too, as far as that is known here. */
-  readonly withReferrers: boolean;
+  /** Finds what refers to a manifest, as far as that is known here, which is then wanted too. Absent: it is not. */
+  readonly referrersOf?:
+    ((key: RepositoryKey, subject: Digest, signal: AbortSignal) => Promise<readonly ImageRoot[]>) | undefined;
 }
 
 /**
@@ -91,6 +92,9 @@ function missing(digest: Digest | undefined, problem: string): ImageAvailability
   };
 }
 
+/** Manifests of one image whose referrers are looked for; real ones have a few for each platform. */
+const SUBJECT_LIMIT = 1_000;
+
 /** A manifest or blob that belongs to an image, and to which of its platforms. */
 interface Part {
   readonly digest: Digest;
@@ -120,14 +124,13 @@ class AvailabilityWalk {
 
   async add(root: ImageRoot): Promise<void> {
     await this.#walk(root, this.#parts.platforms);
-    if (!this.#parts.withReferrers) return;
-    for (const subject of this.#subjects) {
-      for (const value of await this.#parts.contents.referrers(this.#key, subject, this.#signal)) {
-        const digest = digestFrom(value['digest']);
-        const { mediaType } = value;
-        if (digest === undefined || typeof mediaType !== 'string' || this.#wanted.has(digest)) continue;
-        await this.#walk({ digest, mediaType }, []);
-      }
+    const { referrersOf } = this.#parts;
+    if (referrersOf === undefined) return;
+    // Grows meanwhile: of a signature of an SBOM.
+    for (const [at, subject] of this.#subjects.entries()) {
+      if (at >= SUBJECT_LIMIT) break;
+      for (const { digest, mediaType } of await referrersOf(this.#key, subject, this.#signal))
+        if (!this.#wanted.has(digest)) await this.#walk({ digest, mediaType }, []);
     }
   }
 
@@ -226,7 +229,7 @@ class AvailabilityWalk {
   }
 
   #isAttestation(digest: Digest): boolean {
-    return !this.#parts.withReferrers && this.#children.get(digest)?.attests !== undefined;
+    return this.#parts.referrersOf === undefined && this.#children.get(digest)?.attests !== undefined;
   }
 
   #want(

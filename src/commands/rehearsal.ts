@@ -1,4 +1,5 @@
-import { imageAvailability } from '../cache/image-availability.ts';
+import { ReferrerFinder } from '../bundle/export-referrers.ts';
+import { type AvailabilityParts, imageAvailability } from '../cache/image-availability.ts';
 import { StoreOperationError } from '../cache/store-operation-error.ts';
 import { systemClock } from '../clock.ts';
 import type { SourceProblem } from '../image-sources/named-image.ts';
@@ -79,18 +80,17 @@ async function rehearsedImages(
 ): Promise<{ readonly images: readonly RehearsedImage[]; readonly problems: readonly SourceProblem[] }> {
   const { upstreams } = config;
   const chosen = await chooseImages(request, { upstreams, io, operations, clock: systemClock }, signal);
-  const { platforms, withReferrers } = request;
+  const { platforms } = request;
+  const finder = request.withReferrers ? new ReferrerFinder(operations, contents) : undefined;
+  const referrersOf: AvailabilityParts['referrersOf'] =
+    finder && ((key, subject, limit) => finder.find(key, subject, limit));
   const images: RehearsedImage[] = [];
   const progress = new Progress(io);
   try {
     for (const name of chosen.images) {
       const { upstream, repository, places } = name;
       const image = { upstream, repository, reference: referenceOf(name) };
-      const found = await imageAvailability(
-        image,
-        { operations, contents, platforms, withReferrers },
-        signal,
-      );
+      const found = await imageAvailability(image, { operations, contents, platforms, referrersOf }, signal);
       images.push({ image: printImageName(name), places, ...found });
       await progress.tell(
         `${images.length} of ${chosen.images.length} images`,

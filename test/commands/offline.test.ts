@@ -278,6 +278,16 @@ describe('entrepot rehearsal', () => {
     }
     await settled(scene);
     expect((await json('rehearsal', 'app:broken', '--with-referrers')).code).toBe(0);
+    // By cosign's tags, too: of this one only the tag is known.
+    const signature = buildImage({ seed: 9 });
+    const tag = `${BROKEN.root.digest.replace(':', '-')}.sig`;
+    pushTo(registry, { repository: 'library/app', tag, image: signature });
+    expect((await get(`${app.url}/v2/library/app/manifests/${tag}`)).status).toBe(200);
+    await settled(scene);
+    expect(await json('rehearsal', 'app:broken', '--with-referrers')).toMatchObject({
+      code: 1,
+      value: { images: [{ state: 'partly', missing: { manifests: 0, blobs: signature.blobs.length } }] },
+    });
   });
 
   it('tells what failed while it was offline, and forgets it with the server alone', async () => {
