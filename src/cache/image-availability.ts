@@ -30,7 +30,7 @@ export interface ImageAvailability {
   /** What its tag means here. */
   readonly digest?: Digest | undefined;
   readonly missing: Lack;
-  /** A manifest is missing, and what it lists is not known: more is. */
+  /** A manifest is not stored, and what it lists is not known: more is missing. */
   readonly atLeast: boolean;
   /** Of an image of several. */
   readonly platforms: readonly PlatformAvailability[];
@@ -151,7 +151,7 @@ class AvailabilityWalk {
       state,
       digest,
       missing: lackOf(lacking),
-      atLeast: lacking.some(({ isManifest }) => isManifest),
+      atLeast: this.#unread.size > 0,
       platforms,
       ...(this.#problem !== undefined && { problem: this.#problem }),
     };
@@ -198,24 +198,31 @@ class AvailabilityWalk {
     }
   }
 
-  /** What clients would not be given counts as not here, with all that it lists. */
+  /** Also what clients would not be given: what it lists is known then. */
   async #read(
     root: ImageRoot,
   ): Promise<{ readonly bytes: Uint8Array; readonly mediaType: string } | undefined> {
-    const { contents } = this.#parts;
-    const asked = [{ digest: root.digest, isManifest: true }];
-    if ((await contents.withheld(this.#key, asked, this.#signal)).length > 0) return undefined;
-    const found = await contents.read(root.digest, this.#signal);
-    if (found === undefined) return undefined;
+    try {
+      const bytes = await this.#bytesOf(root.digest);
+      return bytes && { bytes, mediaType: root.mediaType };
+    } catch (error) {
+      // Damaged: it is set aside, and clients are not given it either.
+      if (error instanceof StoreOperationError && error.reason === 'failed') return undefined;
+      throw error;
+    }
+  }
+
+  async #bytesOf(digest: Digest): Promise<Buffer | undefined> {
+    const found = await this.#parts.contents.read(digest, this.#signal);
     const chunks: Buffer[] = [];
     let length = 0;
-    for await (const chunk of found.body) {
+    for await (const chunk of found?.body ?? []) {
       length += chunk.length;
       if (length > MANIFEST_SIZE_LIMIT) return undefined;
       // It is lent until the next one.
       chunks.push(Buffer.from(chunk));
     }
-    return { bytes: Buffer.concat(chunks), mediaType: root.mediaType };
+    return found && Buffer.concat(chunks);
   }
 
   /** From the manifest, not from the walk, which names what several list only once. */

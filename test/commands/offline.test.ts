@@ -1,4 +1,4 @@
-import { writeFile } from 'node:fs/promises';
+import { readdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, expect, it, vi } from 'vitest';
 import { runProgram } from '../../src/commands/program.ts';
@@ -214,7 +214,9 @@ describe('entrepot rehearsal', () => {
     await settled(scene);
     expect(await json('rehearsal', 'other:v1')).toMatchObject({
       code: 1,
-      value: { images: [{ state: 'partly', missing: { manifests: 2 }, atLeast: true }] },
+      value: {
+        images: [{ state: 'partly', missing: { manifests: 2, blobs: WHOLE.blobs.length }, atLeast: false }],
+      },
     });
     const turned = await scene.run('offline', 'on');
     expect(turned.code).toBe(0);
@@ -256,6 +258,28 @@ describe('entrepot rehearsal', () => {
       },
     });
     expect((await run('rehearsal', 'app:part')).stdout).toMatch(/partly +linux\/arm64: 3 blobs, \d/);
+  });
+
+  it('counts a damaged manifest as missing, and goes on', async () => {
+    const scene = await start();
+    const { app, json } = scene;
+    await pullImage(app, 'library/app', 'whole', WHOLE);
+    await pullImage(app, 'library/app', 'broken', BROKEN);
+    await settled(scene);
+    const [child] = WHOLE.manifests;
+    const root = join(app.dataDir, 'content', 'v1', 'sha256');
+    const names = await readdir(root, { recursive: true });
+    const name = names.find((path) => path.endsWith(child?.digest.slice(-62) ?? '?')) ?? '?';
+    const bytes = await readFile(join(root, name));
+    bytes[Math.floor(bytes.length / 2)] = 0;
+    await writeFile(join(root, name), bytes);
+    expect(await json('rehearsal', 'app:whole', 'app:broken')).toMatchObject({
+      code: 1,
+      value: {
+        whole: 1,
+        images: [{ state: 'partly', missing: { manifests: 1 }, atLeast: true }, { state: 'whole' }],
+      },
+    });
   });
 
   it('with referrers also wants those that are known here', async () => {
