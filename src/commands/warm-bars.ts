@@ -71,6 +71,7 @@ export class WarmBars {
   end(): void {
     if (this.#isOver) return;
     this.#isOver = true;
+    if (this.#all === undefined) return;
     // What is to be logged is written by an update.
     this.#bars.update();
     this.#bars.stop();
