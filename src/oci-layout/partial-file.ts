@@ -54,10 +54,12 @@ export class PartialFile {
     await this.#guarded(async () => {
       await this.#writing;
       await this.#handle.sync();
-      const [own, named] = await Promise.all([this.#handle.stat(), stat(this.#writtenAs)]);
+      // A run that took this one for an interrupted one took its file away.
+      const named = await stat(this.#writtenAs).catch(() => undefined);
+      const own = await this.#handle.stat();
       await this.#handle.close();
       this.#isOver = true;
-      if (own.ino !== named.ino)
+      if (own.ino !== named?.ino)
         throw new OutputError('exists', `${this.#writtenAs}: another export has written it`);
     });
   }
