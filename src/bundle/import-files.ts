@@ -1,6 +1,6 @@
 import { createHash, type KeyObject } from 'node:crypto';
 import { readFile, stat } from 'node:fs/promises';
-import { basename, dirname, join } from 'node:path';
+import { basename, dirname, join, resolve } from 'node:path';
 import { openByteFile, stretchOf } from '../oci-layout/byte-file.ts';
 import { digestAlgorithm, digestFromHash } from '../oci/digest.ts';
 import { BundleError } from './bundle-error.ts';
@@ -29,17 +29,22 @@ const PARTS_MANIFEST_BYTES_LIMIT = 4 * 1024 * 1024;
 const SIGNATURE_BYTES_LIMIT = 1024;
 
 /**
- * What the user named, each archive once: parts of one are put together, wherever they lie among the directories that
+ * What the user named, relative to `workingDir`, each archive once: parts of one are put together, wherever they lie among the directories that
  * were named; one of them is enough.
  * @throws BundleError
  */
-export async function importFiles(paths: readonly string[]): Promise<readonly ImportFile[]> {
+export async function importFiles(
+  texts: readonly string[],
+  workingDir: string,
+): Promise<readonly ImportFile[]> {
+  const paths = texts.map((text) => resolve(workingDir, text));
+  const shownAs = new Map(paths.map((path, at) => [path, texts[at] ?? path]));
   const files: ImportFile[] = [];
   const directories = [...new Set(paths.map((path) => dirname(path)))];
   const seen = new Set<string>();
   for (const path of paths) {
     const base = await baseOfParts(path);
-    if (base === undefined) files.push({ name: path, pieces: [path] });
+    if (base === undefined) files.push({ name: shownAs.get(path) ?? path, pieces: [path] });
     else if (!seen.has(basename(base))) {
       seen.add(basename(base));
       files.push(await splitBundle(base, [dirname(base), ...directories]));

@@ -74,6 +74,8 @@ export interface ImportSummary {
 /** Bodies taken in side by side, where they can be read so: one is read while another is brought to the disk. */
 const CONCURRENCY = 3;
 const REMARKS_TOLD = 20;
+/** Of its limit: above it a store gives things up to make room. */
+const TIGHT_SHARE = 0.9;
 
 /**
  * Takes archives in, one after the other. What is wrong with one, or with an image of it, is told, and all others are
@@ -177,7 +179,7 @@ class ImageImport {
   }
 
   async #assertRoom(signal: AbortSignal): Promise<void> {
-    const { plan, store, file } = this.#parts;
+    const { plan, store, file, request } = this.#parts;
     const upstreams = this.#upstreams();
     const lacking = [...plan.lacking].map(([digest, sizeBytes]) => {
       return { digest, sizeBytes, upstream: upstreams.get(digest) ?? '' };
@@ -188,6 +190,21 @@ class ImageImport {
     const problem = roomProblem(status, { lacking, present });
     if (problem !== undefined)
       throw new StoreOperationError('failed', `${file.name}: ${problem}; nothing of it was imported`);
+    const bytes = lacking.reduce((sum, { sizeBytes }) => sum + sizeBytes, status.bytes);
+    if (bytes > status.limitBytes * TIGHT_SHARE && !request.dryRun) await this.#keepPresent(signal);
+  }
+
+  /** What is here already is told to the store like what is brought, so that it is not given up for the rest. */
+  async #keepPresent(signal: AbortSignal): Promise<void> {
+    const { plan, store } = this.#parts;
+    const upstreams = this.#upstreams();
+    for (const [digest, sizeBytes] of plan.present) {
+      const content = { digest, sizeBytes, upstream: upstreams.get(digest) ?? '' };
+      await store.contents.add(content, gone(digest), signal).catch((error: unknown) => {
+        // It went a moment ago: what is missing in the end is told then.
+        if (!(error instanceof StoreOperationError) || error.reason !== 'invalid') throw error;
+      });
+    }
   }
 
   /** Who is charged for what: the first image that needs it. */
@@ -304,4 +321,10 @@ function tagsByRepository(names: readonly ImageName[]): ReadonlyMap<ImageName, r
     if (name.tag !== undefined) known.tags.push(name.tag);
   }
   return new Map([...found.values()].map(({ name, tags }) => [name, tags]));
+}
+
+/** Read only when there is nothing to be taken in. */
+function gone(digest: Digest): AsyncIterable<Uint8Array> {
+  const next = () => Promise.reject(new StoreOperationError('invalid', `${digest} is not here any more`));
+  return { [Symbol.asyncIterator]: () => ({ next }) };
 }

@@ -44,7 +44,7 @@ export async function importArchives(
       const told = new Told(io, options);
       let summary: ImportSummary;
       try {
-        const files = await importFiles(paths.map((path) => resolve(io.workingDir, path)));
+        const files = await importFiles(paths, io.workingDir);
         const request = { files, naming, publicKeys, dryRun: options.dryRun ?? false };
         summary = await runImport(request, { operations, contents }, told, signal);
       } catch (error) {

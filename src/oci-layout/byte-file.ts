@@ -23,7 +23,7 @@ export async function openByteFile(name: string, paths: readonly string[]): Prom
   try {
     for (const path of paths) {
       const handle = await open(path, 'r').catch((cause: unknown) => {
-        throw layoutErrorFrom(cause, path);
+        throw layoutErrorFrom(cause, paths.length === 1 ? name : path);
       });
       const piece = { handle, path, start: sizeBytes, end: sizeBytes };
       pieces.push(piece);

@@ -73,8 +73,10 @@ export class EntryRegister {
     // Hard links are named from the archive's root, symbolic ones from where they are.
     const full = type === 'link' ? posix.normalize(target) : posix.join(posix.dirname(path), target);
     const isInside = target !== '' && !target.startsWith('/') && full !== '..' && !full.startsWith('../');
-    if (isInside && full.length <= PATH_LENGTH_LIMIT) this.#links.set(path, full);
-    this.#remark(`${shown(path)}: is a link, passed over`);
+    const isKept = isInside && full.length <= PATH_LENGTH_LIMIT;
+    if (isKept) this.#links.set(path, full);
+    // docker save has links where a layer is there twice, and skopeo beside its layers.
+    if (!isKept || CONTENT.test(path)) this.#remark(`${shown(path)}: is a link, passed over`);
   }
 
   #pathOf(name: string): string {

@@ -2,22 +2,26 @@ import { opendir, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { type ByteFile, openByteFile, stretchOf } from './byte-file.ts';
 import { EntryRegister } from './entry-register.ts';
-import type { ArchiveBody, ImageArchive } from './image-archive.ts';
+import type { ArchiveBody, ArchiveEntry, ImageArchive } from './image-archive.ts';
 import { LayoutError, layoutErrorFrom } from './layout-error.ts';
 
 /** `blobs/sha256/…` is three. */
 const DEPTH_LIMIT = 4;
 
 /** A directory with the files of a layout, or of an archive that was unpacked. @throws LayoutError */
-export async function openLayoutDirectory(directory: string, signal: AbortSignal): Promise<ImageArchive> {
-  const register = new EntryRegister(directory);
+export async function openLayoutDirectory(
+  name: string,
+  directory: string,
+  signal: AbortSignal,
+): Promise<ImageArchive> {
+  const register = new EntryRegister(name);
   try {
     await addFiles(register, directory, '', signal);
     const { mtimeMs } = await stat(directory);
-    return archiveOf(directory, register, mtimeMs);
+    return archiveOf({ name, directory, modifiedAt: mtimeMs }, register);
   } catch (cause) {
     if (signal.aborted) throw cause;
-    throw layoutErrorFrom(cause, directory);
+    throw layoutErrorFrom(cause, name);
   }
 }
 
@@ -41,9 +45,16 @@ async function addFiles(
   }
 }
 
-function archiveOf(directory: string, register: EntryRegister, modifiedAt: number): ImageArchive {
+interface Place {
+  readonly name: string;
+  readonly directory: string;
+  readonly modifiedAt: number;
+}
+
+function archiveOf(place: Place, register: EntryRegister): ImageArchive {
+  const { name, directory, modifiedAt } = place;
   const withFile = async <T>(path: string, use: (file: ByteFile) => Promise<T>): Promise<T> => {
-    const file = await openByteFile(`${directory}: ${path}`, [join(directory, path)]);
+    const file = await openByteFile(`${name}: ${path}`, [join(directory, path)]);
     try {
       return await use(file);
     } finally {
@@ -51,7 +62,7 @@ function archiveOf(directory: string, register: EntryRegister, modifiedAt: numbe
     }
   };
   return {
-    name: directory,
+    name,
     modifiedAt,
     entries: register.entries,
     remarks: register.remarks,
@@ -61,7 +72,7 @@ function archiveOf(directory: string, register: EntryRegister, modifiedAt: numbe
       if (!register.entries.has(path)) return undefined;
       return withFile(path, async (file) => {
         if (file.sizeBytes > limitBytes)
-          throw new LayoutError('too-large', `${directory}: ${path} has more than ${limitBytes} bytes`);
+          throw new LayoutError('too-large', `${name}: ${path} has more than ${limitBytes} bytes`);
         const bytes = Buffer.alloc(file.sizeBytes);
         await file.read(bytes, 0);
         return bytes;
@@ -69,8 +80,7 @@ function archiveOf(directory: string, register: EntryRegister, modifiedAt: numbe
     },
     bodies: async function* (paths, ending): AsyncGenerator<ArchiveBody, void, undefined> {
       for (const [path, entry] of register.entries)
-        if (paths.has(path))
-          yield { ...entry, body: fileBody(directory, entry.path, entry.sizeBytes, ending) };
+        if (paths.has(path)) yield { ...entry, body: fileBody(place, entry, ending) };
     },
     close: async () => undefined,
   };
@@ -78,15 +88,14 @@ function archiveOf(directory: string, register: EntryRegister, modifiedAt: numbe
 
 /** Opened when it is read, so that a layout of many files does not have them all open. */
 async function* fileBody(
-  directory: string,
-  path: string,
-  sizeBytes: number,
+  { name, directory }: Place,
+  { path, sizeBytes }: ArchiveEntry,
   signal: AbortSignal,
 ): AsyncGenerator<Uint8Array, void, undefined> {
-  const file = await openByteFile(`${directory}: ${path}`, [join(directory, path)]);
+  const file = await openByteFile(`${name}: ${path}`, [join(directory, path)]);
   try {
     if (file.sizeBytes !== sizeBytes)
-      throw new LayoutError('damaged', `${directory}: ${path} changed while it was read`);
+      throw new LayoutError('damaged', `${name}: ${path} changed while it was read`);
     yield* stretchOf(file, 0, sizeBytes, signal);
   } finally {
     await file.close();

@@ -1,17 +1,12 @@
 import { stat } from 'node:fs/promises';
-import type { Transform } from 'node:stream';
-import * as zlib from 'node:zlib';
+import { createGunzip } from 'node:zlib';
 import { type ByteFile, openByteFile } from './byte-file.ts';
 import type { ImageArchive } from './image-archive.ts';
 import { openLayoutDirectory } from './layout-directory.ts';
 import { LayoutError, layoutErrorFrom } from './layout-error.ts';
 import { openPackedArchive } from './packed-archive.ts';
 import { openTarFile } from './tar-file.ts';
-
-/** Node's own since 22.15, which the types of Node 20 do not know. */
-interface WithZstd {
-  readonly createZstdDecompress?: () => Transform;
-}
+import { zstdUnpacker } from './zstd-unpacker.ts';
 
 const TAR_MAGIC_POSITION = 257;
 const HEAD_BYTES = 512;
@@ -28,9 +23,9 @@ export async function openArchive(
 ): Promise<ImageArchive> {
   const [first = name] = pieces;
   const found = await stat(first).catch((cause: unknown) => {
-    throw layoutErrorFrom(cause, first);
+    throw layoutErrorFrom(cause, pieces.length === 1 ? name : first);
   });
-  if (pieces.length === 1 && found.isDirectory()) return openLayoutDirectory(first, signal);
+  if (pieces.length === 1 && found.isDirectory()) return openLayoutDirectory(name, first, signal);
   const file = await openByteFile(name, pieces);
   try {
     return await openTar({ name, file, modifiedAt: found.mtimeMs }, signal);
@@ -48,22 +43,13 @@ async function openTar(
   const head = Buffer.alloc(Math.min(HEAD_BYTES, file.sizeBytes));
   await file.read(head, 0);
   if (head.subarray(0, 2).equals(Buffer.from('1f8b', 'hex')))
-    return openPackedArchive({ ...opened, unpack: () => zlib.createGunzip() }, signal);
+    return openPackedArchive({ ...opened, unpack: () => createGunzip() }, signal);
   if (head.subarray(0, 4).equals(Buffer.from('28b52ffd', 'hex')))
-    return openPackedArchive({ ...opened, unpack: zstdUnpacker(name) }, signal);
+    return openPackedArchive({ ...opened, unpack: () => zstdUnpacker(name) }, signal);
   if (head.subarray(TAR_MAGIC_POSITION, TAR_MAGIC_POSITION + 5).toString('latin1') === 'ustar')
     return openTarFile(opened, signal);
   throw new LayoutError(
     'unknown',
     `${name}: is none of what is read: an OCI layout (directory or tar), a tar of docker save, either compressed with gzip or zstd`,
-  );
-}
-
-function zstdUnpacker(name: string): () => Transform {
-  const { createZstdDecompress } = zlib as WithZstd;
-  if (createZstdDecompress !== undefined) return createZstdDecompress;
-  throw new LayoutError(
-    'unknown',
-    `${name}: zstd needs Node 22.15 or later: decompress it first (zstd -d), or use a newer Node`,
   );
 }

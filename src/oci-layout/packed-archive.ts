@@ -1,4 +1,4 @@
-import { pipeline, Readable, type Transform } from 'node:stream';
+import { type Duplex, pipeline, Readable } from 'node:stream';
 import { extract } from 'tar-stream';
 import { type ByteFile, stretchOf } from './byte-file.ts';
 import { EntryRegister } from './entry-register.ts';
@@ -10,7 +10,7 @@ export interface PackedFile {
   readonly file: ByteFile;
   readonly modifiedAt: number;
   /** A new decompressor. */
-  readonly unpack: () => Transform;
+  readonly unpack: () => Duplex;
 }
 
 /** Of what may be JSON, kept from the first pass: manifests of some thousands of images. */

@@ -1,11 +1,12 @@
 import { createPrivateKey } from 'node:crypto';
-import { mkdir, truncate, writeFile } from 'node:fs/promises';
+import { mkdir, rename, truncate, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { gzipSync } from 'node:zlib';
 import { describe, expect, test } from 'vitest';
 import { newKeyPair } from '../../src/bundle/signature.ts';
 import { runProgram } from '../../src/commands/program.ts';
 import { digestOf } from '../../src/oci/digest.ts';
+import { succeed } from '../support/child-program.ts';
 import { closeAfterTest } from '../support/close-after-test.ts';
 import { FakeRegistry } from '../support/fake-registry.ts';
 import { fakeProcess } from '../support/fake-process.ts';
@@ -21,6 +22,7 @@ import {
   replaced,
 } from '../support/image-archives.ts';
 import { buildImage, type BuiltImage, buildReferrer, pushTo } from '../support/images.ts';
+import { describeWith, programPath } from '../support/programs.ts';
 import { type RunningApp, startApp } from '../support/running-app.ts';
 import { tarArchive, type TarEntry } from '../support/tar-archive.ts';
 import { pullImage } from '../cache/store-operations-contract.ts';
@@ -450,6 +452,25 @@ describe('an import', () => {
     expect(listed.find(({ tags }) => tags.includes('new'))?.blobs).toBe(contentsOf([large]).length);
   });
 
+  test('does not give up what is here and part of it', async () => {
+    const base = { size: 1_200_000, seed: 7 };
+    const { write, run } = await site({ cache: { maxSize: '4MiB' } });
+    const images = {
+      old: buildImage({ seed: 50, base, layerSizes: [300_000] }),
+      filler: buildImage({ seed: 51, layerSizes: [1_500_000] }),
+      new: buildImage({ seed: 52, base, layerSizes: [900_000, 800_000] }),
+    };
+    for (const [tag, image] of Object.entries(images)) {
+      await write(
+        `${tag}.tar`,
+        tarArchive(bundleEntries({ images: [{ image, ...LIBRARY_APP, tags: [tag] }] })),
+      );
+      expect(await run('import', `${tag}.tar`)).toMatchObject({ code: 0 });
+    }
+    const listed = report(await run('images', '--json'))['images'] as { tags: string[]; blobs: number }[];
+    expect(listed.find(({ tags }) => tags.includes('new'))?.blobs).toBe(contentsOf([images.new]).length);
+  });
+
   test('that was cut off is refused, and goes on where it was', async () => {
     const { write, run, dir } = await site();
     const whole = tarArchive(entries);
@@ -503,5 +524,76 @@ describe('an import', () => {
     const listed = report(await place.run('images', '--json'))['images'] as { tags: string[] }[];
     expect(listed.flatMap(({ tags }) => tags).toSorted()).toEqual(['multi', 'v1']);
     expect(report(await place.run('verify', '--json'))).toMatchObject({ damaged: [], unreadable: [] });
+  });
+});
+
+describe('parts of a bundle', () => {
+  const whole = tarArchive(bundleEntries({ images: [{ image: ONE, ...LIBRARY_APP }] }));
+  const size = Math.ceil(whole.length / 3);
+  const parts = [0, 1, 2].map((at) => ({
+    name: `site.tar.00${at + 1}`,
+    bytes: whole.subarray(at * size, (at + 1) * size),
+  }));
+
+  async function written(): Promise<Site> {
+    const place = await site();
+    for (const { name, bytes } of parts) await place.write(name, bytes);
+    const manifest = {
+      entrepotParts: 1,
+      name: 'site.tar',
+      sizeBytes: whole.length,
+      parts: parts.map(({ name, bytes }) => ({ name, sizeBytes: bytes.length, digest: digestOf(bytes) })),
+    };
+    await place.write('site.tar.parts.json', Buffer.from(JSON.stringify(manifest)));
+    return place;
+  }
+
+  test.each([['site.tar'], ['site.tar.001'], ['site.tar.parts.json'], ['site.tar.003', 'site.tar.001']])(
+    'are put together by any of them: %s',
+    async (...files) => {
+      const { run } = await written();
+      expect(await run('import', ...files, '--json')).toMatchObject({ code: 0 });
+    },
+  );
+
+  test('in several directories are found when each is named', async () => {
+    const { run, dir, write } = await written();
+    await rename(join(dir, 'site.tar.002'), join(dir, 'x'));
+    await write('other/site.tar.002', parts[1]?.bytes ?? Buffer.alloc(0));
+    const missing = await run('import', 'site.tar.001');
+    expect(missing.stderr).toMatch(/site\.tar: these parts are missing: site\.tar\.002\./);
+    expect(await run('import', 'site.tar.001', 'other/site.tar.002')).toMatchObject({ code: 0 });
+  });
+
+  test('that are altered or cut off are all named, and nothing is imported', async () => {
+    const { run, write } = await written();
+    await write('site.tar.001', Buffer.from(parts[0]?.bytes ?? []).fill(7, 100, 110));
+    await write('site.tar.003', (parts[2]?.bytes ?? Buffer.alloc(0)).subarray(1));
+    const ended = await run('import', 'site.tar');
+    expect(ended).toMatchObject({ code: 1, stdout: '' });
+    expect(ended.stderr).toMatch(/site\.tar\.001: was altered; .*site\.tar\.003: has \d+ bytes, and not \d+/);
+    expect(report(await run('status', '--json'))).toMatchObject({ blobs: 0 });
+  });
+
+  test('of which nothing says what they are are not taken for an archive', async () => {
+    const { run, dir } = await written();
+    await rename(join(dir, 'site.tar.parts.json'), join(dir, 'x'));
+    const ended = await run('import', 'site.tar.001');
+    expect(ended.code).toBe(1);
+    expect(ended.stderr).toContain('site.tar.parts.json is missing: it says what the parts are');
+  });
+});
+
+describeWith({ programs: ['zstd'] }, 'a tar packed with zstd', () => {
+  test('is imported', async () => {
+    const { write, run, dir } = await site();
+    await write(
+      'app.tar',
+      tarArchive(layoutEntries([{ image: MULTI, fullName: 'docker.io/library/app:v1' }])),
+    );
+    await succeed(programPath('zstd'), ['--quiet', '--rm', 'app.tar'], { workingDir: dir });
+    expect(await run('import', 'app.tar.zst')).toMatchObject({ code: 0 });
+    await truncate(join(dir, 'app.tar.zst'), 500_000);
+    expect((await run('import', 'app.tar.zst')).stderr).toContain('app.tar.zst: it is cut off or damaged');
   });
 });
