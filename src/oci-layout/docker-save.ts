@@ -208,13 +208,18 @@ class TarHash {
     this.#ended = new Promise((resolve) => {
       this.#gunzip.on('end', () => resolve(true));
       this.#gunzip.on('error', () => resolve(false));
+      this.#gunzip.on('close', () => resolve(false));
     });
   }
 
   async add(chunk: Uint8Array): Promise<void> {
     if (this.#gunzip.destroyed) return;
-    // Its memory is used again: nothing may be left waiting.
-    await new Promise<void>((resolve) => this.#gunzip.write(chunk, () => resolve()));
+    // Its memory is used again: nothing may be left waiting. Of what is damaged, or comes after its end, nobody is told
+    // that it was taken.
+    const taken = new Promise<void>((resolve) => {
+      this.#gunzip.write(chunk, () => resolve());
+    });
+    await Promise.race([taken, this.#ended]);
   }
 
   /** What cannot be unpacked has a digest that nothing names. */
