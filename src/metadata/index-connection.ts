@@ -1,10 +1,10 @@
-import { LRUCache } from 'lru-cache';
 import type { Digest } from '../oci/digest.ts';
 import type { ContentKind } from './stored-blobs.ts';
 import { isDiskFull, type OpenedDatabase, translated } from './database.ts';
 import { digestKey } from './digest-key.ts';
 import { MetadataError } from './metadata-error.ts';
 import type { RepositoryKey } from './repository-key.ts';
+import { recentEntries } from '../recent-entries.ts';
 import { prepareStatements, type Statements } from './statements.ts';
 
 /** As `contents.kind` has them: a digest that is listed in several ways counts as the last of these. */
@@ -25,7 +25,7 @@ export class IndexConnection {
   #isReconciled: boolean;
   /** Whether it is written down that it is in use: on a full disk not before there is room for anything. */
   #hasBegun = false;
-  readonly #repositoryIds = new LRUCache<string, number>({ max: REPOSITORY_IDS_KEPT });
+  readonly #repositoryIds = recentEntries<string, number>(REPOSITORY_IDS_KEPT);
   readonly #upstreamIds = new Map<string, number>();
 
   constructor(opened: OpenedDatabase) {

@@ -1,4 +1,4 @@
-import { LRUCache } from 'lru-cache';
+import { recentEntries } from '../recent-entries.ts';
 import type { Clock } from '../clock.ts';
 import type { Listing, MetadataStore, RepositoryKey } from '../metadata/metadata-store.ts';
 import { type Descriptor, descriptorFrom } from '../oci/descriptor.ts';
@@ -51,7 +51,7 @@ interface ListSource<T> {
 export class Lists {
   readonly #parts: ListsParts;
   /** By repository where it has no referrers API, else by the name of the list. */
-  readonly #empty = new LRUCache<string, EmptyAnswer>({ max: EMPTY_ANSWER_LIMIT });
+  readonly #empty = recentEntries<string, EmptyAnswer>(EMPTY_ANSWER_LIMIT);
 
   constructor(parts: ListsParts) {
     this.#parts = parts;

@@ -1,4 +1,5 @@
-import { LRUCache } from 'lru-cache';
+import type { LRUCache } from 'lru-cache';
+import { recentEntries } from '../recent-entries.ts';
 import type { RepositoryConfig, RepositoryRules, UpstreamConfig } from '../config.ts';
 import type { RepositoryKey } from '../metadata/metadata-store.ts';
 import { bySpecificity, matchesPattern } from '../oci/repository-pattern.ts';
@@ -39,7 +40,7 @@ export class RepositoryPolicies {
   constructor(upstreams: readonly PolicyConfig[], isOffline: (upstream: string) => boolean) {
     this.#upstreams = new Map(
       upstreams.map((config) => {
-        const special = new LRUCache<string, RepositoryPolicy>({ max: SPECIAL_COUNT_LIMIT });
+        const special = recentEntries<string, RepositoryPolicy>(SPECIAL_COUNT_LIMIT);
         return [config.name, { config, general: policyOf(config, isOffline), special }] as const;
       }),
     );

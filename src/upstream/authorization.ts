@@ -1,4 +1,4 @@
-import { LRUCache } from 'lru-cache';
+import { recentEntries } from '../recent-entries.ts';
 import type { Clock } from '../clock.ts';
 import { discard } from './bounded-body.ts';
 import { type Challenge, parseChallenges } from './challenge.ts';
@@ -48,7 +48,7 @@ type Scheme =
 export class Authorization {
   readonly #options: AuthorizationOptions;
   /** Scopes that the upstream named in place of ours (registries that map names), by ours. */
-  readonly #scopes = new LRUCache<string, string>({ max: SCOPE_COUNT_LIMIT });
+  readonly #scopes = recentEntries<string, string>(SCOPE_COUNT_LIMIT);
   readonly #refusals: CredentialRefusals;
   #scheme: Scheme | undefined;
 

@@ -1,7 +1,7 @@
 import type { Clock } from '../clock.ts';
 import type { Digest } from '../oci/digest.ts';
 import type { Reference, RepositoryName } from '../oci/reference.ts';
-import { LRUCache } from 'lru-cache';
+import { recentEntries } from '../recent-entries.ts';
 import { JoinedSignal } from './joined-signal.ts';
 import { PenaltyBox } from './penalty-box.ts';
 import type {
@@ -54,7 +54,7 @@ export class MirroredUpstream implements Upstream {
   readonly #mirrors: readonly Mirror[];
   readonly #clock: Clock;
   /** Who sent any of a blob's bytes since the origin last sent them from the start. */
-  readonly #senders = new LRUCache<Digest, ReadonlySet<Mirror>>({ max: SENDER_COUNT_LIMIT });
+  readonly #senders = recentEntries<Digest, ReadonlySet<Mirror>>(SENDER_COUNT_LIMIT);
 
   constructor({ origin, mirrors, clock }: MirroredUpstreamParts) {
     this.name = origin.name;

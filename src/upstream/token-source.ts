@@ -1,5 +1,6 @@
 import { setMaxListeners } from 'node:events';
-import { LRUCache } from 'lru-cache';
+import type { LRUCache } from 'lru-cache';
+import { recentEntries } from '../recent-entries.ts';
 import type { Clock } from '../clock.ts';
 import { abortable } from '../abortable.ts';
 import { CredentialRefusals, fingerprint, REFUSAL_MEMORY_MS } from './credentials/credential-refusals.ts';
@@ -86,14 +87,9 @@ export class TokenSource {
     // By the injected clock, without a cached look at it; 0 would mean "no time" to lru-cache.
     const perf = { now: () => options.clock.monotonic() + 1 };
     this.#refusals = new CredentialRefusals(options.clock);
-    this.#held = new LRUCache({ max: TOKEN_COUNT_LIMIT, perf, ttlResolution: 0, ttl: TOKEN_DEADLINE_MS });
-    this.#refused = new LRUCache({ max: TOKEN_COUNT_LIMIT, perf, ttlResolution: 0, ttl: REFUSAL_MEMORY_MS });
-    this.#getOnly = new LRUCache({
-      max: GET_ONLY_COUNT_LIMIT,
-      perf,
-      ttlResolution: 0,
-      ttl: GET_ONLY_MEMORY_MS,
-    });
+    this.#held = recentEntries(TOKEN_COUNT_LIMIT, { perf, ttlResolution: 0, ttl: TOKEN_DEADLINE_MS });
+    this.#refused = recentEntries(TOKEN_COUNT_LIMIT, { perf, ttlResolution: 0, ttl: REFUSAL_MEMORY_MS });
+    this.#getOnly = recentEntries(GET_ONLY_COUNT_LIMIT, { perf, ttlResolution: 0, ttl: GET_ONLY_MEMORY_MS });
   }
 
   /**

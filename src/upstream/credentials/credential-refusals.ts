@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import { LRUCache } from 'lru-cache';
+import { recentEntries } from '../../recent-entries.ts';
 import { abortable } from '../../abortable.ts';
 import type { Clock } from '../../clock.ts';
 import { deferred } from '../../deferred.ts';
@@ -29,7 +29,7 @@ const NOTHING: Standing = { inARow: 0, lockedUntilMs: -Infinity, acceptedAtMs: -
 export class CredentialRefusals {
   readonly #clock: Clock;
   /** By fingerprint, and by fingerprint and repository. */
-  readonly #standings = new LRUCache<string, Standing>({ max: COUNT_LIMIT });
+  readonly #standings = recentEntries<string, Standing>(COUNT_LIMIT);
   /** Sign-ins on their way with what was never accepted, by fingerprint. */
   readonly #trials = new Map<string, Promise<void>>();
 
