@@ -30,10 +30,11 @@ export async function takeIn(
   spared.add(digest);
   if (await isHere(cache, digest)) return 'present';
   const reservation = await cache.reserve(sizeBytes, upstream, signal);
-  signal.throwIfAborted();
-  if (reservation === undefined) throw noRoom(cache, sizeBytes);
   let ingest: Ingest | undefined;
   try {
+    // Room may have been promised to one who has left.
+    signal.throwIfAborted();
+    if (reservation === undefined) throw noRoom(cache, sizeBytes);
     ingest = await cache.ingest(digest, sizeBytes, true);
     await fill(parts, { digest, sizeBytes, ingest, reservation }, body, signal);
     if ((await ingest.verify(sizeBytes)) !== digest)
@@ -44,7 +45,7 @@ export async function takeIn(
     if (cause instanceof ContentError) throw notStored(digest, cause);
     throw cause;
   } finally {
-    reservation.release();
+    reservation?.release();
     await ingest?.close();
   }
 }

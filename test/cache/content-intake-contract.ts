@@ -119,6 +119,17 @@ export function contentIntakeContract(name: string, start: () => Promise<StoreSu
       await expect(adding).rejects.toThrow('the medium was pulled out');
       expect(await add(contents, large)).toBe('added');
     });
+
+    it('that nobody wants any more leaves no room promised', async () => {
+      const subject = await begun();
+      const contents = await subject.contents();
+      const { digest, size: sizeBytes } = large;
+      const leaving = new AbortController();
+      const adding = contents.add({ digest, sizeBytes, upstream: 'docker.io' }, unread(), leaving.signal);
+      leaving.abort(new Error('it is wanted no more'));
+      await expect(adding).rejects.toThrow('it is wanted no more');
+      expect(await (await subject.operations()).status(never)).toMatchObject({ blobs: 0, reservedBytes: 0 });
+    });
   });
 
   describe(`an image brought to ${name}`, () => {
