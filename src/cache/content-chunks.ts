@@ -46,7 +46,13 @@ export class ContentChunks implements AsyncIterableIterator<Uint8Array> {
         this.#close();
         return { done: true, value: undefined };
       }
-      this.#lent = await content.read(this.#position, SLAB_BYTES, signal);
+      const read = await content.read(this.#position, SLAB_BYTES, signal);
+      if (this.#isClosed) {
+        // Nobody is there any more to whom it could be lent.
+        read.release();
+        return { done: true, value: undefined };
+      }
+      this.#lent = read;
       this.#position += this.#lent.bytes.length;
       return { done: false, value: this.#lent.bytes };
     } catch (cause) {

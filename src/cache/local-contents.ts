@@ -1,6 +1,7 @@
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import pLimit from 'p-limit';
 import type { Clock } from '../clock.ts';
+import type { Content } from '../content/content.ts';
 import type { SlabPool } from '../content/slabs.ts';
 import { deferred } from '../deferred.ts';
 import { MetadataError } from '../metadata/metadata-error.ts';
@@ -51,21 +52,15 @@ export class LocalContents implements StoreContents {
 
   async read(digest: Digest, signal: AbortSignal): Promise<ContentBody | undefined> {
     const joined = this.#joined(signal);
-    const { cache, slabs } = this.#parts;
-    const row = await this.#row(digest);
-    if (row === undefined) return undefined;
-    const content = await cache.openVerified(digest, slabs);
+    const onClose = this.#begun();
+    const content = await this.#opened(digest).catch((error: unknown) => {
+      onClose();
+      throw error;
+    });
     if (content === undefined) {
-      // Damaged, it is gone now; else it cannot be read just now, which is not the same as not being here.
-      if ((await this.#row(digest)) === undefined) return undefined;
-      throw new StoreOperationError('failed', `${digest} is stored, but cannot be read`);
+      onClose();
+      return undefined;
     }
-    const over = deferred<undefined>();
-    this.#open.add(over.promise);
-    const onClose = (): void => {
-      this.#open.delete(over.promise);
-      over.resolve(undefined);
-    };
     const body = new ContentChunks({ content, digest, signal: joined, onClose });
     return { sizeBytes: content.sizeBytes, body };
   }
@@ -128,6 +123,16 @@ export class LocalContents implements StoreContents {
     await Promise.all(this.#open);
   }
 
+  async #opened(digest: Digest): Promise<Content | undefined> {
+    const { cache, slabs } = this.#parts;
+    if ((await this.#row(digest)) === undefined) return undefined;
+    const content = await cache.openVerified(digest, slabs);
+    if (content !== undefined) return content;
+    // Damaged, it is gone now; else it cannot be read just now, which is not the same as not being here.
+    if ((await this.#row(digest)) === undefined) return undefined;
+    throw new StoreOperationError('failed', `${digest} is stored, but cannot be read`);
+  }
+
   /** The index is asked first, since the cache takes one that fails for a miss; then for a file that has no row yet. */
   async #row(digest: Digest): Promise<unknown> {
     const row = await translated(this.#parts.metadata.blobs.get(digest));
@@ -150,17 +155,24 @@ export class LocalContents implements StoreContents {
     return found;
   }
 
-  /** `close` waits for it. */
   async #during<T>(signal: AbortSignal, work: (joined: AbortSignal) => Promise<T>): Promise<T> {
-    const over = deferred<undefined>();
     const joined = this.#joined(signal);
-    this.#open.add(over.promise);
+    const end = this.#begun();
     try {
       return await work(joined);
     } finally {
+      end();
+    }
+  }
+
+  /** Something that `close` waits for. @returns what ends it */
+  #begun(): () => void {
+    const over = deferred<undefined>();
+    this.#open.add(over.promise);
+    return () => {
       this.#open.delete(over.promise);
       over.resolve(undefined);
-    }
+    };
   }
 
   #joined(signal: AbortSignal): AbortSignal {
