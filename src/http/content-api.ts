@@ -52,9 +52,15 @@ export function contentApi({ contents, stream, parsed }: ContentApiParts): Hono<
     const wanted = parsed(digest, c.req.param('digest'));
     if (bodies >= BODIES_LIMIT)
       throw new StoreOperationError('busy', `${BODIES_LIMIT} bodies are being read; try again later`);
-    const found = await contents.read(wanted, c.req.raw.signal);
-    if (found === undefined) throw new StoreOperationError('not-found', `${wanted} is not stored`);
     bodies += 1;
+    const found = await contents.read(wanted, c.req.raw.signal).catch((error: unknown) => {
+      bodies -= 1;
+      throw error;
+    });
+    if (found === undefined) {
+      bodies -= 1;
+      throw new StoreOperationError('not-found', `${wanted} is not stored`);
+    }
     return new Response(
       streamOf(found.body, c.req.raw.signal, {
         onEnd: () => (bodies -= 1),

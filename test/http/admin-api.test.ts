@@ -197,6 +197,33 @@ describe('the admin API', () => {
     await vi.waitFor(async () => expect((await ask(adminUrl, 'images')).status).toBe(200));
   });
 
+  it('gives out so many bodies at the same time, however many ask together', async () => {
+    const image = buildImage({ seed: 5, layerSizes: [16 * 1024 * 1024] });
+    const registry = closeAfterTest(await FakeRegistry.start());
+    pushTo(registry, { repository: 'library/app', tag: 'v1', image });
+    const app = await startApp({ upstreams: [{ name: 'docker.io', url: registry.url }] });
+    await pullImage(app, 'library/app', 'v1', image);
+    await vi.waitFor(async () => expect(await blobsOf(app)).toBe(image.blobs.length + 1));
+    const large = image.blobs.find(({ size }) => size > 1024 * 1024)?.digest ?? image.root.digest;
+    const left: (() => void)[] = [];
+    /** Nobody reads it. */
+    const begin = async (): Promise<number | undefined> =>
+      new Promise((resolve, reject) => {
+        const sent = request(`${app.adminUrl}/api/v1/content/${large}`, { agent: false }, (answer) => {
+          left.push(() => answer.destroy());
+          resolve(answer.statusCode);
+        });
+        sent.on('error', reject);
+        sent.end();
+      });
+    const statuses = await Promise.all(Array.from({ length: 40 }, begin));
+    expect(statuses.filter((status) => status === 200)).toHaveLength(16);
+    expect(statuses.filter((status) => status === 429)).toHaveLength(24);
+    for (const leave of left) leave();
+    await expect.poll(begin).toBe(200);
+    for (const leave of left) leave();
+  });
+
   it('is not there for clients of the registry', async () => {
     const { url } = await start();
     for (const path of ['/api/v1/status', '/api/v1/images'])
