@@ -377,6 +377,24 @@ test.each([
   expect(stderr).toMatch(message);
 });
 
+test('an upstream that is offline is warned of, and --online passes it over', async () => {
+  const { url } = await registry();
+  const upstreams = {
+    'docker.io': { url, offline: true },
+    'quay.io': { url, offline: true },
+    'registry.example': { url },
+  };
+  const all = await checked({ ...LOCAL, upstreams }, '--online');
+  expect(all.stderr).toContain('warning: upstreams.docker.io: it is offline, and never asked\n');
+  const asked = all.stdout.slice(all.stdout.lastIndexOf('\n\n'));
+  expect(asked).toMatch(/registry\.example/);
+  expect(asked).not.toMatch(/docker\.io|quay\.io/);
+  expect(await checked({ ...LOCAL, upstreams }, '--online', '--upstream', 'quay.io')).toMatchObject({
+    code: 2,
+    stderr: expect.stringContaining('--upstream quay.io: it is offline by configuration'),
+  });
+});
+
 test('offline: true and --online contradict each other', async () => {
   expect(await checked({ ...LOCAL, offline: true }, '--online')).toMatchObject({
     code: 2,

@@ -46,3 +46,17 @@ test.each([
 ])('a limit of %s is printed as %s', (maxSize, printed) => {
   expect(announced({ ENTREPOT_CACHE_MAX_SIZE: maxSize }).facts['limit']).toBe(printed);
 });
+
+test('it says which upstreams are not asked where some are', () => {
+  const config = loadConfig({ environment: {}, workingDir: '/srv' });
+  const [hub, quay, github] = config.upstreams;
+  if (hub === undefined || quay === undefined || github === undefined) throw new Error('too few upstreams');
+  const upstreams = [{ ...hub, offline: true }, quay, { ...github, offline: true }];
+  const addresses = { registry: [{ host: '127.0.0.1', port: 5000 }], admin: ADMIN };
+  const said = announcement({ ...config, upstreams }, addresses, {
+    version: '1.0.0',
+    hostname: 'cache-host',
+  });
+  expect(said.lines[3]).toBe('  upstreams  docker.io (default, offline), quay.io, ghcr.io (offline)');
+  expect(said.facts['offline']).toEqual(['docker.io', 'ghcr.io']);
+});

@@ -57,6 +57,7 @@ async function start(options: Partial<RunningAppOptions> = {}) {
     {
       name: 'docker.io',
       url: registry.url,
+      hosts: ['hub.mirror.local'],
       mirrors: [{ url: mirror.url, trustedHosts: [], profile: GENERIC }],
     },
     { name: 'quay.io', url: registry.url },
@@ -133,6 +134,10 @@ describe('while it is offline', () => {
         // The clock stands still: whatever waited on it would never be answered.
         expect(answer.totalMs).toBeLessThan(500);
       }
+      const byHost = await get(`${app.url}/v2/library/app/${path}`, {
+        headers: { host: 'hub.mirror.local' },
+      });
+      expect([byHost.status, errorOf(byHost)?.code]).toEqual([404, code]);
       expect(await ask(path, 'HEAD')).toMatchObject({ status: 404, length: 0 });
     }
     expect((await get(`${app.url}/v2/`)).status).toBe(200);
