@@ -14,12 +14,20 @@ import { reportWhenOver } from './http/request-report.ts';
 import { errorFacts, type Log } from './log.ts';
 import { indexBytes } from './metadata/database.ts';
 import type { Metrics } from './metrics.ts';
-import { offlineObserver, pullThroughObserver, upkeepObserver, upstreamObserver } from './observers.ts';
+import {
+  offlineObserver,
+  pullThroughObserver,
+  scheduleObserver,
+  upkeepObserver,
+  upstreamObserver,
+} from './observers.ts';
 import { openPullThrough } from './open-pull-through.ts';
 import { type Closer, openStore } from './open-store.ts';
 import { LocalOffline } from './pull-through/offline-operations.ts';
 import { Rehearsals } from './pull-through/rehearsals.ts';
 import { UpstreamRoutes } from './pull-through/upstream-routes.ts';
+import type { LocalWarming } from './warm/local-warming.ts';
+import type { Schedules } from './warm/schedules.ts';
 
 /** Of all listeners of the registry together. */
 const CONNECTION_LIMIT = 10_000;
@@ -137,6 +145,7 @@ async function openApp(config: Config, options: AppOptions, closers: Closer[]): 
     metrics.upstreamUp(upstream, true);
     metrics.offline.set(upstream, isOffline);
   }
+  const schedules = await openSchedules(config, { options, warming, closers });
   const operations = new LocalOperations({
     metadata,
     content,
@@ -149,6 +158,7 @@ async function openApp(config: Config, options: AppOptions, closers: Closer[]): 
       indexBytes: () => indexBytes(config.dataDir),
       condition: () => cache.condition.report,
       offline: () => offline.states.filter(({ isOffline }) => isOffline),
+      schedules: () => schedules?.states,
     },
     onPurged: (digest) => pullThrough.forget(digest),
   });
@@ -218,7 +228,23 @@ async function openApp(config: Config, options: AppOptions, closers: Closer[]): 
     },
     (request, response) => void serveOperations(request, response),
   );
+  schedules?.begin();
   return new App({ registry, admin, certificates }, closers.slice(0, -1), state);
+}
+
+/** Not loaded where there are none. */
+async function openSchedules(
+  { warm = [], upstreams }: Config,
+  { options, warming, closers }: { options: AppOptions; warming: LocalWarming; closers: Closer[] },
+): Promise<Schedules | undefined> {
+  if (warm.length === 0) return undefined;
+  const { log, metrics, clock } = options;
+  const { Schedules } = await import('./warm/schedules.ts');
+  for (const { name } of warm) metrics.warm.known(name);
+  const observer = scheduleObserver({ log, metrics }, clock);
+  const schedules = new Schedules(warm, { warming, upstreams, clock, observer });
+  closers.push(() => schedules.close());
+  return schedules;
 }
 
 async function closeAll(closers: readonly Closer[]): Promise<void> {

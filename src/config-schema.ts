@@ -1,6 +1,7 @@
 import { z } from 'zod';
 import { listeners, listenerTls, tlsChoice } from './config-schema-listen.ts';
 import { profileSchema, upstreamSchema } from './config-schema-upstream.ts';
+import { warmSchema } from './config-schema-warm.ts';
 import { proxySchema } from './config-schema-proxy.ts';
 import {
   boolean,
@@ -132,6 +133,9 @@ export const fileSchema = mapping({
   admin: admin.prefault({}),
   dataDir: text.describe('Where everything is kept. One process at a time.').prefault('./data'),
   cache: cache.prefault({}),
+  warm: warmSchema
+    .describe('What is fetched before anybody asks, on schedules. Default: nothing.')
+    .prefault([]),
   bundle: bundle.describe('What is carried here from another cache.').prefault({}),
   offline: boolean
     .describe('true: no upstream is ever asked, but those that say offline: false.')

@@ -7,6 +7,7 @@ import { type FileConfig, fileSchema, knownKeys } from './config-schema.ts';
 import { expandProfiles } from './config-profile.ts';
 import { secretFrom, type Surroundings } from './config-secret.ts';
 import { pinsFrom } from './config-pins.ts';
+import { schedulesFrom, type WarmSchedule } from './config-warm.ts';
 import { type UpstreamConfig, upstreamsFrom } from './config-upstream.ts';
 import type { ImagePattern } from './oci/image-pattern.ts';
 
@@ -20,6 +21,7 @@ export type { RegistryProfile } from './config-profiles.ts';
 export type { UpstreamTls } from './config-tls.ts';
 export type { MirrorConfig, PullReserve, UpstreamLimits } from './config-mirrors.ts';
 export type { RepositoryConfig, RepositoryRules, StaleReaction, StaleReason } from './config-repositories.ts';
+export type { WarmSchedule } from './config-warm.ts';
 export type { UpstreamConfig } from './config-upstream.ts';
 
 export interface CacheConfig {
@@ -55,6 +57,8 @@ export interface Config {
   /** Absolute. */
   readonly dataDir: string;
   readonly cache: CacheConfig;
+  /** What is fetched before anybody asks. Absent: nothing. */
+  readonly warm?: readonly WarmSchedule[] | undefined;
   /** Absolute paths of the public keys, one of which must have signed what is imported. Absent: whoever wrote it is believed. */
   readonly bundleKeyFiles?: readonly string[] | undefined;
   /** No upstream is ever asked but those that say otherwise (`UpstreamConfig.offline`). */
@@ -163,6 +167,7 @@ function assembled(values: FileConfig, dataDir: string, surroundings: Surroundin
       },
       pins: pinsFrom(values.cache.pins, upstreams, surroundings.problems),
     },
+    ...(values.warm.length > 0 && { warm: schedulesFrom(values.warm, upstreams, surroundings) }),
     ...(values.bundle.publicKeys.length > 0 && {
       bundleKeyFiles: values.bundle.publicKeys.map((file) => resolve(surroundings.baseDir, file)),
     }),

@@ -1,7 +1,9 @@
 import { Counter, collectDefaultMetrics, Gauge, Registry } from 'prom-client';
 import { ListenerMetrics } from './metrics-listeners.ts';
 import { OfflineMetrics } from './metrics-offline.ts';
+import { type GaugeValues, StandingMetrics } from './metrics-standing.ts';
 import { StoreMetrics } from './metrics-store.ts';
+import { WarmMetrics } from './metrics-warm.ts';
 import { type CounterSeries, FastCounter, FastHistogram, type HistogramSeries } from './metrics-series.ts';
 
 export type RequestKind = 'base' | 'manifest' | 'blob' | 'tags' | 'referrers' | 'other';
@@ -46,16 +48,6 @@ export interface RateLimit {
   readonly remaining?: number | undefined;
 }
 
-/** What stands at this moment. */
-export interface GaugeValues {
-  readonly fillsInFlight: number;
-  readonly fillReaders: number;
-  readonly storeBytes: number;
-  readonly storeLimitBytes: number;
-  readonly storeReservedBytes: number;
-  readonly storeBlobs: number;
-}
-
 export interface MetricsOptions {
   readonly version: string;
   readonly nodeVersion: string;
@@ -93,6 +85,7 @@ export class Metrics {
   /** Our own listeners' part. */
   readonly listeners = new ListenerMetrics(this.#registry);
   readonly offline = new OfflineMetrics(this.#registry);
+  readonly warm = new WarmMetrics(this.#registry);
   /** The store's condition. */
   readonly store = new StoreMetrics(this.#registry);
   readonly #upstreams: ReadonlySet<string>;
@@ -123,7 +116,7 @@ export class Metrics {
   readonly #verifiedBytes: Counter;
   readonly #cacheErrors: Counter<'where'>;
   readonly #unexpectedErrors: Counter;
-  readonly #standing: { readonly [Name in keyof GaugeValues]: Gauge };
+  readonly #standing: StandingMetrics;
 
   constructor({ version, nodeVersion, upstreams }: MetricsOptions) {
     this.#upstreams = new Set(upstreams);
@@ -223,15 +216,7 @@ export class Metrics {
     this.#unexpectedErrors = new Counter(
       named('unexpected_errors_total', 'Faults in entrepot that nothing caught.'),
     );
-    const standing = (name: string, help: string) => new Gauge(named(name, help));
-    this.#standing = {
-      fillsInFlight: standing('fills_in_flight', 'Blobs that are being fetched.'),
-      fillReaders: standing('fill_readers', 'Responses that read from blobs being fetched.'),
-      storeBytes: standing('store_bytes', 'Bytes of stored content.'),
-      storeLimitBytes: standing('store_limit_bytes', 'Bytes that stored content may take.'),
-      storeReservedBytes: standing('store_reserved_bytes', 'Bytes set aside for blobs being fetched.'),
-      storeBlobs: standing('store_blobs', 'Stored blobs.'),
-    };
+    this.#standing = new StandingMetrics(registry);
     const build = new Gauge(named('build_info', 'Always 1; the labels say what runs.', 'version', 'node'));
     build.set({ version, node: nodeVersion }, 1);
     for (const where of INTEGRITY_PLACES) this.#integrityFailures.inc({ where }, 0);
@@ -335,15 +320,11 @@ export class Metrics {
   async render(): Promise<{ readonly contentType: string; readonly text: string }> {
     try {
       const values = await this.#gaugeSource?.();
-      if (values !== undefined) this.#setStanding(values);
+      if (values !== undefined) this.#standing.set(values);
     } catch {
       this.cacheError('scrape');
     }
     return { contentType: this.#registry.contentType, text: await this.#registry.metrics() };
-  }
-
-  #setStanding(values: GaugeValues): void {
-    for (const [name, gauge] of Object.entries(this.#standing)) gauge.set(values[name as keyof GaugeValues]);
   }
 
   #openRequest(key: string, labels: Record<RequestLabel, string>, status: number): RequestSeries {

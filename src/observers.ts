@@ -1,9 +1,11 @@
+import type { Clock } from './clock.ts';
 import type { Log } from './log.ts';
 import { errorFacts } from './log.ts';
 import type { Metrics } from './metrics.ts';
 import type { UpkeepObserver } from './cache/upkeep-observer.ts';
 import type { PullThroughObserver } from './pull-through/pull-through-observer.ts';
 import type { OfflineState } from './upstream/offline-switch.ts';
+import type { ScheduleObserver } from './warm/schedule-observer.ts';
 import type { UpstreamObserver } from './upstream/upstream-observer.ts';
 
 interface Reporting {
@@ -107,6 +109,40 @@ export function offlineObserver({ log, metrics }: Reporting): (changed: readonly
       log.warn({ upstreams: gone.map(nameOf), ...end }, 'offline: upstreams are not asked');
     const back = changed.filter(({ isOffline }) => !isOffline);
     if (back.length > 0) log.info({ upstreams: back.map(nameOf) }, 'online: upstreams are asked again');
+  };
+}
+
+/** Counts and logs what schedules bring in. */
+export function scheduleObserver({ log, metrics }: Reporting, clock: Pick<Clock, 'now'>): ScheduleObserver {
+  return {
+    due(schedule, at) {
+      metrics.warm.due(schedule, at);
+    },
+    missing(schedule, { place, message }) {
+      log.warn({ schedule, place, problem: message }, 'what is to be warmed cannot be read yet');
+    },
+    begun(schedule) {
+      metrics.warm.begun(schedule);
+      log.info({ schedule }, 'warming as scheduled');
+    },
+    problem(schedule, { place, message }) {
+      log.warn({ schedule, place, problem: message }, 'what is to be warmed cannot be read');
+    },
+    imageFailed(schedule, { image, place, digest, reason, message }) {
+      log.warn({ schedule, image, place, digest, reason, problem: message }, 'an image could not be warmed');
+    },
+    waiting(schedule, { upstream, why, untilMs, remaining, reserve }) {
+      const until = new Date(untilMs).toISOString();
+      log.info({ schedule, upstream, why, until, remaining, reserve }, 'warming waits for the upstream');
+    },
+    ended(schedule, result) {
+      metrics.warm.ended(schedule, { ...result, endedAt: clock.now() });
+      if (result.outcome === 'done') log.info({ schedule, ...result }, 'warmed as scheduled');
+      else log.warn({ schedule, ...result }, 'not all could be warmed as scheduled');
+    },
+    unexpected(schedule, error) {
+      log.error({ schedule, error: errorFacts(error, { stack: true }) }, 'warming failed unexpectedly');
+    },
   };
 }
 

@@ -54,7 +54,7 @@ const PACKAGE_OWNERS: Readonly<Record<string, RegExp>> = {
   socks: /^upstream\//,
   yaml: /^(?:config[a-z-]*\.ts$|client-setup\/)/,
   'js-yaml': /^image-sources\//,
-  semver: /^image-sources\//,
+  semver: /^oci\//,
   'tar-stream': /^oci-layout\//,
   croner: /^(?:warm\/|config[a-z-]*\.ts$)/,
   'smol-toml': /^client-setup\//,

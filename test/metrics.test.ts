@@ -68,6 +68,15 @@ test('every metric of the contract is there from the start, with its help and ty
     entrepot_store_reserved_bytes: 'gauge',
     entrepot_store_trouble: 'gauge',
     entrepot_store_blobs: 'gauge',
+    entrepot_offline: 'gauge',
+    entrepot_warm_runs_total: 'counter',
+    entrepot_warm_running: 'gauge',
+    entrepot_warm_next_run_timestamp_seconds: 'gauge',
+    entrepot_warm_last_run_timestamp_seconds: 'gauge',
+    entrepot_warm_last_success_timestamp_seconds: 'gauge',
+    entrepot_warm_last_run_duration_seconds: 'gauge',
+    entrepot_warm_failed_images: 'gauge',
+    entrepot_warm_fetched_bytes_total: 'counter',
     entrepot_build_info: 'gauge',
   });
   for (const name of Object.keys(types)) expect(text).toMatch(new RegExp(`^# HELP ${name} \\S.*\\.$`, 'm'));

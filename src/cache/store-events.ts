@@ -129,6 +129,31 @@ export const storeStatus = z.object({
   indexBytes: count,
   /** Upstreams that are not asked; absent where nobody would ask any: without a server. */
   offline: z.array(z.object({ upstream: z.string(), isConfigured: z.boolean(), until: time })).optional(),
+  /** What warms the cache, and when; absent where nobody does: without a server, or without schedules. */
+  schedules: z
+    .array(
+      z.object({
+        name: z.string(),
+        isRunning: z.boolean(),
+        /** While it runs: it waits so long for an upstream's allowance. */
+        waitingUntil: time,
+        /** Absent: never again. */
+        nextAt: time,
+        last: z
+          .object({
+            begunAt: z.number(),
+            endedAt: z.number(),
+            outcome: z.string(),
+            images: count,
+            failedImages: count,
+            fetchedBytes: count,
+            /** What went wrong first. */
+            problem: z.string().optional(),
+          })
+          .optional(),
+      }),
+    )
+    .optional(),
   byUpstream: z.array(z.object({ upstream: z.string(), ...totals, limitBytes: count.optional() })),
   /** When what is given up next was last used; absent: nothing is. */
   nextVictimUsedAt: z.number().optional(),

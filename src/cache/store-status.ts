@@ -13,6 +13,8 @@ export interface StatusSources {
   readonly condition?: (() => StoreStatus['condition']) | undefined;
   /** Which upstreams are not asked. */
   readonly offline?: (() => StoreStatus['offline']) | undefined;
+  /** What warms the cache, and when. */
+  readonly schedules?: (() => StoreStatus['schedules']) | undefined;
 }
 
 export interface StatusParts {
@@ -35,6 +37,7 @@ export async function statusOf({
   const [next] = await metadata.blobs.victims({ limit: 1 });
   const condition = sources.condition?.();
   const offline = sources.offline?.();
+  const schedules = sources.schedules?.();
   return {
     isServed: sources.isServed,
     bytes: storedBytes,
@@ -48,6 +51,7 @@ export async function statusOf({
     ...(next !== undefined && { nextVictimUsedAt: next.usedAt }),
     ...(condition && { condition }),
     ...(offline && { offline }),
+    ...(schedules && { schedules }),
     ...(sources.isServed && upkeepOf(cache)),
   };
 }

@@ -5,6 +5,7 @@ import { sampleImage } from '../client-setup/sample-image.ts';
 import { systemClock } from '../clock.ts';
 import { type Config, offlineUpstreams, printProblem, type UpstreamConfig } from '../config.ts';
 import { parseDuration } from '../config-text.ts';
+import { missingSources } from '../image-sources/missing-sources.ts';
 import { exampleOf } from '../oci/repository-pattern.ts';
 import type { RepositoryName } from '../oci/reference.ts';
 import { readPinnedBytes } from '../metadata/database.ts';
@@ -70,7 +71,11 @@ export async function check(options: CheckOptions, io: CommandIo): Promise<numbe
       new AbortController().signal,
     );
     const { problems } = credentials;
-    const warnings = [...configWarnings(config, await dataFacts(config)), ...credentials.warnings];
+    const warnings = [
+      ...configWarnings(config, await dataFacts(config)),
+      ...(await scheduleWarnings(config)),
+      ...credentials.warnings,
+    ];
     const upstreams = config.upstreams.map(upstreamFacts);
     if (options.json !== true)
       io.stdout.write(
@@ -192,6 +197,16 @@ function placesOf(upstream: UpstreamConfig): readonly Place[] {
 
 function isWrong({ steps }: Probed): boolean {
   return PROBE_STEPS.some((step) => steps[step]?.outcome === 'failed');
+}
+
+/** Files may come later: they are read at each run. */
+async function scheduleWarnings({ warm = [] }: Config): Promise<readonly string[]> {
+  const missing = await Promise.all(warm.map(async ({ from }) => missingSources(from)));
+  return missing.flatMap((problems, at) =>
+    problems.map(
+      ({ place, message }) => `warm.${at}.from: ${place}: ${message}; until it is there, runs fail`,
+    ),
+  );
 }
 
 async function dataFacts(config: Config): Promise<DataFacts> {

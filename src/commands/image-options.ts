@@ -2,7 +2,7 @@ import { type Command, Option } from 'commander';
 import { parseDuration } from '../config-text.ts';
 import type { NamedImage } from '../image-sources/named-image.ts';
 import { chosenImages } from '../image-sources/chosen-images.ts';
-import { parseTagSelection, type TagSelection } from '../image-sources/tag-selection.ts';
+import { parseTagSelection, type TagSelection } from '../oci/tag-selection.ts';
 import type { NamedUpstream } from '../oci/named-upstream.ts';
 import { parsePlatform, type Platform } from '../oci/platform.ts';
 import { UsageError } from './usage-error.ts';

@@ -39,6 +39,7 @@ function print(dataDir: string, found: StoreStatus): string {
     ],
     ...conditionRows(found, now),
     ...offlineRows(found),
+    ...scheduleRows(found, now),
     ...reconcileRows(found),
     ...scrubRows(found, now),
   ];
@@ -65,6 +66,24 @@ function offlineRows({ offline = [] }: StoreStatus): readonly (readonly [string,
     const end = until === undefined ? 'until the server ends' : `until ${new Date(until).toISOString()}`;
     return [at === 0 ? 'offline' : '', `${upstream}, ${isConfigured ? 'by configuration' : end}`];
   });
+}
+
+function scheduleRows({ schedules = [] }: StoreStatus, now: number): readonly (readonly [string, string])[] {
+  return schedules.map(({ name, isRunning, waitingUntil, nextAt, last }) => {
+    const waits = waitingUntil === undefined ? '' : `, waits until ${new Date(waitingUntil).toISOString()}`;
+    const next = nextAt === undefined ? '' : `next ${new Date(nextAt).toISOString()}`;
+    const parts = [isRunning ? `running${waits}` : next, last === undefined ? '' : lastRun(last, now)];
+    return [`warm ${name}`, parts.filter((part) => part !== '').join('; ') || 'never due'];
+  });
+}
+
+type LastRun = NonNullable<NonNullable<StoreStatus['schedules']>[number]['last']>;
+
+function lastRun(last: LastRun, now: number): string {
+  const { outcome, images, failedImages, fetchedBytes, endedAt, problem } = last;
+  const failed = failedImages === 0 ? '' : `, ${failedImages} failed`;
+  const why = problem === undefined ? '' : `: ${problem}`;
+  return `last ${outcome} ${printAge(endedAt, now)}, ${counted(images, 'image')}${failed}, ${printBytes(fetchedBytes)} fetched${why}`;
 }
 
 function reconcileRows({ reconcile }: StoreStatus): readonly (readonly [string, string])[] {

@@ -1,10 +1,9 @@
 import { systemClock } from '../clock.ts';
-import type { ChosenImage } from '../image-sources/chosen-images.ts';
-import { referenceOf } from '../oci/image-reference.ts';
-import { CONCURRENCY_LIMIT, TARGET_LIMIT, type WarmTarget } from '../warm/warm-operations.ts';
+import { CONCURRENCY_LIMIT, TARGET_LIMIT } from '../warm/warm-operations.ts';
+import { warmTargets } from '../warm/warm-targets.ts';
 import type { CommandIo } from './command-io.ts';
 import { chooseImages } from './image-choice.ts';
-import { type ImageOptions, type ImageRequest, parseImageOptions } from './image-options.ts';
+import { type ImageOptions, parseImageOptions } from './image-options.ts';
 import { runOnStore, type StoreCommandOptions } from './store-command.ts';
 import { UsageError } from './usage-error.ts';
 import { openWarmDisplay } from './warm-display.ts';
@@ -39,7 +38,7 @@ export async function warm(texts: readonly string[], options: WarmOptions, io: C
         const display = await openWarmDisplay(io, { isJson: json });
         try {
           for (const problem of problems) display.problem(problem);
-          const targets = images.map((image) => targetOf(image, request));
+          const targets = warmTargets(images, request.tags?.text);
           let isWhole = problems.length === 0;
           if (targets.length > 0) {
             const { platforms, withReferrers } = request;
@@ -72,14 +71,4 @@ function concurrencyOf(text: string | undefined): number | undefined {
   const count = /^\d{1,3}$/.test(text) ? Number(text) : 0;
   if (count >= 1 && count <= CONCURRENCY_LIMIT) return count;
   throw new UsageError(`--concurrency ${JSON.stringify(text)}: accepted is 1 to ${CONCURRENCY_LIMIT}`);
-}
-
-function targetOf(image: ChosenImage, { tags }: ImageRequest): WarmTarget {
-  const { upstream, repository, tag, digest, places } = image;
-  const place = places.find((known) => known !== 'argument');
-  const named = { upstream, repository, ...(place !== undefined && { place }) };
-  const isOpen = tag === undefined && digest === undefined;
-  return isOpen && tags !== undefined
-    ? { ...named, tags: tags.text }
-    : { ...named, reference: referenceOf(image) };
 }

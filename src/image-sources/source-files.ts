@@ -29,10 +29,10 @@ const DEPTH_LIMIT = 16;
 const ENTRY_LIMIT = 100_000;
 
 const REASONS: Readonly<Record<string, string>> = {
-  ENOENT: 'there is no such file',
+  ENOENT: 'there is no such file or directory',
   EACCES: 'permission denied',
   ELOOP: 'its links lead in a circle',
-  ENOTDIR: 'there is no such file',
+  ENOTDIR: 'there is no such file or directory',
   ENXIO: 'it is neither a file nor a directory',
 };
 
@@ -161,7 +161,8 @@ export class SourceFiles {
 /** Why something is not read; the message is for the user. */
 class Unreadable extends Error {}
 
-function problemOf(place: string, error: unknown): { readonly problem: SourceProblem } {
+/** Why something cannot be read, for the user. */
+export function problemOf(place: string, error: unknown): { readonly problem: SourceProblem } {
   const code = error instanceof Error && 'code' in error ? String(error.code) : 'unknown';
   const message =
     error instanceof Unreadable ? error.message : (REASONS[code] ?? `it cannot be read (${code})`);

@@ -11,7 +11,7 @@ export type WarmTarget = {
   readonly place?: string | undefined;
 } & (
   | { readonly reference: Reference }
-  /** A regular expression or a range of versions (image-sources/tag-selection). */
+  /** A regular expression or a range of versions (oci/tag-selection). */
   | { readonly tags: string }
 );
 

@@ -1,5 +1,5 @@
 import pLimit, { type LimitFunction } from 'p-limit';
-import { parseTagSelection } from '../image-sources/tag-selection.ts';
+import { parseTagSelection } from '../oci/tag-selection.ts';
 import type { Digest } from '../oci/digest.ts';
 import { isTag, printReference } from '../oci/reference.ts';
 import type { Upstream } from '../upstream/upstream.ts';

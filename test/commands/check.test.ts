@@ -159,6 +159,10 @@ test.each([
   [{ admin: { listen: '0.0.0.0:5001', token: 'canary' } }, /its token can be read on the way/],
   [{ cache: { maxSize: '8000TiB' } }, /larger than the disk/],
   [{ offline: true }, /no upstream is ever asked/],
+  [
+    { warm: [{ name: 'a', cron: '@daily', from: ['none.txt', 'name'] }] },
+    /warm\.0\.from: \/.*\/none\.txt: there is no such file or directory; until it is there, runs fail/,
+  ],
   [{ upstreams: { 'quay.io': {} } }, /no upstream is the default/],
   [
     { upstreams: { 'docker.io': { url: 'http://10.0.0.1', auth: { username: 'u', password: 'canary' } } } },

@@ -4,7 +4,7 @@ import { expect, test } from 'vitest';
 import type { ImageEntry } from '../../src/cache/store-events.ts';
 import { chooseImages } from '../../src/commands/image-choice.ts';
 import type { ImageRequest } from '../../src/commands/image-options.ts';
-import { parseTagSelection } from '../../src/image-sources/tag-selection.ts';
+import { parseTagSelection } from '../../src/oci/tag-selection.ts';
 import { tempDir } from '../support/temp-dir.ts';
 
 const DIGEST = `sha256:${'a'.repeat(64)}`;

@@ -89,7 +89,7 @@ test('what cannot be read is a problem, and the others are read', async () => {
   expect(await read(directory, paths)).toEqual({
     images: ['good.txt:1 good'],
     problems: [
-      'none: there is no such file',
+      'none: there is no such file or directory',
       'binary: it is no text',
       'huge.txt: it is larger than 16777216 bytes',
       'empty.txt: there is no image in it',
@@ -97,7 +97,7 @@ test('what cannot be read is a problem, and the others are read', async () => {
       'pipe: it is neither a file nor a directory',
       expect.stringMatching(/^broken\.yaml:\d: this YAML cannot be read/),
       'standard input: there is no standard input here',
-      'good.txt/x: there is no such file',
+      'good.txt/x: there is no such file or directory',
     ],
   });
 });

@@ -4,7 +4,7 @@ import { expect, onTestFinished } from 'vitest';
 import { App } from '../../src/app.ts';
 import { type Clock, systemClock } from '../../src/clock.ts';
 import { profileFor } from '../../src/config-profile.ts';
-import type { CacheConfig, Config, ListenerConfig, UpstreamConfig } from '../../src/config.ts';
+import type { CacheConfig, Config, ListenerConfig, UpstreamConfig, WarmSchedule } from '../../src/config.ts';
 import { createLog } from '../../src/log.ts';
 import { createMetrics } from '../../src/metrics.ts';
 import { tempDir } from './temp-dir.ts';
@@ -23,6 +23,7 @@ export interface RunningAppOptions {
   /** Default: one on a free port, without TLS. */
   readonly listeners?: readonly ListenerConfig[];
   readonly connectionsPerClient?: number;
+  readonly warm?: readonly WarmSchedule[];
 }
 
 export interface LogLine {
@@ -106,6 +107,7 @@ function configOf(options: RunningAppOptions, dataDir: string): Config {
       ...options.cache,
     },
     offline: options.offline ?? false,
+    warm: options.warm,
     shutdownGraceMs: 1000,
     log: { level: 'debug' },
     upstreams: options.upstreams.map((upstream, at) => ({

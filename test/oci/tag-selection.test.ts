@@ -1,6 +1,6 @@
 import { assert, property, string } from 'fast-check';
 import { expect, test } from 'vitest';
-import { parseTagSelection } from '../../src/image-sources/tag-selection.ts';
+import { parseTagSelection } from '../../src/oci/tag-selection.ts';
 
 const TAGS = [
   '1',

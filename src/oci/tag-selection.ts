@@ -1,5 +1,5 @@
 import semver from 'semver';
-import { parseTagPattern } from '../oci/tag-pattern.ts';
+import { parseTagPattern } from './tag-pattern.ts';
 
 /** Which of a repository's tags are meant. */
 export interface TagSelection {
