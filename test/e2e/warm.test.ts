@@ -155,6 +155,22 @@ describe('entrepot warm', () => {
     expect(await program.ended).toMatchObject({ code: 130 });
   });
 
+  it('ends, and says why, when the server that does it is stopped', async () => {
+    const { registry, workingDir, serve } = await start();
+    registry.faults.add({ match: { path: /\/blobs\// }, action: { delayMs: 30_000 } });
+    const server = await serve();
+    const args = [ENTRY, 'warm', '--config', 'config.yaml', 'app:v1'];
+    const program = new ChildProgram(process.execPath, args, {
+      environment: { PATH: process.env['PATH'] },
+      workingDir,
+    });
+    closeAfterTest({ close: async () => void (await program.stop()) });
+    await registry.received({ method: 'GET', path: /\/blobs\// });
+    expect(await server.stop()).toMatchObject({ code: 0 });
+    expect(await program.ended).toMatchObject({ code: 1 });
+    expect(program.output).toMatch(/entrepot: .*(?:broke off|shutting down)/);
+  });
+
   it('waits for the upstream when its pulls are used up but for the reserve, and stays alive for it', async () => {
     const { run, workingDir } = await start({ pullLimit: { limit: 100, remaining: 11 } });
     await mkdir(join(workingDir, 'data'), { recursive: true });
