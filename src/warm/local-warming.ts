@@ -14,7 +14,7 @@ const DEFAULT_RESERVE: PullReserve = { share: 0.1 };
 
 /** Warming by the PullThrough of this process. What several runs ask of an upstream together is bounded. */
 export class LocalWarming implements WarmOperations {
-  readonly #parts: WarmingParts & Pick<WarmRunParts, 'connectionsOf'>;
+  readonly #parts: WarmingParts & Pick<WarmRunParts, 'limitsOf'>;
   readonly #budget: PullBudget;
   readonly #courtesy: Courtesy;
   readonly #closing = new AbortController();
@@ -28,9 +28,9 @@ export class LocalWarming implements WarmOperations {
   ) {
     const { clock, pullThrough, allowances, config, ...rest } = parts;
     const limits = new Map(config.map((upstream) => [upstream.name, upstream.limits] as const));
-    const connectionsOf = (upstream: string) => limits.get(upstream)?.connections;
+    const limitsOf = (upstream: string) => limits.get(upstream) ?? {};
     const reserveOf = (upstream: string) => limits.get(upstream)?.pullReserve ?? DEFAULT_RESERVE;
-    this.#parts = { ...rest, clock, pullThrough, connectionsOf };
+    this.#parts = { ...rest, clock, pullThrough, limitsOf };
     this.#budget = new PullBudget({ clock, allowances, reserveOf });
     this.#courtesy = new Courtesy({ clock, clientFills: (upstream) => pullThrough.clientFills(upstream) });
   }

@@ -32,6 +32,8 @@ export interface WarmImageParts {
   readonly progress: WarmProgress;
   readonly platforms: readonly Platform[];
   readonly dryRun: boolean;
+  /** Manifests of this upstream that are fetched at the same time. */
+  readonly pulls: LimitFunction;
   /** Blobs of this upstream at the same time. */
   readonly blobs: LimitFunction;
   /** Blobs that are being brought in; settles without an error. */
@@ -219,17 +221,14 @@ export class WarmImage {
 
   /** A manifest that is not here. */
   async #pull(reference: Reference): Promise<Served<Manifest>> {
-    const { pullThrough, budget, progress, upstream, signal } = this.#parts;
+    const { pullThrough, budget, progress, upstream, pulls, signal } = this.#parts;
     const { key } = this;
     const types = { accept: MANIFEST_MEDIA_TYPES, patienceMs: 0 };
-    const served = await budget.pull(
-      key.upstream,
-      () => pullThrough.manifest(key, reference, MANIFEST_MEDIA_TYPES, signal),
-      async (looking) => {
-        await upstream.headManifest(key.repository, reference, types, looking);
-      },
-      signal,
-    );
+    const pull = () => pullThrough.manifest(key, reference, MANIFEST_MEDIA_TYPES, signal);
+    const look = async (looking: AbortSignal) => {
+      await upstream.headManifest(key.repository, reference, types, looking);
+    };
+    const served = await pulls(() => budget.pull(key.upstream, pull, look, signal));
     const { value, outcome } = served;
     if (outcome === 'miss' || outcome === 'bypass') progress.pulled(key.upstream);
     const isFetched = outcome === 'miss' || outcome === 'joined' || outcome === 'bypass';

@@ -7,6 +7,7 @@ import type { BudgetEvent } from './pull-budget.ts';
 import type { EventQueue } from './event-queue.ts';
 import type { PullThrough } from '../pull-through/pull-through.ts';
 import type { Clock } from '../clock.ts';
+import type { UpstreamLimits } from '../config.ts';
 import type { Courtesy } from './courtesy.ts';
 import type { PullBudget } from './pull-budget.ts';
 import { failureOf, type WarmFailure } from './warm-failure.ts';
@@ -36,14 +37,15 @@ export interface WarmRunParts extends WarmingParts {
   readonly courtesy: Courtesy;
   readonly queue: EventQueue<WarmEvent>;
   readonly signal: AbortSignal;
-  /** Requests that may be on their way to an upstream at once, where that is configured. */
-  readonly connectionsOf: (upstream: string) => number | undefined;
+  /** How hard an upstream may be asked, as it is configured. */
+  readonly limitsOf: (upstream: string) => UpstreamLimits;
 }
 
 /** What of an upstream goes on at the same time; upstreams do not wait for each other. */
 interface Lane {
   readonly upstream: Upstream | undefined;
   readonly images: LimitFunction;
+  readonly pulls: LimitFunction;
   readonly blobs: LimitFunction;
 }
 
@@ -108,6 +110,7 @@ export class WarmRun {
         platforms,
         dryRun,
         progress: this.#progress,
+        pulls: lane.pulls,
         blobs: lane.blobs,
         inFlight: this.#inFlight,
         tell: (event: WarmEvent) => this.#tell(event),
@@ -177,14 +180,16 @@ export class WarmRun {
   #lane(name: string): Lane {
     const known = this.#lanes.get(name);
     if (known !== undefined) return known;
-    const { upstreams, connectionsOf } = this.#parts;
+    const { upstreams, limitsOf } = this.#parts;
+    const { connections = DEFAULT_CONNECTIONS, pullsPerSecond } = limitsOf(name);
     // Half of what blobs may have of the connections, so that clients need not wait for one.
-    const connections = connectionsOf(name) ?? DEFAULT_CONNECTIONS;
     const forBlobs = connections - Math.max(1, Math.floor(connections / 3));
     const { concurrency = DEFAULT_CONCURRENCY } = this.#request;
     const lane = {
       upstream: upstreams.get(name),
       images: pLimit(IMAGES_AT_ONCE),
+      // Where manifests wait their turn, one at a time: clients wait in the same row.
+      pulls: pLimit(pullsPerSecond === undefined ? IMAGES_AT_ONCE : 1),
       blobs: pLimit(Math.max(1, Math.min(concurrency, Math.floor(forBlobs / 2)))),
     };
     this.#lanes.set(name, lane);

@@ -3,6 +3,7 @@ import { Courtesy } from '../../src/warm/courtesy.ts';
 import { closeAfterTest } from '../support/close-after-test.ts';
 import { FakeClock } from '../support/fake-clock.ts';
 import { FakeRegistry } from '../support/fake-registry.ts';
+import { hurriedClock } from '../support/hurried-clock.ts';
 import { Gate } from '../support/gate.ts';
 import type { RecordedRequest } from '../support/recorded-request.ts';
 import { get, openGet } from '../support/http-get.ts';
@@ -117,6 +118,28 @@ describe('a client that pulls while the cache is warmed', () => {
     gate.open();
     expect(await client.finished()).toMatchObject({ status: 200, complete: true, digest: wanted });
     expect((await warming).done).toMatchObject({ images: { whole: 1 }, blobs: { fetched: 13 } });
+  });
+
+  it('has its manifest next where manifests wait their turn', async () => {
+    const registry = closeAfterTest(await FakeRegistry.start());
+    const limits = { pullsPerSecond: 1 };
+    const app = await startApp({
+      upstreams: [{ name: 'docker.io', url: registry.url, limits }],
+      clock: hurriedClock(4),
+    });
+    const names = Array.from({ length: 5 }, (_, seed) => {
+      pushTo(registry, { repository: 'library/app', tag: `v${seed}`, image: buildImage({ seed }) });
+      return `docker.io/library/app:v${seed}`;
+    });
+    pushTo(registry, { repository: 'library/pulled', tag: 'v1', image: buildImage({ seed: 9 }) });
+    const warming = warm(app, names);
+    await registry.received({ method: 'GET', path: /app\/manifests\// });
+    await get(`${app.url}/v2/library/pulled/manifests/v1`);
+    const gets = registry.requests.filter(
+      ({ method, path }) => method === 'GET' && /\/manifests\//.test(path),
+    );
+    expect(gets.findIndex(({ path }) => path.includes('library/pulled'))).toBeLessThanOrEqual(2);
+    expect((await warming).done.images.whole).toBe(5);
   });
 
   it('joins what is being warmed, and has it at full pace', async () => {
