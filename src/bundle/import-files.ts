@@ -37,6 +37,11 @@ export async function importFiles(
   texts: readonly string[],
   workingDir: string,
 ): Promise<readonly ImportFile[]> {
+  if (texts.includes('-'))
+    throw new BundleError(
+      'invalid',
+      'standard input cannot be imported: an archive is looked at before it is read, so write it to a file first',
+    );
   const paths = texts.map((text) => resolve(workingDir, text));
   const shownAs = new Map(paths.map((path, at) => [path, texts[at] ?? path]));
   const files: ImportFile[] = [];

@@ -242,6 +242,11 @@ class ImageImport {
       if ((await store.contents.add({ digest, sizeBytes, upstream }, counted, signal)) === 'added')
         this.#blobs += 1;
     } catch (error) {
+      // Of what can be read in any order the rest can be read all the same.
+      if (error instanceof LayoutError && source.isSeekable) {
+        this.#bad.set(digest, error.message);
+        return;
+      }
       if (!(error instanceof StoreOperationError) || error.reason !== 'invalid') throw error;
       this.#bad.set(digest, `${source.placeOf(digest)} was altered: its bytes are not those of its digest`);
     }

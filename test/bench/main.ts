@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { parseArgs, promisify } from 'node:util';
 import type { Calculation } from './calculation.ts';
 import { type Figure, figureLines, summarise } from './figure.ts';
+import { bundleImport } from './scenarios/bundle-import.ts';
 import { bundle } from './scenarios/bundle.ts';
 import { cold100 } from './scenarios/cold-100.ts';
 import { cold } from './scenarios/cold.ts';
@@ -23,7 +24,17 @@ import { type Programs, type Scenario, Workbench } from './workbench.ts';
  * when everything was measured, whether or not the targets were met; with 1 when something failed.
  */
 
-const SCENARIOS: readonly Scenario[] = [fanOut, warmBlob, warmManifest, cold, cold100, memory, scale, bundle];
+const SCENARIOS: readonly Scenario[] = [
+  fanOut,
+  warmBlob,
+  warmManifest,
+  cold,
+  cold100,
+  memory,
+  scale,
+  bundle,
+  bundleImport,
+];
 const CALCULATIONS: readonly Calculation[] = [evictionPolicy];
 const ROUNDS = 5;
 const QUICK_ROUNDS = 2;

@@ -1,0 +1,147 @@
+import { request } from 'node:http';
+import { describe, expect, test } from 'vitest';
+import { digestOf } from '../../src/oci/digest.ts';
+import { type RunningApp, startApp } from '../support/running-app.ts';
+
+const BYTES = Buffer.from('some layer');
+const DIGEST = digestOf(BYTES);
+const OCTETS = { 'content-type': 'application/octet-stream' };
+
+function start(adminToken?: string): Promise<RunningApp> {
+  const upstreams = [{ name: 'docker.io', url: 'http://127.0.0.1:9' }];
+  return startApp({ upstreams, ...(adminToken !== undefined && { adminToken }) });
+}
+
+interface Answer {
+  readonly status: number;
+  readonly text: string;
+  /** Whether it was asked for the body. */
+  readonly continued: boolean;
+}
+
+function send(
+  { adminUrl }: RunningApp,
+  {
+    method = 'PUT',
+    path = `content/${DIGEST}?upstream=docker.io`,
+    body = BYTES,
+    headers = {},
+  }: {
+    readonly method?: string;
+    readonly path?: string;
+    readonly body?: Buffer;
+    readonly headers?: Readonly<Record<string, string>>;
+  },
+): Promise<Answer> {
+  return new Promise((resolve, reject) => {
+    const asking = request(`${adminUrl}/api/v1/${path}`, {
+      method,
+      agent: false,
+      headers: { 'content-length': String(body.length), ...headers },
+    });
+    let continued = false;
+    asking.once('continue', () => {
+      continued = true;
+      asking.end(body);
+    });
+    asking.once('response', (answer) => {
+      let text = '';
+      answer.setEncoding('utf8').on('data', (part: string) => (text += part));
+      answer.on('end', () => {
+        asking.destroy();
+        resolve({ status: answer.statusCode ?? 0, text, continued });
+      });
+    });
+    asking.on('error', reject);
+    if (headers['expect'] === undefined) asking.end(body);
+    else asking.flushHeaders();
+  });
+}
+
+describe('bytes that are sent to the admin API', () => {
+  test('are asked for when they are wanted, and not when they are here', async () => {
+    const app = await start();
+    const headers = { ...OCTETS, expect: '100-continue' };
+    expect(await send(app, { headers })).toEqual({
+      status: 200,
+      text: '{"outcome":"added"}',
+      continued: true,
+    });
+    expect(await send(app, { headers })).toEqual({
+      status: 200,
+      text: '{"outcome":"present"}',
+      continued: false,
+    });
+  });
+
+  test('are taken from one who sends them without asking', async () => {
+    const app = await start();
+    expect(await send(app, { headers: OCTETS })).toMatchObject({ status: 200, text: '{"outcome":"added"}' });
+  });
+
+  test.each([
+    [
+      'of another type',
+      { headers: { 'content-type': 'text/plain' } },
+      400,
+      'Content-Type: accepted is application/octet-stream',
+    ],
+    [
+      'under no digest',
+      { path: 'content/latest?upstream=docker.io', headers: OCTETS },
+      400,
+      'digest: accepted is sha256:',
+    ],
+    [
+      'for nobody',
+      { path: `content/${DIGEST}`, headers: OCTETS },
+      400,
+      'upstream: accepted is the name of an upstream',
+    ],
+    [
+      'of another digest',
+      { body: Buffer.from('other bytes'), headers: OCTETS },
+      400,
+      'the bytes are others than the digest names',
+    ],
+    ['by another site', { headers: { ...OCTETS, 'sec-fetch-site': 'cross-site' } }, 403, 'other web sites'],
+    ['to a name', { headers: { ...OCTETS, host: 'evil.example' } }, 403, 'Host: accepted is'],
+  ])('%s are refused, and nothing is stored', async (_, sent, status, sentence) => {
+    const app = await start();
+    const answer = await send(app, sent);
+    expect(answer).toMatchObject({ status });
+    expect(answer.text).toContain(sentence);
+    expect(
+      JSON.parse((await send(app, { method: 'GET', path: 'status', body: Buffer.alloc(0) })).text),
+    ).toMatchObject({
+      blobs: 0,
+      reservedBytes: 0,
+    });
+  });
+
+  test('without the token are refused before they are asked for', async () => {
+    const app = await start('canary-token');
+    const headers = { ...OCTETS, expect: '100-continue' };
+    expect(await send(app, { headers })).toMatchObject({ status: 401, continued: false });
+  });
+});
+
+test('an image is not taken without its manifest, nor with a tag that is none', async () => {
+  const app = await start();
+  const image = {
+    upstream: 'docker.io',
+    repository: 'library/app',
+    tags: ['v1'],
+    digest: DIGEST,
+    mediaType: 'application/vnd.oci.image.manifest.v1+json',
+    checkedAt: 1,
+  };
+  const headers = { 'content-type': 'application/json' };
+  const post = (document: object) =>
+    send(app, { method: 'POST', path: 'images', headers, body: Buffer.from(JSON.stringify(document)) });
+  expect(await post(image)).toMatchObject({ status: 400 });
+  expect((await post({ ...image, tags: ['not a tag'] })).text).toContain('tags.0: accepted are tags');
+  expect((await post({ ...image, mediaType: 'text/plain' })).text).toContain(
+    'mediaType: accepted are application/',
+  );
+});
