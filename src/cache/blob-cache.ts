@@ -173,9 +173,9 @@ export class BlobCache {
     return this.#stored.open(digest, firstPosition, firstLimitBytes);
   }
 
-  /** As `open`, and hashed as it is read in order: what is wrong fails in place of its last bytes. */
-  openVerified(digest: Digest, slabs: SlabPool): Promise<Content | undefined> {
-    return this.#stored.open(digest, 0, undefined, slabs);
+  /** As `open`, and hashed as it is read in order: what is wrong fails in place of its last bytes. Without `isUse` it is only looked at. */
+  openVerified(digest: Digest, slabs: SlabPool, isUse = true): Promise<Content | undefined> {
+    return this.#stored.open(digest, 0, undefined, slabs, isUse);
   }
 
   /** All of stored content that is no larger than `limitBytes`, its digest checked; otherwise like `open`. */

@@ -213,7 +213,7 @@ class AvailabilityWalk {
   }
 
   async #bytesOf(digest: Digest): Promise<Buffer | undefined> {
-    const found = await this.#parts.contents.read(digest, this.#signal);
+    const found = await this.#parts.contents.read(digest, this.#signal, { isUse: false });
     const chunks: Buffer[] = [];
     let length = 0;
     for await (const chunk of found?.body ?? []) {

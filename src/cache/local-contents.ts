@@ -50,10 +50,14 @@ export class LocalContents implements StoreContents {
     this.#parts = parts;
   }
 
-  async read(digest: Digest, signal: AbortSignal): Promise<ContentBody | undefined> {
+  async read(
+    digest: Digest,
+    signal: AbortSignal,
+    { isUse } = { isUse: true },
+  ): Promise<ContentBody | undefined> {
     const joined = this.#joined(signal);
     const onClose = this.#begun();
-    const content = await this.#opened(digest).catch((error: unknown) => {
+    const content = await this.#opened(digest, isUse).catch((error: unknown) => {
       onClose();
       throw error;
     });
@@ -123,10 +127,10 @@ export class LocalContents implements StoreContents {
     await Promise.all(this.#open);
   }
 
-  async #opened(digest: Digest): Promise<Content | undefined> {
+  async #opened(digest: Digest, isUse: boolean): Promise<Content | undefined> {
     const { cache, slabs } = this.#parts;
     if ((await this.#row(digest)) === undefined) return undefined;
-    const content = await cache.openVerified(digest, slabs);
+    const content = await cache.openVerified(digest, slabs, isUse);
     if (content !== undefined) return content;
     // Damaged, it is gone now; else it cannot be read just now, which is not the same as not being here.
     if ((await this.#row(digest)) === undefined) return undefined;

@@ -47,10 +47,14 @@ export interface NewImage extends RepositoryKey {
  */
 export interface StoreContents {
   /**
-   * Stored content, byte for byte, counted as used; `undefined`: not here. Its last bytes are not given out when its
+   * Stored content, byte for byte, counted as used unless it is only looked at; `undefined`: not here. Its last bytes are not given out when its
    * digest turned out wrong: it fails instead (`failed`), and the store sets the file aside.
    */
-  read(digest: Digest, signal: AbortSignal): Promise<ContentBody | undefined>;
+  read(
+    digest: Digest,
+    signal: AbortSignal,
+    options?: { readonly isUse: boolean },
+  ): Promise<ContentBody | undefined>;
   /** All that is stored, in no order. What comes or goes meanwhile may be in it or not. */
   list(signal: AbortSignal): AsyncIterable<ContentEntry>;
   /** Those of `digests` that are not stored, in their order. */

@@ -48,15 +48,20 @@ export class StoredContent {
     }
   }
 
-  /** As `BlobCache.open`. @param slabs whole blobs are hashed in them; absent: as configured */
+  /**
+   * As `BlobCache.open`.
+   * @param slabs whole blobs are hashed in them; absent: as configured
+   * @param isUse false: it is only looked at
+   */
   async open(
     digest: Digest,
     firstPosition: number,
     firstLimitBytes?: number,
     slabs = this.#parts.verifyOnRead,
+    isUse = true,
   ): Promise<Content | undefined> {
     const generation = this.#parts.generations.enter(digest);
-    const content = await this.#guarded(digest, async ({ sizeBytes }) => {
+    const openIt = async ({ sizeBytes }: BlobRow): Promise<Content | undefined> => {
       const opened = await this.#parts.content.open(digest, sizeBytes);
       if (opened === undefined) return undefined;
       const isWhole = firstPosition === 0 && firstLimitBytes === undefined;
@@ -65,7 +70,8 @@ export class StoredContent {
         firstPosition,
         firstLimitBytes,
       );
-    });
+    };
+    const content = await this.#guarded(digest, openIt, isUse);
     if (content === undefined) generation.leave();
     return content && this.#watched(content, digest, generation);
   }
@@ -89,14 +95,18 @@ export class StoredContent {
     });
   }
 
-  async #guarded<T>(digest: Digest, open: (row: BlobRow) => Promise<T | undefined>): Promise<T | undefined> {
+  async #guarded<T>(
+    digest: Digest,
+    open: (row: BlobRow) => Promise<T | undefined>,
+    isUse = true,
+  ): Promise<T | undefined> {
     const row = await this.row(digest);
     if (row === undefined) return undefined;
     try {
       // Between the row and the file an eviction may have come, or a new fill: what does not fit is looked at again
       // while nothing can.
       const opened = (await unlessUnfit(() => open(row))) ?? (await this.#openLocked(digest, open));
-      if (opened !== undefined) this.#parts.onUse(digest);
+      if (opened !== undefined && isUse) this.#parts.onUse(digest);
       return opened;
     } catch (cause) {
       this.#fail(cause);

@@ -33,10 +33,14 @@ export class RemoteContents implements StoreContents {
     this.#api = api;
   }
 
-  async read(digest: Digest, signal: AbortSignal): Promise<ContentBody | undefined> {
+  async read(
+    digest: Digest,
+    signal: AbortSignal,
+    { isUse } = { isUse: true },
+  ): Promise<ContentBody | undefined> {
     let answer: IncomingMessage;
     try {
-      answer = await this.#api.ask({ path: `content/${digest}` }, signal);
+      answer = await this.#api.ask({ path: `content/${digest}${isUse ? '' : '?use=false'}` }, signal);
     } catch (error) {
       if (error instanceof StoreOperationError && error.reason === 'not-found') return undefined;
       throw error;

@@ -53,7 +53,8 @@ export function contentApi({ contents, stream, parsed }: ContentApiParts): Hono<
     if (bodies >= BODIES_LIMIT)
       throw new StoreOperationError('busy', `${BODIES_LIMIT} bodies are being read; try again later`);
     bodies += 1;
-    const found = await contents.read(wanted, c.req.raw.signal).catch((error: unknown) => {
+    const options = { isUse: c.req.query('use') !== 'false' };
+    const found = await contents.read(wanted, c.req.raw.signal, options).catch((error: unknown) => {
       bodies -= 1;
       throw error;
     });
