@@ -5,7 +5,7 @@ import type { CommandIo } from './command-io.ts';
 import { counted, printBytes } from './quantity-text.ts';
 import { TransferRate } from './transfer-rate.ts';
 import { WarmBars } from './warm-bars.ts';
-import { warmSummary } from './warm-summary.ts';
+import { LISTED_LIMIT, warmSummary } from './warm-summary.ts';
 import { durationText, failureText, imageText } from './warm-text.ts';
 
 type EventOf<Name extends WarmEvent['event']> = Extract<WarmEvent, { event: Name }>;
@@ -61,6 +61,7 @@ class LineDisplay implements WarmDisplay {
   readonly #rate = new TransferRate(systemClock);
   readonly #failures: EventOf<'failed'>[] = [];
   readonly #waits = new Map<string, string>();
+  #failureCount = 0;
   #problems = 0;
   #isDry = false;
   #toldAt = systemClock.monotonic();
@@ -78,7 +79,8 @@ class LineDisplay implements WarmDisplay {
       case 'selected':
         return this.#say(`${event.repository}: ${event.tags} of ${counted(event.of, 'tag')}`);
       case 'failed':
-        this.#failures.push(event);
+        this.#failureCount += 1;
+        if (this.#failures.length < LISTED_LIMIT) this.#failures.push(event);
         return this.#say(failureText(event));
       case 'waiting':
         return this.#waiting(event);
@@ -93,8 +95,13 @@ class LineDisplay implements WarmDisplay {
         return this.#progress(event);
       case 'done':
         this.end();
-        this.#io.stdout.write(warmSummary(event, this.#failures, this.#problems));
+        this.#io.stdout.write(this.#summary(event));
     }
+  }
+
+  #summary(event: EventOf<'done'>): string {
+    const failureCount = this.#failureCount;
+    return warmSummary(event, { failures: this.#failures, failureCount, problems: this.#problems });
   }
 
   problem({ place, message }: SourceProblem): void {

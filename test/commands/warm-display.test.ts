@@ -104,6 +104,16 @@ describe('what a person is shown of warming', () => {
     );
   });
 
+  it('lists no more failures than a person reads', async () => {
+    const said = await fakeProcess();
+    const display = await openWarmDisplay(said.io, { isJson: false });
+    for (let count = 0; count < 1200; count += 1) display.event(FAILED);
+    display.event(done({ images: { total: 1200, whole: 0, failed: 1200 } }));
+    const lines = said.stdout().trimEnd().split('\n');
+    expect(lines).toHaveLength(3 + 50 + 1);
+    expect(lines.at(-1)).toBe('  and 1,150 more');
+  });
+
   it('of a dry run is what is missing, at least where that is not known', async () => {
     const said = await fakeProcess();
     const { io } = said;
