@@ -2,6 +2,7 @@ import { constants } from 'node:fs';
 import { type FileHandle, open, readdir, realpath, stat } from 'node:fs/promises';
 import { dirname, join, resolve } from 'node:path';
 import { parseEnv } from 'node:util';
+import { abortable } from '../abortable.ts';
 import type { SourceProblem, SourceText } from './named-image.ts';
 import { isSourceName } from './source-kind.ts';
 import { expand, type Variables } from './variables.ts';
@@ -133,7 +134,8 @@ export class SourceFiles {
   ): Promise<Found> {
     try {
       signal.throwIfAborted();
-      const bytes = await read();
+      // Neither a terminal nor a pipe need ever say anything.
+      const bytes = await abortable(read(), signal);
       this.#bytesLeft -= bytes.length;
       return { name, text: decode(bytes), variables: await this.#variablesBeside(directory, signal) };
     } catch (error) {

@@ -136,14 +136,31 @@ test('what PowerShell wrote is read as well', async () => {
   expect((await read(directory, ['x.txt'])).images).toEqual(['x.txt:1 nginx:1']);
 });
 
-test('a signal ends it, also while it waits for standard input', async () => {
-  const ending = new AbortController();
-  const stdin = (async function* () {
+test('a signal ends it, also while it waits for standard input or for a pipe', async () => {
+  const directory = await tempDir();
+  execFileSync('mkfifo', [join(directory, 'pipe')]);
+  const said = (async function* () {
     yield Buffer.from('a\n');
-    ending.abort(new Error('stopped'));
-    yield Buffer.from('b\n');
+    await new Promise(() => undefined);
   })();
-  await expect(
-    readSources(['-'], { workingDir: '/', stdin, environment: {} }, ending.signal),
-  ).rejects.toThrow('stopped');
+  for (const path of ['-', 'pipe']) {
+    const ending = new AbortController();
+    const reading = readSources(
+      [path],
+      { workingDir: directory, stdin: said, environment: {} },
+      ending.signal,
+    );
+    setTimeout(() => ending.abort(new Error('stopped')), 50);
+    await expect(reading).rejects.toThrow('stopped');
+  }
+  // Whoever opens a pipe holds a thread until somebody is at its other end.
+  await writeFile(join(directory, 'pipe'), '');
+});
+
+test('a pipe is read to its end where there is standard input', async () => {
+  const directory = await tempDir();
+  execFileSync('mkfifo', [join(directory, 'pipe')]);
+  const writing = writeFile(join(directory, 'pipe'), 'kind: Pod\nspec: {containers: [{image: a}]}\n');
+  expect(await read(directory, ['pipe'], { stdin: '' })).toEqual({ images: ['pipe:2 a'], problems: [] });
+  await writing;
 });
