@@ -112,6 +112,7 @@ function streamOf(
   { onEnd, breakOff }: { readonly onEnd: () => void; readonly breakOff: () => void },
 ): ReadableStream<Uint8Array> {
   const chunks = body[Symbol.asyncIterator]();
+  let ahead: ReturnType<typeof chunks.next> | undefined;
   let isOver = false;
   const end = (): void => {
     if (isOver) return;
@@ -125,10 +126,15 @@ function streamOf(
     {
       pull: async (controller) => {
         try {
-          const { done, value } = await chunks.next();
-          // A chunk is lent until the next is asked for, and the connection may take its time.
-          if (done !== true) controller.enqueue(new Uint8Array(value));
-          else {
+          const { done, value } = await (ahead ?? chunks.next());
+          if (done !== true) {
+            // A chunk is lent until the next is asked for, and the connection may take its time.
+            const copy = new Uint8Array(value);
+            // The next one is read and hashed while this one is sent.
+            ahead = chunks.next();
+            ahead.catch(() => undefined);
+            controller.enqueue(copy);
+          } else {
             controller.close();
             end();
           }

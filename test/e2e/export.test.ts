@@ -12,6 +12,7 @@ const MIB = 1024 * 1024;
 const ENTRY = join(import.meta.dirname, '..', '..', 'dist', 'entry.cjs');
 /** Large enough to be caught in the middle. */
 const IMAGE = buildImage({ seed: 1, layerSizes: [5000, 96 * MIB] });
+const TOKEN = 'canary-admin-token';
 const CACHED = { repository: 'library/app', tag: 'v1', image: IMAGE };
 
 /** The bytes that are under the name of something unfinished. */
@@ -77,10 +78,13 @@ test('through the server that holds the directory it is the same export', async 
   expect(here).toMatchObject({ code: 0 });
   const entrepot = await EntrepotProcess.start({
     dataDir,
-    config: { upstreams: { 'docker.io': { url: registry.url, default: true } } },
+    config: {
+      admin: { listen: '127.0.0.1:0', token: TOKEN },
+      upstreams: { 'docker.io': { url: registry.url, default: true } },
+    },
   });
   const port = new URL(entrepot.adminUrl).port;
-  const served = { ...environment, ENTREPOT_ADMIN_LISTEN: `127.0.0.1:${port}` };
+  const served = { ...environment, ENTREPOT_ADMIN_LISTEN: `127.0.0.1:${port}`, ENTREPOT_ADMIN_TOKEN: TOKEN };
   const there = await runEntrepot(['export', 'app:v1', '--output', 'there.tar'], {
     workingDir,
     environment: served,
@@ -98,4 +102,16 @@ test('through the server that holds the directory it is the same export', async 
     environment: served,
   });
   expect(JSON.parse(listed.stdout)).toMatchObject({ count: IMAGE.blobs.length + 1 });
+  const untrusted = { ...served, ENTREPOT_ADMIN_TOKEN: 'canary-of-somebody-else' };
+  const refused = await runEntrepot(['export', 'app:v1', '--output', 'refused.tar'], {
+    workingDir,
+    environment: untrusted,
+  });
+  expect(refused).toMatchObject({ code: 1, stderr: expect.stringContaining('does not take') as string });
+  // A bundle is carried to others: no secret may be in what is said or written.
+  const said = [there, listed, refused].map(({ stdout, stderr }) => stdout + stderr).join('');
+  const documents = [...two]
+    .filter(([name]) => !name.startsWith('blobs/'))
+    .map(([, bytes]) => bytes.toString());
+  expect(said + documents.join('')).not.toContain('canary');
 }, 60_000);
