@@ -5,8 +5,8 @@ import type { EntryHeader } from './entry-register.ts';
 import { LayoutError } from './layout-error.ts';
 
 const BLOCK_BYTES = 512;
-/** Read at a time: most headers are one block, and long names have three or four. */
-const WINDOW_BYTES = 4096;
+/** Read at a time: many small files lie close together. */
+const WINDOW_BYTES = 32 * 1024;
 /** Of words beside a header. More no archive of an image has. */
 const HEADER_BYTES_LIMIT = 1024 * 1024;
 
