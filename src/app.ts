@@ -12,6 +12,7 @@ import { Certificates, Listeners } from './http/listeners.ts';
 import { operationsApp } from './http/operations.ts';
 import { reportWhenOver } from './http/request-report.ts';
 import { errorFacts, type Log } from './log.ts';
+import { makeImportKey } from './import-key.ts';
 import { indexBytes } from './metadata/database.ts';
 import type { Metrics } from './metrics.ts';
 import {
@@ -209,6 +210,7 @@ async function openApp(config: Config, options: AppOptions, closers: Closer[]): 
       offline: new LocalOffline(offline, rehearsals),
       clock,
       needsOwnHost: token === undefined,
+      importKey: token ?? (await makeImportKey(config.dataDir)),
     }),
     metrics: () => metrics.render(),
     isClosing: () => state.isClosing,

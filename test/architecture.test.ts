@@ -38,7 +38,7 @@ const RANKS: Readonly<Record<string, number>> = {
 };
 /** Anybody may import them; they import each other, packages and oci/. */
 const LEAF =
-  /^(?:log|clock|newcomers|recent-entries|deferred|abortable|start-error|metrics(?:-[a-z]+)*|config(?:-[a-z]+)*)$/;
+  /^(?:log|clock|newcomers|import-key|recent-entries|deferred|abortable|start-error|metrics(?:-[a-z]+)*|config(?:-[a-z]+)*)$/;
 
 /** Who may import a package. Packages that are not named here are anybody's. */
 const PACKAGE_OWNERS: Readonly<Record<string, RegExp>> = {

@@ -23,6 +23,8 @@ export interface RemoteApiOptions {
   /** Where the admin listener is reached. */
   readonly listener: ListenerConfig;
   readonly token: string | undefined;
+  /** Of a server that asks for no token: what it wants of who brings images. */
+  readonly importKey?: string | undefined;
 }
 
 const failure = z.object({
@@ -178,7 +180,7 @@ export class RemoteApi {
   }
 
   #request({ path, method, headers }: Sent, signal: AbortSignal): ClientRequest {
-    const { listener, token } = this.#options;
+    const { listener, importKey, token = importKey } = this.#options;
     const options: RequestOptions = {
       host: reachable(listener.host),
       port: listener.port,

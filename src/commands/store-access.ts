@@ -6,6 +6,7 @@ import { StoreOperationError } from '../cache/store-operation-error.ts';
 import type { StoreOperations } from '../cache/store-operations.ts';
 import { systemClock } from '../clock.ts';
 import type { Config } from '../config.ts';
+import { readImportKey } from '../import-key.ts';
 import { createLog } from '../log.ts';
 import { indexBytes } from '../metadata/database.ts';
 import { MetadataError } from '../metadata/metadata-error.ts';
@@ -59,7 +60,7 @@ export async function accessStore(
       `a server uses ${config.dataDir}, and cannot be asked: admin.listen has port 0, which is any`,
     );
   }
-  const api = new RemoteApi({ listener: listen, token });
+  const api = new RemoteApi({ listener: listen, token, importKey: readImportKey(config.dataDir) });
   return {
     operations: new RemoteOperations(api),
     contents: new RemoteContents(api),

@@ -28,6 +28,8 @@ export interface AdminApiParts {
   readonly clock: Clock;
   /** Without a token everybody who reaches the listener may ask, and by a name of its own a web page could: see `isOwnHost`. */
   readonly needsOwnHost: boolean;
+  /** Asked of who brings images, besides: see import-key. */
+  readonly importKey: string;
 }
 
 const STATUS: Record<StoreOperationReason, 400 | 404 | 429 | 500 | 502> = {
@@ -69,7 +71,7 @@ const pinned = z.strictObject({
 
 /** Operations on the store, for `entrepot` commands and scripts: JSON, and NDJSON where work goes on for long. */
 export function adminApi(parts: AdminApiParts): Hono {
-  const { operations, contents, warming, offline, clock, needsOwnHost } = parts;
+  const { operations, contents, warming, offline, clock, needsOwnHost, importKey } = parts;
   const app = new Hono();
   const stream = streams(clock);
 
@@ -107,7 +109,7 @@ export function adminApi(parts: AdminApiParts): Hono {
         c.json(problem('invalid', `the body: accepted are ${BODY_BYTES_LIMIT} bytes at most`), 413),
     }),
   );
-  app.route('/', contentIntakeApi({ contents, clock }));
+  app.route('/', contentIntakeApi({ contents, clock, importKey }));
   app.onError((error, c) => {
     if (error instanceof StoreOperationError)
       return c.json(problem(error.reason, error.message), STATUS[error.reason]);

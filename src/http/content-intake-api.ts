@@ -1,6 +1,6 @@
 import type { IncomingMessage } from 'node:http';
 import type { HttpBindings } from '@hono/node-server';
-import { Hono } from 'hono';
+import { Hono, type MiddlewareHandler } from 'hono';
 import { z } from 'zod';
 import type { Clock } from '../clock.ts';
 import type { StoreContents } from '../cache/store-contents.ts';
@@ -9,12 +9,20 @@ import { type Digest, digestFrom } from '../oci/digest.ts';
 import { MANIFEST_MEDIA_TYPES } from '../oci/media-type.ts';
 import { isRepositoryName, isTag, parseRepositoryName, parseTag } from '../oci/reference.ts';
 import { bodyOf, parsed } from './api-input.ts';
+import { isBearer } from './bearer-token.ts';
 
 /** Bodies that come in at the same time: each holds a slab. */
 const BODIES_LIMIT = 8;
 /** Without a byte for so long nobody sends it any more. */
 const STALL_MS = 60_000;
 
+const NOT_ALLOWED = {
+  error: {
+    reason: 'refused',
+    message:
+      'to bring images takes admin.token of the configuration or, where it has none, import.key of the data directory, which its user may read',
+  },
+};
 const DIGEST_ERROR = 'accepted is sha256: or sha512: and lower-case hexadecimal digits';
 const digest = z.string({ error: DIGEST_ERROR }).transform((text, context): Digest => {
   const found = digestFrom(text);
@@ -40,17 +48,22 @@ const image = z.strictObject({
 export interface ContentIntakeApiParts {
   readonly contents: StoreContents;
   readonly clock: Clock;
+  /** What a request must have as its bearer token: what it brings is served as if an upstream had sent it. */
+  readonly importKey: string;
 }
 
 /** Content and images that are brought to the store: part of the admin API, behind its guards. */
 export function contentIntakeApi({
   contents,
   clock,
+  importKey,
 }: ContentIntakeApiParts): Hono<{ Bindings: HttpBindings }> {
   const app = new Hono<{ Bindings: HttpBindings }>();
   let bodies = 0;
 
-  app.put('/content/:digest', async (c) => {
+  const guard: MiddlewareHandler = async (c, next) =>
+    isBearer(c.req.header('authorization'), importKey) ? next() : c.json(NOT_ALLOWED, 403);
+  app.put('/content/:digest', guard, async (c) => {
     // Of this type no form of another site can send anything.
     if (c.req.header('content-type') !== 'application/octet-stream')
       throw new StoreOperationError('invalid', 'Content-Type: accepted is application/octet-stream');
@@ -79,7 +92,7 @@ export function contentIntakeApi({
       bodies -= 1;
     }
   });
-  app.post('/images', async (c) => {
+  app.post('/images', guard, async (c) => {
     const { repository, tags, ...facts } = parsed(image, await bodyOf(c));
     const brings = { ...facts, repository: parseRepositoryName(repository), tags: tags.map(parseTag) };
     return c.json({ outcome: await contents.addImage(brings, c.req.raw.signal) });

@@ -1,5 +1,5 @@
-import { createHash, timingSafeEqual } from 'node:crypto';
 import { Hono } from 'hono';
+import { isBearer } from './bearer-token.ts';
 
 export interface OperationsParts {
   /** Absent: everybody who reaches the listener may ask (it is then on loopback). */
@@ -26,7 +26,7 @@ export function operationsApp({ token, metrics, probe, isClosing, api }: Operati
     }
   });
   app.use('*', async (c, next) => {
-    if (token !== undefined && !isToken(c.req.header('authorization'), token)) {
+    if (token !== undefined && !isBearer(c.req.header('authorization'), token)) {
       return c.text('a token is needed: Authorization: Bearer …\n', 401, { 'WWW-Authenticate': 'Bearer' });
     }
     return next();
@@ -37,14 +37,4 @@ export function operationsApp({ token, metrics, probe, isClosing, api }: Operati
   });
   app.route('/api/v1', api);
   return app;
-}
-
-/** Compares hashes, so that the time taken tells nothing of the token. */
-function isToken(header: string | undefined, token: string): boolean {
-  const given = /^bearer +(.+)$/i.exec(header ?? '')?.[1] ?? '';
-  return timingSafeEqual(hash(given), hash(token));
-}
-
-function hash(text: string): Buffer {
-  return createHash('sha256').update(text).digest();
 }

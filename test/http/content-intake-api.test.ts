@@ -1,6 +1,9 @@
+import { stat } from 'node:fs/promises';
 import { request } from 'node:http';
+import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { digestOf } from '../../src/oci/digest.ts';
+import { readImportKey } from '../../src/import-key.ts';
 import { type RunningApp, startApp } from '../support/running-app.ts';
 
 const BYTES = Buffer.from('some layer');
@@ -20,24 +23,31 @@ interface Answer {
 }
 
 function send(
-  { adminUrl }: RunningApp,
+  { adminUrl, dataDir }: RunningApp,
   {
     method = 'PUT',
     path = `content/${DIGEST}?upstream=docker.io`,
     body = BYTES,
     headers = {},
+    key = readImportKey(dataDir),
   }: {
     readonly method?: string;
     readonly path?: string;
     readonly body?: Buffer;
     readonly headers?: Readonly<Record<string, string>>;
+    /** Absent: that of the server. */
+    readonly key?: string | undefined;
   },
 ): Promise<Answer> {
   return new Promise((resolve, reject) => {
     const asking = request(`${adminUrl}/api/v1/${path}`, {
       method,
       agent: false,
-      headers: { 'content-length': String(body.length), ...headers },
+      headers: {
+        'content-length': String(body.length),
+        ...(key !== undefined && { authorization: `Bearer ${key}` }),
+        ...headers,
+      },
     });
     let continued = false;
     asking.once('continue', () => {
@@ -117,6 +127,33 @@ describe('bytes that are sent to the admin API', () => {
       blobs: 0,
       reservedBytes: 0,
     });
+  });
+
+  test('without the key in the data directory are refused before they are asked for, and so are images', async () => {
+    const app = await start();
+    const file = join(app.dataDir, 'import.key');
+    expect((await stat(file)).mode & 0o777).toBe(0o600);
+    const headers = { ...OCTETS, expect: '100-continue' };
+    for (const key of ['', 'wrong'])
+      expect(await send(app, { headers, key })).toMatchObject({
+        status: 403,
+        continued: false,
+        text: expect.stringContaining('import.key of the data directory'),
+      });
+    const asJson = { 'content-type': 'application/json' };
+    const image = { method: 'POST', path: 'images', headers: asJson, body: Buffer.from('{}'), key: 'wrong' };
+    expect(await send(app, image)).toMatchObject({ status: 403 });
+    expect(await send(app, { ...image, key: undefined })).toMatchObject({ status: 400 });
+  });
+
+  test('are taken with a key that is new with every start', async () => {
+    const first = await start();
+    const key = readImportKey(first.dataDir);
+    await first.close();
+    const upstreams = [{ name: 'docker.io', url: 'http://127.0.0.1:9' }];
+    const second = await startApp({ upstreams, dataDir: first.dataDir });
+    expect(await send(second, { headers: OCTETS, key })).toMatchObject({ status: 403 });
+    expect(await send(second, { headers: OCTETS })).toMatchObject({ status: 200 });
   });
 
   test('without the token are refused before they are asked for', async () => {

@@ -5,6 +5,7 @@ import { RemoteContents } from '../../src/commands/remote-contents.ts';
 import { parseReference, parseRepositoryName, type Tag } from '../../src/oci/reference.ts';
 import { closeAfterTest } from '../support/close-after-test.ts';
 import { FakeClock } from '../support/fake-clock.ts';
+import { readImportKey } from '../../src/import-key.ts';
 import { FakeRegistry } from '../support/fake-registry.ts';
 import { get, type GetResult } from '../support/http-get.ts';
 import { buildImage, type BuiltImage } from '../support/images.ts';
@@ -28,7 +29,9 @@ async function* bytesOf({ bytes }: { readonly bytes: Uint8Array }): AsyncGenerat
 async function bring(app: RunningApp, image: BuiltImage, tag: string, checkedAt: number): Promise<void> {
   const { hostname, port } = new URL(app.adminUrl);
   const listener = { host: hostname, port: Number(port) };
-  const contents = new RemoteContents(new RemoteApi({ listener, token: undefined }));
+  const contents = new RemoteContents(
+    new RemoteApi({ listener, token: undefined, importKey: readImportKey(app.dataDir) }),
+  );
   const upstream = 'docker.io';
   for (const part of [image.root, ...image.manifests, ...image.blobs]) {
     const { digest, bytes } = part;
