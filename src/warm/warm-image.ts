@@ -46,6 +46,8 @@ export interface WarmImageParts {
 
 /** Of one image; more are only counted. */
 const TOLD_FAILURES_LIMIT = 20;
+/** Of one image with all of its platforms. Real ones have some hundreds. */
+const BLOB_COUNT_LIMIT = 30_000;
 
 /** What a tag or digest means; its size where it is known. */
 interface Meaning extends ImageRoot {
@@ -177,8 +179,13 @@ export class WarmImage {
       if (step.step === 'manifest') {
         manifests.push(step.digest);
         this.#here.add(step.digest);
-      } else if (step.step === 'blob') this.#want(step.descriptor);
-      else if (step.step === 'missing') this.#missing(step.digest, step.problem);
+      } else if (step.step === 'blob') {
+        if (this.#filling.length >= BLOB_COUNT_LIMIT) {
+          this.#failed(TOO_MUCH);
+          break;
+        }
+        this.#want(step.descriptor);
+      } else if (step.step === 'missing') this.#missing(step.digest, step.problem);
       else if (step.step === 'unmatched') {
         const offered = [...new Set(step.offered.map(printPlatform))].join(', ');
         const wanted = platforms.map(printPlatform).join(', ');
@@ -351,6 +358,11 @@ export class WarmImage {
     });
   }
 }
+
+const TOO_MUCH: WarmFailure = {
+  reason: 'protocol',
+  message: 'the image lists more blobs than any real one does',
+};
 
 const NO_ANSWER: WarmFailure = { reason: 'unavailable', message: 'the upstream did not answer' };
 

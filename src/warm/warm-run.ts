@@ -19,6 +19,8 @@ import { warmReferrers } from './warm-referrers.ts';
 
 /** Images of an upstream that are looked at together: their manifests are small, and come one after the other. */
 const IMAGES_AT_ONCE = 4;
+/** While some of them wait for the upstream. */
+const IMAGES_WHILE_WAITING = 64;
 /** So often it is told how far it is. */
 const TELL_MS = 500;
 const DEFAULT_CONNECTIONS = 96;
@@ -214,7 +216,10 @@ export class WarmRun {
   }
 
   #onBudget(event: BudgetEvent): void {
-    if (!this.#lanes.has(event.upstream)) return;
+    const lane = this.#lanes.get(event.upstream);
+    if (lane === undefined) return;
+    // Those that wait keep nobody back of whom everything is here, or only blobs are missing.
+    lane.images.concurrency = event.event === 'waiting' ? IMAGES_WHILE_WAITING : IMAGES_AT_ONCE;
     if (event.event === 'resumed') {
       this.#tell(event);
       return;

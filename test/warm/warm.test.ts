@@ -6,7 +6,7 @@ import { hurriedClock } from '../support/hurried-clock.ts';
 import { get } from '../support/http-get.ts';
 import { buildImage, type BuiltImage, type ImageRecipe, pushTo } from '../support/images.ts';
 import { startApp } from '../support/running-app.ts';
-import { target, warm } from './warming-under-test.ts';
+import { target, warm, warmingOf } from './warming-under-test.ts';
 
 const MANIFEST_GETS = { method: 'GET', path: /\/manifests\// };
 const HEADS = { method: 'HEAD', path: /\/manifests\// };
@@ -293,6 +293,29 @@ describe('warming', () => {
     });
   });
 
+  it('goes on with what needs no pull while others wait for the upstream', async () => {
+    const { app, push } = await start({ pullLimit: { limit: 100, remaining: 12 } });
+    push('library/app', 'here', { seed: 99 });
+    await warm(app, ['docker.io/library/app:here']);
+    const names = Array.from({ length: 8 }, (_, seed) => {
+      push('library/app', `v${seed}`, { seed });
+      return `docker.io/library/app:v${seed}`;
+    });
+    const request = {
+      targets: [...names, 'docker.io/library/app:here'].map((name) => target(name)),
+      platforms: [],
+      withReferrers: false,
+      dryRun: false,
+    };
+    const leaving = new AbortController();
+    const whole: string[] = [];
+    for await (const event of warmingOf(app).warm(request, leaving.signal)) {
+      if (event.event === 'image' && event.isWhole) whole.push(event.image);
+      if (whole.length === 2) break;
+    }
+    expect(whole).toContain('docker.io/library/app:here');
+  });
+
   it('only said dry tells what is missing and what it costs, and fetches nothing', async () => {
     const { app, push, registry } = await start({ pullLimit: { limit: 100, remaining: 77 } });
     const image = push('library/app', 'v1', { platforms: ['linux/amd64', 'linux/arm64'] });
@@ -318,6 +341,31 @@ describe('warming', () => {
     await warm(app, ['docker.io/library/app:v1']);
     const whole = await warm(app, ['docker.io/library/app:v1'], { dryRun: true });
     expect(whole.done).toMatchObject({ atLeast: false, fetchedBytes: 0, images: { whole: 1 } });
+  });
+
+  it('takes no more blobs of one image than any real one has', async () => {
+    const { app, registry } = await start();
+    const type = 'application/vnd.oci.image.manifest.v1+json';
+    const layer = (at: number) => ({
+      mediaType: 'application/octet-stream',
+      digest: `sha256:${at.toString(16).padStart(64, '0')}`,
+      size: 7,
+    });
+    const manifests = [0, 1].map((half) => {
+      const layers = Array.from({ length: 19_000 }, (_, at) => layer(half * 19_000 + at));
+      const text = JSON.stringify({ schemaVersion: 2, mediaType: type, config: layer(99_999), layers });
+      return { mediaType: type, digest: registry.addManifest('library/app', text, type), size: text.length };
+    });
+    const index = 'application/vnd.oci.image.index.v1+json';
+    const root = JSON.stringify({ schemaVersion: 2, mediaType: index, manifests });
+    registry.addManifest('library/app', root, index, ['v1']);
+    for (const name of ['v1', ...manifests.map(({ digest }) => digest)])
+      await get(`${app.url}/v2/library/app/manifests/${name}`, { headers: { accept: `${index}, ${type}` } });
+    const { of, done } = await warm(app, ['docker.io/library/app:v1'], { dryRun: true });
+    expect(of('failed')).toMatchObject([
+      { reason: 'protocol', message: 'the image lists more blobs than any real one does' },
+    ]);
+    expect(done).toMatchObject({ images: { failed: 1 }, blobs: { fetched: 30_000 } });
   });
 
   it('ends when nobody listens any more', async () => {
