@@ -1,15 +1,17 @@
 import type { ContentEntry, StoreContents } from '../cache/store-contents.ts';
-import type { Descriptor } from '../oci/descriptor.ts';
 import { type Digest, digestAlgorithm, digestOf } from '../oci/digest.ts';
 import { type ImageRoot, walkImage } from '../oci/image-walk.ts';
-import { MANIFEST_SIZE_LIMIT, type ManifestFacts } from '../oci/manifest.ts';
-import { MANIFEST_MEDIA_TYPES } from '../oci/media-type.ts';
+import { MANIFEST_SIZE_LIMIT } from '../oci/manifest.ts';
+import { foreignParts } from './import-claims.ts';
+import { entriesOf, Judge, type ManifestNode, type ManifestNodes } from './import-judge.ts';
 import type { ArrivingImage, OpenedSource } from './import-source.ts';
 
 export interface ImagePlan {
   readonly image: ArrivingImage;
   /** All that it needs to be of use, of the platforms that there are. Empty: it cannot be imported. */
   readonly parts: readonly ContentEntry[];
+  /** Those of its parts that are manifests; what lists comes after what is listed. */
+  readonly manifests: readonly ImageRoot[];
   /** What is wrong, with file and entry. */
   readonly problems: readonly string[];
   /** Manifests that an index of it names, of platforms that are neither in the archive nor here. */
@@ -24,18 +26,8 @@ export interface ImportPlan {
   readonly lacking: ReadonlyMap<Digest, number>;
   /** Of what the images need, what is here already. */
   readonly present: ReadonlyMap<Digest, number>;
-}
-
-interface Node {
-  readonly sizeBytes: number;
-  readonly facts: ManifestFacts;
-}
-
-interface Judgement {
-  readonly isComplete: boolean;
-  readonly parts: readonly ContentEntry[];
-  readonly problems: readonly string[];
-  readonly absent: readonly Digest[];
+  /** Of what is here, what an image may have only because the archive has it, too: its bytes are to show that. */
+  readonly unproven: ReadonlySet<Digest>;
 }
 
 /** What has to be taken in, what is here already, and what is missing at both sides. Changes nothing. */
@@ -44,7 +36,7 @@ export async function planImport(
   contents: StoreContents,
   signal: AbortSignal,
 ): Promise<ImportPlan> {
-  const nodes = new Map<Digest, Node | string>();
+  const nodes = new Map<Digest, ManifestNode | string>();
   for (const { root } of source.images) await readNodes(source, contents, { root, nodes }, signal);
   const named = new Set<Digest>();
   for (const [digest, node] of nodes) {
@@ -52,11 +44,26 @@ export async function planImport(
     if (typeof node !== 'string') for (const child of node.facts.descriptors) named.add(child.digest);
   }
   const absentHere = new Set(await contents.lacking([...named], signal));
-  const judge = new Judge(source, nodes, (digest) => !absentHere.has(digest));
+  const isForeign = await foreignParts(source.images, nodes, contents, signal);
+  const unproven = new Set<Digest>();
   const images = source.images.map((image): ImagePlan => {
-    const { isComplete, parts, problems, absent } = judge.of(image.root.digest);
-    const hereOnly = parts.filter(({ digest }) => !source.offers.has(digest)).length;
-    return { image, parts: isComplete ? parts : [], problems, absent, hereOnly };
+    const isOther = isForeign(image);
+    const isHere = (digest: Digest) =>
+      !absentHere.has(digest) && (!isOther(digest) || source.leftOut.has(digest));
+    const { isComplete, parts, problems, absent } = new Judge(source, nodes, isHere).of(image.root.digest);
+    const taken = isComplete ? entriesOf(parts) : [];
+    // Digests of docker save are of the bytes that it has, and manifests were compared with theirs.
+    for (const { digest } of source.kind === 'docker' ? [] : taken)
+      if (!absentHere.has(digest) && !isHere(digest) && typeof nodes.get(digest) !== 'object')
+        unproven.add(digest);
+    return {
+      image,
+      parts: taken,
+      manifests: manifestsOf(taken, nodes),
+      problems: [...problems],
+      absent: [...absent],
+      hereOnly: [...parts.keys()].filter((digest) => !source.offers.has(digest)).length,
+    };
   });
   const needed = images.flatMap(({ parts }) => parts);
   const sizes = (isWanted: (digest: Digest) => boolean): ReadonlyMap<Digest, number> =>
@@ -69,14 +76,24 @@ export async function planImport(
     images,
     lacking: sizes((digest) => absentHere.has(digest)),
     present: sizes((digest) => !absentHere.has(digest)),
+    unproven,
   };
+}
+
+function manifestsOf(parts: readonly ContentEntry[], nodes: ManifestNodes): readonly ImageRoot[] {
+  return parts.flatMap(({ digest }) => {
+    const node = nodes.get(digest);
+    return node === undefined || typeof node === 'string'
+      ? []
+      : [{ digest, mediaType: node.facts.mediaType }];
+  });
 }
 
 /** Manifests of the archive, else those that are here: a delta leaves them out. */
 async function readNodes(
   source: OpenedSource,
   contents: StoreContents,
-  { root, nodes }: { readonly root: ImageRoot; readonly nodes: Map<Digest, Node | string> },
+  { root, nodes }: { readonly root: ImageRoot; readonly nodes: Map<Digest, ManifestNode | string> },
   signal: AbortSignal,
 ): Promise<void> {
   const problems = new Map<Digest, string>();
@@ -85,9 +102,12 @@ async function readNodes(
     // Asked about before: platforms that came not along are named by many.
     if (nodes.get(digest) === '') return undefined;
     const found = await source.document(digest, signal);
-    if (found !== undefined) {
-      if (digestOf(found, digestAlgorithm(digest)) === digest) return { bytes: found, mediaType };
+    if (found !== undefined && digestOf(found, digestAlgorithm(digest)) === digest)
+      return { bytes: found, mediaType };
+    // What the archive has under that name is all that speaks for its having it.
+    if (source.offers.has(digest)) {
       problems.set(digest, `${source.placeOf(digest)} was altered: its bytes are not those of its digest`);
+      return undefined;
     }
     const bytes = await storedDocument(contents, digest, signal);
     return bytes && { bytes, mediaType };
@@ -122,94 +142,4 @@ async function storedDocument(
     chunks.push(Buffer.from(chunk));
   }
   return Buffer.concat(chunks);
-}
-
-/** Which manifests can be had with all that they list. */
-class Judge {
-  readonly #source: OpenedSource;
-  readonly #nodes: ReadonlyMap<Digest, Node | string>;
-  readonly #isHere: (digest: Digest) => boolean;
-  readonly #known = new Map<Digest, Judgement>();
-
-  constructor(
-    source: OpenedSource,
-    nodes: ReadonlyMap<Digest, Node | string>,
-    isHere: (digest: Digest) => boolean,
-  ) {
-    this.#source = source;
-    this.#nodes = nodes;
-    this.#isHere = isHere;
-  }
-
-  of(digest: Digest): Judgement {
-    const known = this.#known.get(digest);
-    if (known !== undefined) return known;
-    // Until it is known: what lists itself is no part of itself.
-    this.#known.set(digest, NOTHING);
-    const judgement = this.#judge(digest);
-    this.#known.set(digest, judgement);
-    return judgement;
-  }
-
-  #judge(digest: Digest): Judgement {
-    const node = this.#nodes.get(digest) ?? '';
-    if (node === '')
-      return { ...NOTHING, problems: [`${this.#source.placeOf(digest)}: is missing`], absent: [digest] };
-    if (typeof node === 'string') return { ...NOTHING, problems: [node] };
-    return node.facts.isIndex ? this.#ofIndex(digest, node) : this.#ofManifest(digest, node);
-  }
-
-  #ofManifest(digest: Digest, { sizeBytes, facts }: Node): Judgement {
-    const listed = facts.descriptors.filter(({ held }) => held);
-    const problems = listed.flatMap((blob) => this.#problemOf(blob, digest) ?? []);
-    const parts = [...listed.map(entryOf), { digest, sizeBytes }];
-    return { isComplete: problems.length === 0, parts, problems, absent: [] };
-  }
-
-  /** Of use with one platform, too: what else it names may have been left out on purpose. */
-  #ofIndex(digest: Digest, { sizeBytes, facts }: Node): Judgement {
-    const parts: ContentEntry[] = [];
-    const problems: string[] = [];
-    const absent: Digest[] = [];
-    let isOfUse = facts.descriptors.length === 0;
-    for (const child of facts.descriptors) {
-      if (!MANIFEST_MEDIA_TYPES.includes(child.mediaType)) {
-        const problem = child.held ? this.#problemOf(child, digest) : undefined;
-        if (problem !== undefined) problems.push(problem);
-        else if (child.held) parts.push(entryOf(child));
-        isOfUse ||= problem === undefined;
-        continue;
-      }
-      const judged = this.of(child.digest);
-      if (judged.isComplete) {
-        parts.push(...judged.parts);
-        isOfUse ||= child.attests === undefined;
-      } else if (this.#nodes.get(child.digest) === '') {
-        absent.push(child.digest);
-        continue;
-      }
-      problems.push(...judged.problems);
-      absent.push(...judged.absent);
-    }
-    if (!isOfUse && problems.length === 0)
-      problems.push(`${this.#source.placeOf(digest)}: none of the manifests that it names is there`);
-    return { isComplete: isOfUse, parts: [...parts, { digest, sizeBytes }], problems, absent };
-  }
-
-  #problemOf(blob: Descriptor, manifest: Digest): string | undefined {
-    if (this.#isHere(blob.digest)) return undefined;
-    const offered = this.#source.offers.get(blob.digest);
-    const place = this.#source.placeOf(blob.digest);
-    if (offered === undefined && this.#source.leftOut.has(blob.digest))
-      return `${place}: was left out because the other side was to have it, and it is not here`;
-    if (offered === undefined) return `${place}: is missing, and not here either; ${manifest} lists it`;
-    if (offered.sizeBytes === blob.size) return undefined;
-    return `${place}: has ${offered.sizeBytes} bytes, and ${manifest} says ${blob.size}`;
-  }
-}
-
-const NOTHING: Judgement = { isComplete: false, parts: [], problems: [], absent: [] };
-
-function entryOf({ digest, size }: Descriptor): ContentEntry {
-  return { digest, sizeBytes: size };
 }

@@ -8,6 +8,7 @@ import type { Digest } from '../oci/digest.ts';
 import type { Tag } from '../oci/reference.ts';
 import { BundleError } from './bundle-error.ts';
 import { type ImageName, type NamingOptions, printImageName } from './image-names.ts';
+import { alteredOf } from './import-claims.ts';
 import { type ImportFile, verifyParts } from './import-files.ts';
 import { type ImagePlan, type ImportPlan, planImport } from './import-plan.ts';
 import { roomProblem } from './import-room.ts';
@@ -155,11 +156,15 @@ class ImageImport {
   readonly #parts: ImageImportParts;
   /** What could not be taken in, and why. */
   readonly #bad = new Map<Digest, string>();
+  /** Manifests of which the store was told that a repository has them. */
+  readonly #said = new Set<string>();
+  readonly #totalBytes: number;
   #doneBytes = 0;
   #blobs = 0;
 
   constructor(parts: ImageImportParts) {
     this.#parts = parts;
+    this.#totalBytes = [...parts.plan.lacking.values()].reduce((sum, bytes) => sum + bytes, 0);
   }
 
   async run(signal: AbortSignal): Promise<{ readonly blobs: number; readonly bytes: number }> {
@@ -171,6 +176,7 @@ class ImageImport {
     await this.#assertRoom(signal);
     if (!request.dryRun) {
       await this.#takeIn(signal);
+      await this.#prove(signal);
       // Of what is here others may have disposed meanwhile: what is named is to be whole.
       await this.#checkPresent(whole, store.contents, signal);
     }
@@ -221,17 +227,21 @@ class ImageImport {
     const upstreams = this.#upstreams();
     const running = new Set<Promise<void>>();
     const failed: { error?: unknown } = {};
-    for await (const offered of source.bodies(new Set(plan.lacking.keys()), signal)) {
-      const adding = this.#add(offered, upstreams.get(offered.digest) ?? '', signal)
-        .catch((error: unknown) => {
-          failed.error ??= error;
-        })
-        .finally(() => running.delete(adding));
-      running.add(adding);
-      while (running.size >= (source.isSeekable ? CONCURRENCY : 1)) await Promise.race(running);
-      if ('error' in failed) break;
+    try {
+      for await (const offered of source.bodies(new Set(plan.lacking.keys()), signal)) {
+        const adding = this.#add(offered, upstreams.get(offered.digest) ?? '', signal)
+          .catch((error: unknown) => {
+            failed.error ??= error;
+          })
+          .finally(() => running.delete(adding));
+        running.add(adding);
+        while (running.size >= (source.isSeekable ? CONCURRENCY : 1)) await Promise.race(running);
+        if ('error' in failed) break;
+      }
+    } finally {
+      // The archive is closed next.
+      await Promise.all(running);
     }
-    await Promise.all(running);
     if ('error' in failed) throw failed.error;
   }
 
@@ -248,18 +258,30 @@ class ImageImport {
         return;
       }
       if (!(error instanceof StoreOperationError) || error.reason !== 'invalid') throw error;
-      this.#bad.set(digest, `${source.placeOf(digest)} was altered: its bytes are not those of its digest`);
+      this.#bad.set(digest, alteredText(source, digest));
     }
   }
 
   async *#counted(body: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array, void, undefined> {
-    const { observer, plan, file } = this.#parts;
-    const totalBytes = [...plan.lacking.values()].reduce((sum, bytes) => sum + bytes, 0);
+    const { observer, file } = this.#parts;
+    const totalBytes = this.#totalBytes;
     for await (const chunk of body) {
       yield chunk;
       this.#doneBytes += chunk.length;
       observer.progress({ phase: 'importing', file: file.name, doneBytes: this.#doneBytes, totalBytes });
     }
+  }
+
+  /** What is here already is not read from the archive, unless that is all that speaks for having it. */
+  async #prove(signal: AbortSignal): Promise<void> {
+    const { plan, source, observer, file } = this.#parts;
+    let doneBytes = 0;
+    const onBytes = (bytes: number): void => {
+      doneBytes += bytes;
+      observer.progress({ phase: 'reading', file: file.name, doneBytes, totalBytes: undefined });
+    };
+    for (const digest of await alteredOf(source, plan.unproven, onBytes, signal))
+      this.#bad.set(digest, alteredText(source, digest));
   }
 
   async #checkPresent(
@@ -302,7 +324,7 @@ class ImageImport {
   }
 
   async #addImage(
-    { image: { root, checkedAt } }: ImagePlan,
+    { image: { root, checkedAt }, manifests }: ImagePlan,
     {
       name: { upstream, repository },
       tags,
@@ -310,11 +332,22 @@ class ImageImport {
     }: { readonly name: ImageName; readonly tags: readonly Tag[]; readonly isLacking: boolean },
     signal: AbortSignal,
   ): Promise<'added' | 'present'> {
-    const { digest, mediaType } = root;
-    const added = { upstream, repository, tags, digest, mediaType, checkedAt };
-    const outcome = await this.#parts.store.contents.addImage(added, signal);
-    return isLacking ? 'added' : outcome;
+    const outcomes = new Set<'added' | 'present'>();
+    // One by one: of what else its indexes list there may be something here that is not its own.
+    for (const { digest, mediaType } of manifests) {
+      const isRoot = digest === root.digest;
+      const text = `${upstream}/${repository}@${digest}`;
+      if (this.#said.has(text) && !isRoot) continue;
+      this.#said.add(text);
+      const added = { upstream, repository, digest, mediaType, checkedAt, isAlone: true };
+      outcomes.add(await this.#parts.store.contents.addImage({ ...added, tags: isRoot ? tags : [] }, signal));
+    }
+    return isLacking || outcomes.has('added') ? 'added' : 'present';
   }
+}
+
+function alteredText(source: OpenedSource, digest: Digest): string {
+  return `${source.placeOf(digest)} was altered: its bytes are not those of its digest`;
 }
 
 function tagsByRepository(names: readonly ImageName[]): ReadonlyMap<ImageName, readonly Tag[]> {

@@ -53,12 +53,13 @@ export async function takeImageIn(
 /** The root, and what of its manifests is here. @throws StoreOperationError when the root is not, or is none */
 async function manifestsOf(
   { cache }: ImageIntakeParts,
-  { digest, mediaType }: NewImage,
+  { digest, mediaType, isAlone = false }: NewImage,
   signal: AbortSignal,
 ): Promise<readonly Read[]> {
   const read: Read[] = [];
   const documents = walkImage({ digest, mediaType }, async (root) => {
     signal.throwIfAborted();
+    if (isAlone && root.digest !== digest) return undefined;
     const bytes = await cache.readWhole(root.digest, MANIFEST_SIZE_LIMIT);
     return bytes && { bytes, mediaType: root.mediaType };
   });

@@ -38,6 +38,8 @@ export interface NewImage extends RepositoryKey {
   readonly mediaType: string;
   /** When its upstream said so, milliseconds since 1970. */
   readonly checkedAt: number;
+  /** Only the manifest itself: of those that it lists nothing is said. Absent: of all of them that are here. */
+  readonly isAlone?: boolean | undefined;
 }
 
 /**
@@ -84,7 +86,7 @@ export interface StoreContents {
     signal: AbortSignal,
   ): Promise<'added' | 'present'>;
   /**
-   * That a repository holds an image whose manifest is stored, all that it lists, and what its tags mean as of
+   * That a repository holds an image whose manifest is stored, what it lists (see `isAlone`), and what its tags mean as of
    * `checkedAt`: a tag that its upstream was asked for later here stays. A manifest with a subject joins the subject's referrers.
    */
   addImage(image: NewImage, signal: AbortSignal): Promise<'added' | 'present'>;

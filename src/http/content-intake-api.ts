@@ -43,6 +43,7 @@ const image = z.strictObject({
   digest,
   mediaType: z.enum(MANIFEST_MEDIA_TYPES, { error: `accepted are ${MANIFEST_MEDIA_TYPES.join(', ')}` }),
   checkedAt: z.number().nonnegative(),
+  isAlone: z.boolean({ error: 'accepted is true or false' }).optional(),
 });
 
 export interface ContentIntakeApiParts {

@@ -146,6 +146,16 @@ export function contentIntakeContract(name: string, start: () => Promise<StoreSu
       expect(await pullImage(app, 'library/app', 'v1', image)).toBe('STALE');
     });
 
+    it('alone says nothing of the manifests that it lists', async () => {
+      const contents = await (await begun()).contents();
+      await addAll(contents, image);
+      expect(await contents.addImage(imageOf(image, { isAlone: true }), never)).toBe('added');
+      const { root, manifests } = image;
+      const wanted = [root, ...manifests].map(({ digest }) => ({ digest, isManifest: true }));
+      const key = { upstream: 'docker.io', repository: APP };
+      expect(await contents.withheld(key, wanted, never)).toEqual(manifests.map(({ digest }) => digest));
+    });
+
     it('whose manifest is not stored is refused', async () => {
       const contents = await (await begun()).contents();
       await expect(contents.addImage(imageOf(image), never)).rejects.toMatchObject({
