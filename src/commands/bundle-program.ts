@@ -64,7 +64,7 @@ Only what is cached is written; fill the cache first: entrepot warm. An image ma
 The result is an OCI image layout for skopeo, ctr images import, podman load (one image in each: --split-images),
 docker load (one platform of each image: the first of --platform, or linux on this machine's processor) and entrepot
 import. It has its name once it is whole. Parts (FILE.tar.001, …, with FILE.tar.parts.json) are for entrepot import, or
-cat FILE.tar.0* > FILE.tar. Written as .tar.zst it needs Node 22.15 or later.
+cat FILE.tar.??? > FILE.tar. Written as .tar.zst it needs Node 22.15 or later.
 
 Exit code 1: something is missing or could not be written; 2: wrong usage or configuration.
 

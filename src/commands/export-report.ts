@@ -8,6 +8,8 @@ import { counted, printBytes } from './quantity-text.ts';
 /** Of progress, at a terminal; others are told less often. */
 const TOLD_EVERY_MS = 200;
 const EVENT_EVERY_MS = 1000;
+/** Before that a pace would be a guess. */
+const PACE_AFTER_SECONDS = 1;
 /** Of what an image lacks, in prose. */
 const NAMED_LIMIT = 3;
 
@@ -18,6 +20,7 @@ export class ExportReport implements ExportObserver {
   readonly #progress: Progress;
   #telling = false;
   #toldAt = -Infinity;
+  #begunAt = 0;
   #path = '';
   #problems = 0;
 
@@ -52,6 +55,7 @@ export class ExportReport implements ExportObserver {
   }
 
   planned(facts: ExportSummary & Omit<ExportProgress, 'doneBytes' | 'doneContents'>): void {
+    this.#begunAt = systemClock.monotonic();
     if (!this.#isJson) return;
     const { images, contents, bytes, leftOutContents, leftOutBytes } = facts;
     this.#event({
@@ -80,8 +84,20 @@ export class ExportReport implements ExportObserver {
       return;
     }
     this.#telling = true;
-    const text = `${printBytes(doneBytes)} of ${printBytes(totalBytes)}, ${counted(doneContents, 'blob')} of ${totalContents}`;
+    const text = [
+      `${printBytes(doneBytes)} of ${printBytes(totalBytes)}`,
+      `${counted(doneContents, 'blob')} of ${totalContents}`,
+      ...this.#pace(doneBytes, totalBytes, now),
+    ].join(', ');
     void this.#progress.tell(text, doneBytes, totalBytes).finally(() => (this.#telling = false));
+  }
+
+  /** How fast it goes, and how long it will take, once that can be told. */
+  #pace(doneBytes: number, totalBytes: number, now: number): readonly string[] {
+    const seconds = (now - this.#begunAt) / 1000;
+    if (seconds < PACE_AFTER_SECONDS || doneBytes === 0) return [];
+    const left = Math.ceil(((totalBytes - doneBytes) / doneBytes) * seconds);
+    return [`${printBytes(doneBytes / seconds)}/s`, `${left} s left`];
   }
 
   finished({ files, incomplete, ...summary }: ExportResult): void {

@@ -78,7 +78,7 @@ async function removePartialParts(path: string): Promise<readonly string[]> {
   for (const name of await readdir(dirname(path))) {
     if (
       !name.startsWith(start) ||
-      !/^\d{3,4}\.partial$|^parts\.json(?:\.sig)?\.partial$/.test(name.slice(start.length))
+      !/^\d{3}\.partial$|^parts\.json(?:\.sig)?\.partial$/.test(name.slice(start.length))
     )
       continue;
     await rm(join(dirname(path), name));

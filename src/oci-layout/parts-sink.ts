@@ -5,8 +5,8 @@ import type { ByteSink, WrittenFile } from './byte-sink.ts';
 import { OutputError, outputErrorFrom } from './output-error.ts';
 import { PartialFile } from './partial-file.ts';
 
-/** More would be a mistake in the size. */
-const COUNT_LIMIT = 9999;
+/** More would be a mistake in the size, and would not be in order where names are sorted. */
+const COUNT_LIMIT = 999;
 
 /** What the parts are, put together. */
 export interface WholeOfParts {

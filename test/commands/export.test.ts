@@ -231,6 +231,33 @@ test('split by images there is one tar for each name', async () => {
   }
 });
 
+test('images are named by tags that fit, by files, by patterns and by what was served', async () => {
+  const { run, workingDir } = await exportScene([v1, v2, many]);
+  await writeFile(join(workingDir, 'images.txt'), '# of the site\napp:v2\n');
+  const named = async (...args: readonly string[]): Promise<readonly string[]> => {
+    const ended = await run('export', ...args, '--output', 'some.tar', '--force');
+    expect(ended).toMatchObject({ code: 0 });
+    const entries = await tarEntries(join(workingDir, 'some.tar'));
+    const { images } = bundleManifest.parse(json(entries.get('entrepot.json')));
+    return images.map(({ repository, tags }) => `${repository}:${tags.join()}`);
+  };
+  expect(await named('app', '--tags', 'v[12]')).toEqual(['library/app:v1', 'library/app:v2']);
+  expect(await named('many', '--from', 'images.txt')).toEqual(['library/app:v2', 'library/many:latest']);
+  expect(await named('docker.io/library/*:v1')).toEqual(['library/app:v1']);
+  expect(await named(`app@${TWO.root.digest}`)).toEqual(['library/app:']);
+  expect(await named('--seen-within', '1h')).toHaveLength(3);
+  const none = await run('export', 'app', '--tags', '>=9', '--output', 'none.tar');
+  expect(none).toMatchObject({ code: 1, stderr: expect.stringContaining('fits --tags >=9') as string });
+  const other = await run('export', 'docker.io/other/*', '--output', 'none.tar');
+  expect(other).toMatchObject({
+    code: 1,
+    stderr: expect.stringContaining('nothing in the cache fits') as string,
+  });
+  const missing = await run('export', 'app:v1', '--from', 'no-such.txt', '--output', 'app.tar');
+  expect(missing).toMatchObject({ code: 1, stderr: expect.stringContaining('no-such.txt') as string });
+  expect(existsSync(join(workingDir, 'app.tar'))).toBe(true);
+});
+
 test('an output that is there is replaced only when that is asked for, and a directory only when it is a layout', async () => {
   const { run, workingDir } = await exportScene([v1]);
   await writeFile(join(workingDir, 'there.tar'), 'mine');
