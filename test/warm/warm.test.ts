@@ -39,6 +39,15 @@ async function start(options: FakeRegistryOptions = {}, more: object = {}) {
   return { registry, app, push, pull };
 }
 
+/** A descriptor of a layer that nobody has. */
+function absentLayer(at: number) {
+  return {
+    mediaType: 'application/octet-stream',
+    digest: `sha256:${at.toString(16).padStart(64, '0')}`,
+    size: 7,
+  };
+}
+
 describe('warming', () => {
   it('an image has all of it stored, so that a client needs no upstream', async () => {
     const { registry, app, push, pull } = await start();
@@ -346,14 +355,9 @@ describe('warming', () => {
   it('takes no more blobs of one image than any real one has', async () => {
     const { app, registry } = await start();
     const type = 'application/vnd.oci.image.manifest.v1+json';
-    const layer = (at: number) => ({
-      mediaType: 'application/octet-stream',
-      digest: `sha256:${at.toString(16).padStart(64, '0')}`,
-      size: 7,
-    });
     const manifests = [0, 1].map((half) => {
-      const layers = Array.from({ length: 19_000 }, (_, at) => layer(half * 19_000 + at));
-      const text = JSON.stringify({ schemaVersion: 2, mediaType: type, config: layer(99_999), layers });
+      const layers = Array.from({ length: 19_000 }, (_, at) => absentLayer(half * 19_000 + at));
+      const text = JSON.stringify({ schemaVersion: 2, mediaType: type, config: absentLayer(99_999), layers });
       return { mediaType: type, digest: registry.addManifest('library/app', text, type), size: text.length };
     });
     const index = 'application/vnd.oci.image.index.v1+json';
