@@ -9,8 +9,8 @@ export const BUNDLE_MANIFEST_NAME = 'entrepot.json';
 export const BUNDLE_SIGNATURE_NAME = 'entrepot.json.sig';
 /** What this version writes, and the latest that it reads. */
 export const BUNDLE_VERSION = 1;
-/** 100,000 contents are about 11 MB. Nothing larger is written or read. */
-export const BUNDLE_MANIFEST_BYTES_LIMIT = 64 * 1024 * 1024;
+/** 100,000 contents are about 11 MB, and no archive is read that has three times as many. Nothing larger is written or read. */
+export const BUNDLE_MANIFEST_BYTES_LIMIT = 32 * 1024 * 1024;
 
 const sizeBytes = z.number().int().nonnegative();
 const digest = z.string().transform((text, context): Digest => {
@@ -24,17 +24,17 @@ const repository = z
   .refine(isRepositoryName, { error: 'is not the name of a repository' })
   .transform(parseRepositoryName);
 const tag = z.string().refine(isTag, { error: 'is not a tag' }).transform(parseTag);
-const contents = z.array(z.tuple([digest, sizeBytes]));
+const contents = listOf(z.tuple([digest, sizeBytes]));
 
 const bundleImage = z.object({
   upstream: z.string().min(1).max(255),
   repository,
   /** Those that mean it; none for what is known by its digest alone. */
-  tags: z.array(tag),
+  tags: listOf(tag),
   digest,
   mediaType: z.string(),
   /** When the upstream said so, milliseconds since 1970. */
-  checkedAt: z.number(),
+  checkedAt: z.number().nonnegative(),
   /** Of a signature, SBOM or attestation that came along: what it is about. */
   subject: digest.optional(),
 });
@@ -46,8 +46,8 @@ export const bundleManifest = z.object({
   /** Program and version. */
   createdBy: z.string(),
   /** `os/architecture[/variant]` that were asked for; none: all. Children of an index for others are not in the bundle. */
-  platforms: z.array(z.string()),
-  images: z.array(bundleImage),
+  platforms: listOf(z.string()),
+  images: listOf(bundleImage),
   /** All blobs and manifests that are in the bundle, in the order in which a tar has them, with their sizes in bytes. */
   contents,
   /** What the images consist of beside that, and the other side has: see `entrepot export --missing-only-from`. */
@@ -70,3 +70,24 @@ export const bundleParts = z.object({
   parts: z.array(z.object({ name: z.string(), sizeBytes, digest })).min(1),
 });
 export type BundleParts = z.infer<typeof bundleParts>;
+
+/** The first that is wrong ends it: of millions of faults, each told, memory would not be enough. */
+function listOf<T extends z.ZodType>(item: T) {
+  return z.array(z.unknown()).transform((values, context): z.output<T>[] => {
+    const found: z.output<T>[] = [];
+    for (const [at, value] of values.entries()) {
+      const result = item.safeParse(value);
+      if (!result.success) {
+        const [issue] = result.error.issues;
+        context.addIssue({
+          code: 'custom',
+          message: issue?.message ?? 'is none',
+          path: [at, ...(issue?.path ?? [])],
+        });
+        return z.NEVER;
+      }
+      found.push(result.data);
+    }
+    return found;
+  });
+}

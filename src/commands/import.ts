@@ -15,6 +15,7 @@ import { publicKeyFrom } from '../bundle/signature.ts';
 import type { Config } from '../config.ts';
 import type { CommandIo } from './command-io.ts';
 import { shortDigest } from './images.ts';
+import { oneLine } from './printable.ts';
 import { Progress } from './progress.ts';
 import { counted, printBytes } from './quantity-text.ts';
 import { printJson, runOnStore, type StoreCommandOptions } from './store-command.ts';
@@ -49,7 +50,7 @@ export async function importArchives(
         summary = await runImport(request, { operations, contents }, told, signal);
       } catch (error) {
         if (!(error instanceof BundleError)) throw error;
-        io.stderr.write(`entrepot: ${error.message}.\n`);
+        io.stderr.write(`entrepot: ${oneLine(error.message)}.\n`);
         return FAILED;
       } finally {
         told.end();
@@ -167,7 +168,7 @@ class Told {
 
   #say(text: string): void {
     this.#progress.end();
-    this.#io.stderr.write(`${text}\n`);
+    this.#io.stderr.write(`${oneLine(text)}\n`);
   }
 }
 

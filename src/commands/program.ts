@@ -3,6 +3,7 @@ import { addBundleCommands } from './bundle-program.ts';
 import type { CheckOptions } from './check.ts';
 import type { CommandIo } from './command-io.ts';
 import { addImportCommand } from './import-program.ts';
+import { withPrintableText } from './printable.ts';
 import type { SetupOptions } from './setup.ts';
 import { addOfflineCommands } from './offline-program.ts';
 import { addStoreCommands } from './store-program.ts';
@@ -15,7 +16,8 @@ const WRONG_USAGE = 2;
  * Runs what `args` (without the interpreter and the script) say.
  * @returns the exit code: 0 done, 1 failed, 2 wrong usage or configuration. It never ends the process itself.
  */
-export async function runProgram(args: readonly string[], io: CommandIo): Promise<number> {
+export async function runProgram(args: readonly string[], given: CommandIo): Promise<number> {
+  const io = withPrintableText(given);
   let code = DONE;
   const program = new Command('entrepot')
     .description('A pull-through caching proxy and mirror for container registries.')

@@ -1,3 +1,4 @@
+import { constants } from 'node:fs';
 import { type FileHandle, open } from 'node:fs/promises';
 import { LayoutError, layoutErrorFrom } from './layout-error.ts';
 
@@ -9,6 +10,8 @@ export interface ByteFile {
   close(): Promise<void>;
 }
 
+/** A pipe that nobody writes to would be waited for, for ever. */
+const READING = constants.O_RDONLY | constants.O_NONBLOCK;
 /** What is read at a time. */
 const CHUNK_BYTES = 1024 * 1024;
 
@@ -22,7 +25,7 @@ export async function openByteFile(name: string, paths: readonly string[]): Prom
   let sizeBytes = 0;
   try {
     for (const path of paths) {
-      const handle = await open(path, 'r').catch((cause: unknown) => {
+      const handle = await open(path, READING).catch((cause: unknown) => {
         throw layoutErrorFrom(cause, paths.length === 1 ? name : path);
       });
       const piece = { handle, path, start: sizeBytes, end: sizeBytes };
