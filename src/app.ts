@@ -201,6 +201,8 @@ async function openApp(config: Config, options: AppOptions, closers: Closer[]): 
   closers.push(() => registry.close(0));
   const state = { isClosing: false };
   const { token } = config.admin;
+  const noKey = (cause: unknown): void =>
+    log.warn({ error: errorFacts(cause) }, 'import.key cannot be written: nothing can be imported meanwhile');
   const adminApp = operationsApp({
     token,
     api: adminApi({
@@ -210,7 +212,7 @@ async function openApp(config: Config, options: AppOptions, closers: Closer[]): 
       offline: new LocalOffline(offline, rehearsals),
       clock,
       needsOwnHost: token === undefined,
-      importKey: token ?? (await makeImportKey(config.dataDir)),
+      importKey: token ?? (await makeImportKey(config.dataDir, noKey)),
     }),
     metrics: () => metrics.render(),
     isClosing: () => state.isClosing,

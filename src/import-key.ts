@@ -9,13 +9,20 @@ import { join } from 'node:path';
  */
 const FILE = 'import.key';
 
-/** A new one for this run of the server, for its user alone to read. @throws what the file system throws */
-export async function makeImportKey(dataDir: string): Promise<string> {
+/**
+ * A new one for this run of the server, for its user alone to read.
+ * @param onFailure told why nobody can read it: a full disk keeps nobody from pulling
+ */
+export async function makeImportKey(dataDir: string, onFailure: (cause: unknown) => void): Promise<string> {
   const key = randomBytes(32).toString('base64url');
   const temporary = join(dataDir, `${FILE}.new`);
-  await rm(temporary, { force: true });
-  await writeFile(temporary, `${key}\n`, { mode: 0o600, flag: 'wx' });
-  await rename(temporary, join(dataDir, FILE));
+  try {
+    await rm(temporary, { force: true });
+    await writeFile(temporary, `${key}\n`, { mode: 0o600, flag: 'wx' });
+    await rename(temporary, join(dataDir, FILE));
+  } catch (cause) {
+    onFailure(cause);
+  }
   return key;
 }
 

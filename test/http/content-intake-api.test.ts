@@ -1,9 +1,10 @@
-import { stat } from 'node:fs/promises';
+import { mkdir, stat } from 'node:fs/promises';
 import { request } from 'node:http';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { digestOf } from '../../src/oci/digest.ts';
 import { readImportKey } from '../../src/import-key.ts';
+import { get } from '../support/http-get.ts';
 import { type RunningApp, startApp } from '../support/running-app.ts';
 
 const BYTES = Buffer.from('some layer');
@@ -181,4 +182,18 @@ test('an image is not taken without its manifest, nor with a tag that is none', 
   expect((await post({ ...image, mediaType: 'text/plain' })).text).toContain(
     'mediaType: accepted are application/',
   );
+});
+
+test('a directory in which no key can be written keeps nobody from pulling', async () => {
+  const first = await start();
+  await first.close();
+  await mkdir(join(first.dataDir, 'import.key.new'));
+  const upstreams = [{ name: 'docker.io', url: 'http://127.0.0.1:9' }];
+  const app = await startApp({ upstreams, dataDir: first.dataDir });
+  expect((await get(`${app.url}/v2/`)).status).toBe(200);
+  expect(app.logLines.filter(({ level }) => level === 'warn').map(({ msg }) => msg)).toContainEqual(
+    expect.stringContaining('import.key cannot be written'),
+  );
+  // Nor is the key of the server before good for anything.
+  expect(await send(app, {})).toMatchObject({ status: 403 });
 });
