@@ -1,4 +1,5 @@
 import { closeSync, fsyncSync, openSync, readFileSync, renameSync, statSync, writeSync } from 'node:fs';
+import { dirname } from 'node:path';
 import { storedImagePattern } from '../oci/image-pattern.ts';
 
 /** More than anybody pins one by one. */
@@ -38,5 +39,16 @@ export class PinCopy {
       closeSync(file);
     }
     renameSync(temporary, this.#path);
+    syncDirectory(dirname(this.#path));
+  }
+}
+
+/** The name, too: else a power cut brings the old one back. */
+function syncDirectory(path: string): void {
+  const directory = openSync(path, 'r');
+  try {
+    fsyncSync(directory);
+  } finally {
+    closeSync(directory);
   }
 }
