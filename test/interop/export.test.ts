@@ -1,6 +1,7 @@
 import { readFile, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
+import { IMAGE as SIGNED, signedImage } from '../bundle/signed-scene.ts';
 import { type ExportScene, exportScene } from '../commands/export-scene.ts';
 import { ContainerTools } from '../support/container-tools.ts';
 import { ContainerdProcess } from '../support/containerd-process.ts';
@@ -13,6 +14,7 @@ import { describeWith } from '../support/programs.ts';
 
 const SINGLE = buildImage({ seed: 1, layerSizes: [2000, 700_000], flavour: 'docker' });
 const MANY = buildImage({ seed: 2, platforms: ['linux/amd64', 'linux/arm64'], layerSizes: [3000, 400_000] });
+const SIGNED_NAME = 'docker.io/library/app:v1';
 const NAMES = { single: 'docker.io/library/single:v1', many: 'docker.io/team/many:v2' };
 
 /** Both images in the cache, exported: `args` are those of `entrepot export`. */
@@ -84,6 +86,20 @@ describeWith({ programs: ['containerd', 'ctr'], root: true }, 'ctr images import
     }
   }, 60_000);
 
+  test('takes an image whose signatures came along', async () => {
+    const { run, workingDir } = await signedImage();
+    await run('export', 'app:v1', '--with-referrers', '--output', 'signed.tar');
+    const containerd = await ContainerdProcess.start();
+    await containerd.ctr(
+      'images',
+      'import',
+      '--all-platforms',
+      '--no-unpack',
+      join(workingDir, 'signed.tar'),
+    );
+    expect(await containerd.digestOf(SIGNED_NAME)).toBe(SIGNED.root.digest);
+  }, 60_000);
+
   test('takes a tar of one platform, and unpacks it', async () => {
     const { workingDir } = await exported('--platform', 'linux/amd64', '--output', 'amd.tar');
     const containerd = await ContainerdProcess.start();
@@ -98,6 +114,14 @@ describeWith({ programs: ['containerd', 'ctr'], root: true }, 'ctr images import
 });
 
 describeWith({ programs: ['dockerd', 'containerd'], root: true }, 'docker load', () => {
+  test('takes an image whose signatures came along', async () => {
+    const { run, workingDir } = await signedImage();
+    await run('export', 'app:v1', '--with-referrers', '--platform', 'linux/amd64', '--output', 'signed.tar');
+    const daemon = await DockerDaemon.start({});
+    await daemon.load(join(workingDir, 'signed.tar'));
+    expect((await daemon.image(SIGNED_NAME)).Id).toBe(configOf(SIGNED));
+  }, 60_000);
+
   test('takes every image of an exported tar, and one platform of each', async () => {
     const { workingDir } = await exported('--platform', 'linux/amd64,linux/arm64', '--output', 'all.tar');
     const daemon = await DockerDaemon.start({});
