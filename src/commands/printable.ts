@@ -18,7 +18,14 @@ export function withPrintableText(io: CommandIo): CommandIo {
   const { environment, workingDir, version, nodeVersion, stdout, stderr } = io;
   const { isTerminal, terminal, logOutput, events } = io;
   return {
-    ...{ environment, workingDir, version, nodeVersion, isTerminal, terminal, logOutput, events },
+    environment,
+    workingDir,
+    version,
+    nodeVersion,
+    isTerminal,
+    terminal,
+    logOutput,
+    events,
     // Opened when it is first asked for.
     get stdin() {
       return io.stdin;
