@@ -9,7 +9,7 @@ export function isCompose(root: YamlValue): root is YamlMapping {
   return (
     root.kind === 'mapping' &&
     valueOf(root, 'services')?.kind === 'mapping' &&
-    root.entries.every(({ key }) => TOP_LEVEL.test(key))
+    [...root.entries.keys()].every((key) => TOP_LEVEL.test(key))
   );
 }
 
@@ -21,7 +21,7 @@ export function findComposeImages(root: YamlMapping, variables: Variables, findi
   const services = valueOf(root, 'services');
   if (services?.kind !== 'mapping') return;
   const mappings = [services, ...services.merged];
-  for (const { value: service } of mappings.flatMap(({ entries }) => entries)) {
+  for (const service of mappings.flatMap(({ entries }) => Array.from(entries.values()))) {
     if (service.kind !== 'mapping') continue;
     const policy = textOf(valueOf(service, 'pull_policy'));
     if (policy !== 'build' && policy !== 'never') take(valueOf(service, 'image'), variables, findings);

@@ -45,9 +45,9 @@ export function findWorkloadImages(root: YamlValue, findings: Findings): void {
     const isObject = kind !== undefined && valueOf(value, 'apiVersion') !== undefined;
     if (isObject && PASSED_OVER_KINDS.has(kind)) continue;
     takeOf(key, value, registry, findings);
-    for (const entry of value.entries.toReversed())
+    for (const [name, inner] of [...value.entries].toReversed())
       // What a node reports of it, by names and IDs of its own.
-      if (!(isObject && entry.key === 'status')) waiting.push(entry);
+      if (!(isObject && name === 'status')) waiting.push({ key: name, value: inner });
     for (const merged of value.merged.toReversed()) waiting.push({ key, value: merged });
   }
 }

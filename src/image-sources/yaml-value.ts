@@ -15,8 +15,8 @@ export type YamlValue = YamlMapping | YamlList | YamlScalar;
 
 export interface YamlMapping {
   readonly kind: 'mapping';
-  /** Its own, without what it merges. Keys that are no scalars are left out. */
-  readonly entries: readonly { readonly key: string; readonly value: YamlValue }[];
+  /** Its own, without what it merges. Keys that are no scalars are left out; of several the last one counts. */
+  readonly entries: ReadonlyMap<string, YamlValue>;
   /** What `<<` names, first what counts most. */
   readonly merged: readonly YamlMapping[];
   readonly line: number;
@@ -64,8 +64,8 @@ export function valueOf(mapping: YamlMapping, key: string): YamlValue | undefine
   for (let next = waiting.pop(); next !== undefined && seen.size < MERGE_LIMIT; next = waiting.pop()) {
     if (seen.has(next)) continue;
     seen.add(next);
-    const found = next.entries.findLast((entry) => entry.key === key);
-    if (found !== undefined) return found.value;
+    const found = next.entries.get(key);
+    if (found !== undefined) return found;
     waiting.push(...next.merged.slice(0, MERGE_LIMIT).toReversed());
   }
   return undefined;
@@ -104,10 +104,17 @@ class UnknownAlias extends Error {
   }
 }
 
-type Open<T> = { -readonly [K in keyof T]: T[K] extends readonly (infer I)[] ? I[] : T[K] };
+interface OpenMapping extends YamlMapping {
+  readonly entries: Map<string, YamlValue>;
+  readonly merged: YamlMapping[];
+}
+
+interface OpenList extends YamlList {
+  readonly items: YamlValue[];
+}
 
 interface Collection {
-  readonly value: Open<YamlMapping> | Open<YamlList>;
+  readonly value: OpenMapping | OpenList;
   /** Of a mapping: the key whose value is awaited. */
   key?: YamlValue | undefined;
 }
@@ -116,7 +123,8 @@ interface Collection {
 class Reading {
   readonly #text: string;
   #line: number;
-  #at = 0;
+  /** Where the line ends that was looked at last. Looked for once: all of a document may be one line. */
+  #lineEnd = -1;
   #anchors = new Map<string, YamlValue>();
   #roots: YamlValue[] = [];
   readonly #open: Collection[] = [];
@@ -137,7 +145,7 @@ class Reading {
         const line = this.#lineAt(event.start);
         const value: Collection['value'] =
           event.type === EVENT_ID.MAPPING
-            ? { kind: 'mapping', entries: [], merged: [], line }
+            ? { kind: 'mapping', entries: new Map(), merged: [], line }
             : { kind: 'list', items: [], line };
         this.#anchor(event, value);
         this.#open.push({ value });
@@ -173,7 +181,7 @@ class Reading {
       if (key === '<<') {
         const merged = value.kind === 'list' ? value.items : [value];
         for (const one of merged) if (one.kind === 'mapping') around.value.merged.push(one);
-      } else if (key !== undefined) around.value.entries.push({ key, value });
+      } else if (key !== undefined) around.value.entries.set(key, value);
     }
   }
 
@@ -186,12 +194,12 @@ class Reading {
 
   /** Offsets come in the order of the text. */
   #lineAt(offset: number): number {
-    for (;;) {
-      const end = this.#text.indexOf('\n', this.#at);
-      if (end === -1 || end >= offset) return this.#line;
-      this.#at = end + 1;
-      this.#line += 1;
+    while (this.#lineEnd < offset) {
+      const end = this.#text.indexOf('\n', this.#lineEnd + 1);
+      if (this.#lineEnd !== -1) this.#line += 1;
+      this.#lineEnd = end === -1 ? Infinity : end;
     }
+    return this.#line;
   }
 }
 
