@@ -17,6 +17,8 @@ export type ManifestNodes = ReadonlyMap<Digest, ManifestNode | string>;
 /** What there is of a manifest and of all that it lists, each once. */
 export interface Judgement {
   readonly isComplete: boolean;
+  /** Something of it was lost or altered: not left out by whoever wrote it, who may have wanted some platforms alone. */
+  readonly isDamaged: boolean;
   /** With their sizes in bytes; what lists comes after what is listed. */
   readonly parts: ReadonlyMap<Digest, number>;
   readonly problems: ReadonlySet<string>;
@@ -52,10 +54,11 @@ export class Judge {
     if (node === '')
       return {
         ...NOTHING,
+        isDamaged: this.#source.promised.has(digest),
         problems: new Set([`${this.#source.placeOf(digest)}: is missing`]),
         absent: new Set([digest]),
       };
-    if (typeof node === 'string') return { ...NOTHING, problems: new Set([node]) };
+    if (typeof node === 'string') return { ...NOTHING, isDamaged: true, problems: new Set([node]) };
     return node.facts.isIndex ? this.#ofIndex(digest, node) : this.#ofManifest(digest, node);
   }
 
@@ -71,15 +74,17 @@ export class Judge {
     const problems = new Set(listed.flatMap((blob) => this.#problemOf(blob, digest) ?? []));
     const parts = new Map(listed.map(({ digest: blob, size }) => [blob, size]));
     parts.set(digest, sizeBytes);
-    return { isComplete: problems.size === 0, parts, problems, absent: new Set() };
+    const isDamaged = listed.some((blob) => this.#isLost(blob));
+    return { isComplete: problems.size === 0, isDamaged, parts, problems, absent: new Set() };
   }
 
-  /** Of use with one platform, too: what else it names may have been left out on purpose. */
+  /** Of use with one platform, too: what else it names may have been left out on purpose; but not with a damaged one. */
   #ofIndex(digest: Digest, { sizeBytes, facts }: ManifestNode): Judgement {
     const parts = new Map<Digest, number>();
     const problems = new Set<string>();
     const absent = new Set<Digest>();
     let isOfUse = facts.descriptors.length === 0;
+    let isDamaged = false;
     // One that is listed often counts once: archives may be made to be large.
     for (const child of new Map(facts.descriptors.map((one) => [one.digest, one])).values()) {
       if (!MANIFEST_MEDIA_TYPES.includes(child.mediaType)) {
@@ -87,13 +92,15 @@ export class Judge {
         if (problem !== undefined) problems.add(problem);
         else if (child.held) parts.set(child.digest, child.size);
         isOfUse ||= problem === undefined;
+        isDamaged ||= child.held && this.#isLost(child);
         continue;
       }
       const judged = this.of(child.digest);
+      isDamaged ||= judged.isDamaged;
       if (judged.isComplete) {
         for (const [part, size] of judged.parts) parts.set(part, size);
         isOfUse ||= child.attests === undefined;
-      } else if (this.#nodeOf(child.digest) === '') {
+      } else if (this.#nodeOf(child.digest) === '' && !judged.isDamaged) {
         absent.add(child.digest);
         continue;
       }
@@ -103,7 +110,14 @@ export class Judge {
     if (!isOfUse && problems.size === 0)
       problems.add(`${this.#source.placeOf(digest)}: none of the manifests that it names is there`);
     parts.set(digest, sizeBytes);
-    return { isComplete: isOfUse, parts, problems, absent };
+    return { isComplete: isOfUse && !isDamaged, isDamaged, parts, problems, absent };
+  }
+
+  /** Not here, and either altered or promised. */
+  #isLost({ digest, size }: Descriptor): boolean {
+    if (this.#isHere(digest)) return false;
+    const offered = this.#source.offers.get(digest);
+    return offered === undefined ? this.#source.promised.has(digest) : offered.sizeBytes !== size;
   }
 
   #problemOf(blob: Descriptor, manifest: Digest): string | undefined {
@@ -121,6 +135,7 @@ export class Judge {
 
 const NOTHING: Judgement = {
   isComplete: false,
+  isDamaged: false,
   parts: new Map(),
   problems: new Set(),
   absent: new Set(),

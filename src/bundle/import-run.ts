@@ -75,6 +75,8 @@ export interface ImportSummary {
 /** Bodies taken in side by side, where they can be read so: one is read while another is brought to the disk. */
 const CONCURRENCY = 3;
 const REMARKS_TOLD = 20;
+/** Of one image. */
+const PROBLEMS_TOLD = 5;
 /** Of its limit: above it a store gives things up to make room. */
 const TIGHT_SHARE = 0.9;
 
@@ -169,9 +171,11 @@ class ImageImport {
 
   async run(signal: AbortSignal): Promise<{ readonly blobs: number; readonly bytes: number }> {
     const { plan, request, store, observer, file } = this.#parts;
-    for (const { problems, parts } of plan.images)
-      for (const message of parts.length === 0 ? problems.slice(0, 1) : problems)
-        observer.failure({ file: file.name, message });
+    for (const { problems, parts, image } of plan.images) {
+      const names = parts.length === 0 ? `${image.names.map(printImageName).join(', ')}: ` : '';
+      for (const message of problems.slice(0, PROBLEMS_TOLD))
+        observer.failure({ file: file.name, message: `${names}${message}` });
+    }
     const whole = plan.images.filter(({ parts }) => parts.length > 0);
     await this.#assertRoom(signal);
     if (!request.dryRun) {

@@ -53,6 +53,8 @@ export interface OpenedSource {
   readonly offers: ReadonlyMap<Digest, OfferedContent>;
   /** What a delta leaves out. */
   readonly leftOut: ReadonlySet<Digest>;
+  /** What it says itself that it holds: what of this is missing was lost. */
+  readonly promised: ReadonlySet<Digest>;
   /** False: its bodies come one after the other. */
   readonly isSeekable: boolean;
   /** A manifest of it, as its bytes are; not verified. */
@@ -120,6 +122,7 @@ async function openBundle(
     kind: 'bundle',
     isSigned: publicKeys.length > 0,
     leftOut: new Set(manifest.leftOut.map(([digest]) => digest)),
+    promised: new Set(manifest.contents.map(([digest]) => digest)),
   };
 }
 
@@ -276,6 +279,7 @@ function sourceOf(
     remarks: [...archive.remarks, ...remarks],
     offers,
     leftOut: new Set(),
+    promised: new Set(),
     isSeekable: archive.isSeekable,
     document: async (digest, signal) => {
       const offered = offers.get(digest);

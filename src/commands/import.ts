@@ -58,7 +58,7 @@ export async function importArchives(
       told.sum(summary);
       return summary.failures > 0 ? FAILED : 0;
     },
-    { mayBegin: options.dryRun !== true },
+    { mayBegin: true },
   );
 }
 
@@ -95,6 +95,7 @@ class Told {
   readonly #failures: ImportFailure[] = [];
   readonly #remarks: ImportFailure[] = [];
   #isTelling = false;
+  #stage = '';
 
   constructor(io: CommandIo, options: ImportOptions) {
     this.#io = io;
@@ -102,9 +103,13 @@ class Told {
     this.#progress = new Progress(io);
   }
 
-  progress({ phase, doneBytes, totalBytes }: ImportProgress): void {
+  progress({ phase, file, doneBytes, totalBytes }: ImportProgress): void {
     const of = totalBytes === undefined ? '' : ` of ${printBytes(totalBytes)}`;
     const text = `${printBytes(doneBytes)}${of} ${phase === 'reading' ? 'read' : 'imported'}`;
+    // Another bar, of another whole.
+    const stage = `${phase} ${file}`;
+    if (stage !== this.#stage && !this.#isTelling) this.#progress.end();
+    this.#stage = stage;
     if (this.#isTelling) return;
     this.#isTelling = true;
     void this.#progress.tell(text, doneBytes, totalBytes).finally(() => (this.#isTelling = false));
@@ -122,9 +127,13 @@ class Told {
     const done = this.#options.dryRun === true ? WOULD : DID;
     const remarks = [
       ...(isMade ? ['its manifest was made here: no registry knows this digest'] : []),
-      ...(hereOnly > 0 ? [`${counted(hereOnly, 'blob')} of it were here and not in the archive`] : []),
+      ...(hereOnly > 0
+        ? [
+            `${counted(hereOnly, 'blob')} of it ${hereOnly === 1 ? 'was' : 'were'} here, and not in the archive`,
+          ]
+        : []),
       ...(absent.length > 0
-        ? [`${counted(absent.length, 'manifest')} of other platforms that its index names came not along`]
+        ? [`its index names ${counted(absent.length, 'manifest')} more, of platforms that did not come along`]
         : []),
     ];
     this.#progress.end();
