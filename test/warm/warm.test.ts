@@ -106,6 +106,22 @@ describe('warming', () => {
     expect(registry.requests).toEqual([]);
   });
 
+  it.each([
+    ['refuses HEAD', { headRefused: 405 }],
+    ['tells no digest', { omitContentDigest: true }],
+    ['tells no length', { omitContentLength: true }],
+  ])('from a registry that %s takes one GET for each manifest, too', async (_, behaviour) => {
+    const { registry, app, push, pull } = await start(behaviour);
+    const image = push('library/app', 'v1', { platforms: ['linux/amd64', 'linux/arm64'] });
+    const { done, of } = await warm(app, ['docker.io/library/app:v1']);
+    expect(of('failed')).toEqual([]);
+    expect(done).toMatchObject({ images: { whole: 1 }, blobs: { fetched: image.blobs.length } });
+    expect(registry.count(MANIFEST_GETS)).toBe(3);
+    expect(registry.blobBodyBytes()).toBe(image.blobs.reduce((sum, { size }) => sum + size, 0));
+    await registry.stop();
+    expect(new Set(await pull('library/app', 'v1', image))).toEqual(new Set(['HIT']));
+  });
+
   it('takes the platforms that were asked for, and says when there are none', async () => {
     const { registry, app, push } = await start();
     const image = push('library/app', 'v1', { platforms: ['linux/amd64', 'linux/arm64', 'windows/amd64'] });
