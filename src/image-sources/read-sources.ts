@@ -1,5 +1,6 @@
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { readingOf } from './images-in.ts';
+import { kindOf } from './source-kind.ts';
 import type { NamedImage, NamedImages, SourceProblem } from './named-image.ts';
 import { type SourceFile, SourceFiles, type SourceReading } from './source-files.ts';
 
@@ -28,6 +29,7 @@ export async function readSources(
       if ('problem' in file) problems.push(file.problem);
       else {
         const found = await imagesOf(file, signal);
+        if (file.isFound && isSomethingElse(file, found)) continue;
         images.push(...found.images);
         problems.push(...found.problems);
       }
@@ -54,4 +56,10 @@ async function imagesOf(file: SourceFile, signal: AbortSignal): Promise<NamedIma
     signal.throwIfAborted();
     since = performance.now();
   }
+}
+
+/** Text and JSON that lie about in a directory (licences, requirements, schemas) name no images, and are no mistakes. */
+function isSomethingElse({ name, text }: SourceFile, { images, problems }: NamedImages): boolean {
+  if (/\.json$/i.test(name)) return !/"(?:apiVersion|services)"\s*:/.test(text);
+  return kindOf(name, text) === 'list' && problems.length >= images.length;
 }

@@ -19,6 +19,8 @@ export interface SourceReading {
 /** A file's text, and what the variables in it mean. */
 export interface SourceFile extends SourceText {
   readonly variables: Variables;
+  /** It lies in a directory that was named, and nobody named it. */
+  readonly isFound: boolean;
 }
 
 const SIZE_LIMIT_BYTES = 16 * 1024 * 1024;
@@ -99,7 +101,10 @@ export class SourceFiles {
         const facts = await stat(entryPlace).catch(() => undefined);
         if (facts?.isDirectory() === true)
           yield* this.#directory(entryName, entryPlace, within, depth + 1, signal);
-        else if (isSourceName(entry)) yield await this.#file(entryName, entryPlace, false, signal);
+        else if (isSourceName(entry)) {
+          const file = await this.#file(entryName, entryPlace, false, signal);
+          yield 'problem' in file ? file : { ...file, isFound: true };
+        }
       }
     } catch (error) {
       if (signal.aborted) throw error;
@@ -137,7 +142,12 @@ export class SourceFiles {
       // Neither a terminal nor a pipe need ever say anything.
       const bytes = await abortable(read(), signal);
       this.#bytesLeft -= bytes.length;
-      return { name, text: decode(bytes), variables: await this.#variablesBeside(directory, signal) };
+      return {
+        name,
+        text: decode(bytes),
+        variables: await this.#variablesBeside(directory, signal),
+        isFound: false,
+      };
     } catch (error) {
       if (signal.aborted) throw error;
       return problemOf(name, error);

@@ -102,6 +102,25 @@ test('what cannot be read is a problem, and the others are read', async () => {
   });
 });
 
+test('what lies about in a directory and is something else is passed over, unless it is named itself', async () => {
+  const files = {
+    'site/images.txt': 'nginx\nredis 7\nbusybox\n',
+    'site/requirements.txt': 'flask==3.0\nnumpy>=2\nrequests\n',
+    'site/LICENSE.txt': 'Permission is hereby granted, free of charge\n',
+    'site/tsconfig.json': '{\n  // comment\n  "a": "b:1"\n}\n',
+    'site/pod.json': '{"apiVersion": "v1", "kind": "Pod", "spec": {"containers": [{"image": "a"}]}}',
+    'site/broken.yaml': 'a: [\n',
+  };
+  const directory = await filesIn(files);
+  const { images, problems } = await read(directory, ['site']);
+  expect(images).toEqual(['site/images.txt:1 nginx', 'site/images.txt:3 busybox', 'site/pod.json:1 a']);
+  expect(problems.map((line) => line.slice(0, line.indexOf(':')))).toEqual([
+    'site/broken.yaml',
+    'site/images.txt',
+  ]);
+  expect((await read(directory, ['site/requirements.txt'])).problems).toHaveLength(2);
+});
+
 test('links are followed, but not in circles', async () => {
   const directory = await filesIn({ 'real/a.txt': 'a\n', 'site/b.txt': 'b\n' });
   await symlink('../real', join(directory, 'site', 'linked'));
