@@ -95,7 +95,7 @@ function prepare(
   const request = parseImageOptions(named, options, upstreams, patterns.length > 0);
   const path = resolve(io.workingDir, options.output);
   const format = formatOf(basename(path));
-  if (format === undefined)
+  if (format === undefined || options.output === '-')
     throw new UsageError(
       `--output ${options.output}: accepted is a name that ends in .tar or .tar.zst, or a directory's`,
     );

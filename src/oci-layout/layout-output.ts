@@ -1,3 +1,4 @@
+import type { Stats } from 'node:fs';
 import { readdir, rm, stat, statfs } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import type { ByteSink } from './byte-sink.ts';
@@ -45,6 +46,8 @@ export async function prepareOutput(options: LayoutOutputOptions): Promise<reado
     if (!force) await assertFree(options);
     else if (format === 'directory' && (await isThere(path)) && !(await isReplaceable(path)))
       throw new OutputError('exists', `${path}: it is no OCI layout, so it is not replaced`);
+    else if (format !== 'directory' && (await isDirectory(path)))
+      throw new OutputError('exists', `${path}: it is a directory, so it is not replaced`);
     if (format === 'tar.zst') zstdPacker(path).destroy();
     if (parts === undefined) return (await removePartial(path)) ? [path] : [];
     return await removePartialParts(path);
@@ -100,11 +103,18 @@ async function assertRoom(path: string, leastBytes: number): Promise<void> {
 }
 
 async function isThere(path: string): Promise<boolean> {
+  return (await factsOf(path)) !== undefined;
+}
+
+async function isDirectory(path: string): Promise<boolean> {
+  return (await factsOf(path))?.isDirectory() === true;
+}
+
+async function factsOf(path: string): Promise<Stats | undefined> {
   try {
-    await stat(path);
-    return true;
+    return await stat(path);
   } catch (cause) {
-    if (cause instanceof Error && 'code' in cause && cause.code === 'ENOENT') return false;
+    if (cause instanceof Error && 'code' in cause && cause.code === 'ENOENT') return undefined;
     throw cause;
   }
 }

@@ -274,10 +274,14 @@ test('an output that is there is replaced only when that is asked for, and a dir
   await writeFile(join(workingDir, 'home', 'letter'), 'mine');
   expect((await run('export', 'app:v1', '--output', 'home', '--force')).stderr).toContain('no OCI layout');
   expect(await readdir(join(workingDir, 'home'))).toEqual(['letter']);
+  await mkdir(join(workingDir, 'home.tar'));
+  expect((await run('export', 'app:v1', '--output', 'home.tar', '--force')).stderr).toContain(
+    'it is a directory',
+  );
   await run('export', 'app:v1', '--output', 'layout');
   expect(await run('export', 'app:v1', '--output', 'layout')).toMatchObject({ code: 1 });
   expect(await run('export', 'app:v1', '--output', 'layout', '--force')).toMatchObject({ code: 0 });
-  expect((await readdir(workingDir)).toSorted()).toEqual(['home', 'layout', 'there.tar']);
+  expect((await readdir(workingDir)).toSorted()).toEqual(['home', 'home.tar', 'layout', 'there.tar']);
 });
 
 test('what an interrupted export left is taken away, and said', async () => {
@@ -334,6 +338,7 @@ test('wrong words are refused before anything is opened', async () => {
     [['app:v1'], '--output'],
     [['--output', 'b.tar'], 'which images?'],
     [['app:v1', '--output', 'b.tar.gz'], '.tar or .tar.zst'],
+    [['app:v1', '--output', '-'], '.tar or .tar.zst'],
     [['app:v1', '--output', 'b.tar', '--split-images'], 'directory'],
     [['app:v1', '--output', 'b.tar', '--max-part-size', '4'], 'from 1MiB on'],
     [['app:v1', '--output', 'b', '--max-part-size', '4GiB'], 'only a tar is split'],
