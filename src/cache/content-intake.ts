@@ -1,6 +1,6 @@
 import { ContentError } from '../content/content-error.ts';
 import type { Ingest } from '../content/ingest.ts';
-import { type Slab, SLAB_BYTES, type SlabPool } from '../content/slabs.ts';
+import { SLAB_BYTES, type SlabPool } from '../content/slabs.ts';
 import type { Digest } from '../oci/digest.ts';
 import type { BlobCache } from './blob-cache.ts';
 import type { SparedContents } from './spared-contents.ts';
@@ -70,40 +70,45 @@ async function fill(
   body: AsyncIterable<Uint8Array>,
   signal: AbortSignal,
 ): Promise<void> {
-  let slab: Slab | undefined;
-  let [length, position] = [0, 0];
-  const write = async (full: Slab): Promise<void> => {
-    const isStored = await ingest.write(full, length, position);
-    if (!isStored) {
-      cache.storeFailed(ingest.storeFailure);
-      throw notStored(digest, ingest.storeFailure);
-    }
-    reservation.wrote(length);
-    spared.keepOn();
-    position += length;
-    length = 0;
-    // The hash may still be at it: the pool has others.
-    full.release();
-    slab = undefined;
-  };
-  try {
-    for await (const chunk of body) {
-      signal.throwIfAborted();
-      if (position + length + chunk.length > sizeBytes) throw otherSize(digest, 'more', sizeBytes);
-      for (let done = 0; done < chunk.length;) {
-        slab ??= await slabs.acquire(signal);
-        const part = chunk.subarray(done, done + SLAB_BYTES - length);
-        slab.bytes.set(part, length);
-        length += part.length;
-        done += part.length;
-        if (length === SLAB_BYTES) await write(slab);
+  let position = 0;
+  const write = async (bytes: Uint8Array): Promise<void> => {
+    const slab = await slabs.acquire(signal);
+    try {
+      slab.bytes.set(bytes);
+      if (!(await ingest.write(slab, bytes.length, position))) {
+        cache.storeFailed(ingest.storeFailure);
+        throw notStored(digest, ingest.storeFailure);
       }
+    } finally {
+      // The hash may still be at it: the pool has others.
+      slab.release();
     }
-    if (position + length < sizeBytes) throw otherSize(digest, 'fewer', sizeBytes);
-    if (slab !== undefined) await write(slab);
-  } finally {
-    slab?.release();
+    reservation.wrote(bytes.length);
+    spared.keepOn();
+    position += bytes.length;
+  };
+  // Whoever brings it may take their time, and slabs are for those who do not.
+  const gathered = Buffer.allocUnsafeSlow(Math.min(sizeBytes, SLAB_BYTES));
+  let length = 0;
+  for await (const chunk of body) {
+    signal.throwIfAborted();
+    if (position + length + chunk.length > sizeBytes) throw otherSize(digest, 'more', sizeBytes);
+    for (let done = 0; done < chunk.length;) {
+      const part = chunk.subarray(done, done + SLAB_BYTES - length);
+      done += part.length;
+      if (part.length === SLAB_BYTES) {
+        await write(part);
+        continue;
+      }
+      gathered.set(part, length);
+      length += part.length;
+      if (length < SLAB_BYTES) continue;
+      await write(gathered);
+      length = 0;
+    }
   }
+  if (position + length < sizeBytes) throw otherSize(digest, 'fewer', sizeBytes);
+  if (length > 0) await write(gathered.subarray(0, length));
 }
 
 function otherSize(digest: Digest, which: 'more' | 'fewer', sizeBytes: number): StoreOperationError {

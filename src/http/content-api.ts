@@ -11,7 +11,7 @@ import { isRepositoryName, parseRepositoryName } from '../oci/reference.ts';
 /** 1000 digests of the longest kind, with room to spare. */
 const BODY_BYTES_LIMIT = 256 * 1024;
 const DIGESTS_LIMIT = 1000;
-/** Bodies on their way at the same time: each holds a slab and a file. */
+/** Bodies on their way at the same time: each holds a buffer and a file. */
 const BODIES_LIMIT = 16;
 /** Digests in a line of a list. */
 const LINE_COUNT = 500;

@@ -11,7 +11,7 @@ import { isRepositoryName, isTag, parseRepositoryName, parseTag } from '../oci/r
 import { bodyOf, parsed } from './api-input.ts';
 import { isBearer } from './bearer-token.ts';
 
-/** Bodies that come in at the same time: each holds a slab. */
+/** Bodies that come in at the same time: each gathers 1 MiB. */
 const BODIES_LIMIT = 8;
 /** Without a byte for so long nobody sends it any more. */
 const STALL_MS = 60_000;
