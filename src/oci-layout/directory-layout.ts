@@ -48,7 +48,7 @@ export class DirectoryLayout implements LayoutSink {
   /** What has the name already is taken away once this one can take its place. */
   async finish(): Promise<readonly WrittenFile[]> {
     const partial = partialName(this.#path);
-    const former = `${this.#path}.former`;
+    const former = formerName(this.#path);
     try {
       for (const directory of this.#made) await syncDirectory(directory);
       await rm(former, { recursive: true, force: true });
@@ -77,6 +77,11 @@ export class DirectoryLayout implements LayoutSink {
     }
     this.#made.add(path);
   }
+}
+
+/** What has the name already is called so until it is gone; a run that was interrupted there leaves it. */
+export function formerName(path: string): string {
+  return `${path}.former`;
 }
 
 /** Is it a directory that an export may take the place of: a layout, or an empty one? */

@@ -2,7 +2,7 @@ import type { Stats } from 'node:fs';
 import { readdir, rm, stat, statfs } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import type { ByteSink } from './byte-sink.ts';
-import { DirectoryLayout, isReplaceable } from './directory-layout.ts';
+import { DirectoryLayout, formerName, isReplaceable } from './directory-layout.ts';
 import { FileSink } from './file-sink.ts';
 import type { LayoutSink } from './layout-sink.ts';
 import { OutputError, outputErrorFrom } from './output-error.ts';
@@ -48,6 +48,7 @@ export async function prepareOutput(options: LayoutOutputOptions): Promise<reado
       throw new OutputError('exists', `${path}: it is no OCI layout, so it is not replaced`);
     else if (format !== 'directory' && (await isDirectory(path)))
       throw new OutputError('exists', `${path}: it is a directory, so it is not replaced`);
+    if (format === 'directory') await assertNoOthers(formerName(path));
     if (format === 'tar.zst') zstdPacker(path).destroy();
     if (parts === undefined) return (await removePartial(path)) ? [path] : [];
     return await removePartialParts(path);
@@ -67,6 +68,12 @@ export async function openOutput(options: LayoutOutputOptions, leastBytes: numbe
   if (format === 'directory') return DirectoryLayout.open(path);
   const sink: ByteSink = parts === undefined ? await FileSink.open(path) : new PartsSink({ ...parts, path });
   return new TarLayout(format === 'tar' ? sink : new PackedSink(zstdPacker(path), sink));
+}
+
+/** It goes in the end, so it has to be what an interrupted run left. */
+async function assertNoOthers(former: string): Promise<void> {
+  if (!(await isThere(former)) || ((await isDirectory(former)) && (await isReplaceable(former)))) return;
+  throw new OutputError('exists', `${former}: it is in the way, and no OCI layout: take it away first`);
 }
 
 async function assertFree({ path, parts }: LayoutOutputOptions): Promise<void> {

@@ -1,6 +1,6 @@
 import { existsSync } from 'node:fs';
 import { mkdir, readdir, readFile, writeFile } from 'node:fs/promises';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { expect, test } from 'vitest';
 import { bundleManifest, bundleParts } from '../../src/bundle/bundle-manifest.ts';
 import { type Digest, digestOf } from '../../src/oci/digest.ts';
@@ -282,6 +282,20 @@ test('an output that is there is replaced only when that is asked for, and a dir
   expect(await run('export', 'app:v1', '--output', 'layout')).toMatchObject({ code: 1 });
   expect(await run('export', 'app:v1', '--output', 'layout', '--force')).toMatchObject({ code: 0 });
   expect((await readdir(workingDir)).toSorted()).toEqual(['home', 'home.tar', 'layout', 'there.tar']);
+});
+
+test('what only sounds like something that an export left is not taken away', async () => {
+  const { run, workingDir } = await exportScene([v1]);
+  const letter = join(workingDir, 'layout.former', 'letter');
+  await mkdir(dirname(letter));
+  await writeFile(letter, 'mine');
+  const refused = await run('export', 'app:v1', '--output', 'layout');
+  expect(refused).toMatchObject({
+    code: 1,
+    stderr: expect.stringContaining('layout.former: it is in the way') as string,
+  });
+  expect(await readFile(letter, 'utf8')).toBe('mine');
+  expect(await readdir(workingDir)).toEqual(['layout.former']);
 });
 
 test('what an interrupted export left is taken away, and said', async () => {
