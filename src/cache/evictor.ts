@@ -41,6 +41,8 @@ export interface EvictionHold {
 /** Victims looked at in one turn of the event loop, and how many files are removed at a time. */
 const SLICE = 128;
 const CONCURRENT_REMOVALS = 4;
+/** Where all of those are spared: some milliseconds. */
+const SPARED_SLICE = 1000;
 /** What was used so lately belongs to a pull that goes on: only who waits for room may have it. */
 const FRESH_MS = 10_000;
 /** Others fill the disk, too: it is looked at although nothing comes in. */
@@ -173,13 +175,20 @@ export class Evictor {
 
   /** Those that are spared may be first in the order, and very many: then it is looked past them. */
   async #candidates(upstream: string | undefined): Promise<readonly StoredBlob[]> {
-    const { metadata, spared } = this.#parts;
-    const victims = (limit: number) => metadata.blobs.victims({ limit, upstream });
-    const found = await victims(SLICE);
+    const { blobs } = this.#parts.metadata;
+    const { spared } = this.#parts;
+    const found = await blobs.victims({ limit: SLICE, upstream });
     if (spared === undefined || spared.count === 0) return found;
     const rest = found.filter(({ digest }) => !spared.has(digest));
     if (rest.length > 0 || found.length < SLICE) return rest;
-    return (await victims(SLICE + spared.count)).filter(({ digest }) => !spared.has(digest));
+    for (let after: string | undefined; !this.#ending.signal.aborted;) {
+      const page = await blobs.victimPage(after, SPARED_SLICE);
+      const others = page.blobs.filter((blob) => !spared.has(blob.digest) && isOf(blob, upstream));
+      if (others.length > 0 || page.next === undefined) return others.slice(0, SLICE);
+      after = page.next;
+      await nextTurn();
+    }
+    return [];
   }
 
   async #remove(victims: readonly StoredBlob[]): Promise<boolean> {
@@ -231,4 +240,8 @@ export class Evictor {
 
 function sum(numbers: readonly number[]): number {
   return numbers.reduce((total, number) => total + number, 0);
+}
+
+function isOf(blob: StoredBlob, upstream: string | undefined): boolean {
+  return upstream === undefined || blob.upstream === upstream;
 }

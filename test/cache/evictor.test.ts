@@ -4,6 +4,8 @@ import { describe, expect, it, vi } from 'vitest';
 import { diskFileSystem, type FileSystem } from '../../src/content/file-system.ts';
 import { type Digest, digestOf } from '../../src/oci/digest.ts';
 import { OCI_MANIFEST } from '../../src/oci/media-type.ts';
+import { SparedContents } from '../../src/cache/spared-contents.ts';
+import { FakeClock } from '../support/fake-clock.ts';
 import { startStore } from './store-under-test.ts';
 
 const BLOCK = 4096;
@@ -34,6 +36,25 @@ async function settled({ cache }: Store, storedBlobs: number): Promise<void> {
 }
 
 describe('in the background', () => {
+  it('what an import brought is looked past, some at a time, however much it is', async () => {
+    const clock = new FakeClock();
+    const spared = new SparedContents(clock);
+    const store = await startStore({ limitBytes: 40 * BLOCK * 10, clock, spared });
+    const digests: Digest[] = [];
+    for (let n = 0; n < 390; n += 1) {
+      const bytes = bytesOf(`blob ${n}`);
+      digests.push(digestOf(bytes));
+      expect(await store.cache.put(digestOf(bytes), bytes)).toBe(true);
+    }
+    for (const digest of digests.slice(0, 350)) spared.add(digest);
+    await clock.advance(20_000);
+    const asked = vi.spyOn(store.metadata.blobs, 'victims');
+    await store.cache.begin();
+    await settled(store, 360);
+    expect(await stored(store, digests.slice(0, 350))).toEqual(Array(350).fill(true));
+    expect(Math.max(...asked.mock.calls.map(([{ limit }]) => limit))).toBeLessThanOrEqual(128);
+  });
+
   it('blobs go, oldest first, when the high mark is passed; down to the low mark and no further', async () => {
     const store = await startStore({ limitBytes: 40 * BLOCK });
     await store.cache.begin();

@@ -2,6 +2,7 @@ import { BlobCache } from '../../src/cache/blob-cache.ts';
 import type { CacheObserver } from '../../src/cache/cache-observer.ts';
 import type { StoreLimits } from '../../src/cache/store-budget.ts';
 import type { ScrubSettings } from '../../src/cache/scrub.ts';
+import type { SparedContents } from '../../src/cache/spared-contents.ts';
 import { leastRecentUse } from '../support/least-recent-use.ts';
 import { DiskContentStore } from '../../src/content/disk-content-store.ts';
 import type { FileSystem } from '../../src/content/file-system.ts';
@@ -28,6 +29,7 @@ export interface StoreOptions {
   readonly prepare?: (metadata: SqliteMetadataStore) => Promise<void>;
   readonly scrub?: ScrubSettings;
   readonly clock?: FakeClock;
+  readonly spared?: SparedContents;
 }
 
 /** Files and rows on a real disk, without the rest of the product, on a clock that stands still. Closed after the test. */
@@ -59,6 +61,7 @@ export async function startStore(options: StoreOptions = {}) {
       observer,
       limits: storeLimits(limitBytes, options.limits),
       scrub: options.scrub,
+      spared: options.spared,
       verifyOnRead: options.verifyOnRead === true ? slabs : undefined,
     }),
   );
