@@ -2,6 +2,7 @@ import { mkdir, readdir, rename, rm, stat } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import type { WrittenFile } from './byte-sink.ts';
 import type { LayoutFile, LayoutSink } from './layout-sink.ts';
+import { LAYOUT_FILES } from './layout-names.ts';
 import { OutputError, outputErrorFrom } from './output-error.ts';
 import { PartialFile } from './partial-file.ts';
 import { partialName, syncDirectory } from './partial-name.ts';
@@ -84,10 +85,20 @@ export function formerName(path: string): string {
   return `${path}.former`;
 }
 
-/** Is it a directory that an export may take the place of: a layout, or an empty one? */
+/** Is it a directory that an export may take the place of: a layout with nothing else in it, or an empty one? */
 export async function isReplaceable(path: string): Promise<boolean> {
   const names = await readdir(path);
-  return names.length === 0 || names.includes('oci-layout');
+  return names.every((name) => LAYOUT_FILES.has(name.replace(/\.partial$/, '')));
+}
+
+/**
+ * Takes a layout away, whole or not, and nothing that somebody else has given its name.
+ * @throws OutputError
+ */
+export async function removeLayout(path: string): Promise<void> {
+  if (!(await isReplaceable(path)))
+    throw new OutputError('exists', `${path}: it is in the way, and no OCI layout: take it away first`);
+  await rm(path, { recursive: true });
 }
 
 async function isThere(path: string): Promise<boolean> {

@@ -2,12 +2,12 @@ import type { Stats } from 'node:fs';
 import { readdir, rm, stat, statfs } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import type { ByteSink } from './byte-sink.ts';
-import { DirectoryLayout, formerName, isReplaceable } from './directory-layout.ts';
+import { DirectoryLayout, formerName, isReplaceable, removeLayout } from './directory-layout.ts';
 import { FileSink } from './file-sink.ts';
 import type { LayoutSink } from './layout-sink.ts';
 import { OutputError, outputErrorFrom } from './output-error.ts';
 import { PackedSink } from './packed-sink.ts';
-import { removePartial } from './partial-name.ts';
+import { partialName, removePartial } from './partial-name.ts';
 import { partPath, PartsSink, type PartsSinkOptions } from './parts-sink.ts';
 import { TarLayout } from './tar-layout.ts';
 import { zstdPacker } from './zstd.ts';
@@ -45,12 +45,15 @@ export async function prepareOutput(options: LayoutOutputOptions): Promise<reado
   try {
     if (!force) await assertFree(options);
     else if (format === 'directory' && (await isThere(path)) && !(await isReplaceable(path)))
-      throw new OutputError('exists', `${path}: it is no OCI layout, so it is not replaced`);
+      throw new OutputError(
+        'exists',
+        `${path}: it is no OCI layout, or has other files in it, so it is not replaced`,
+      );
     else if (format !== 'directory' && (await isDirectory(path)))
       throw new OutputError('exists', `${path}: it is a directory, so it is not replaced`);
     if (format === 'directory') await assertNoOthers(formerName(path));
     if (format === 'tar.zst') zstdPacker(path).destroy();
-    if (parts === undefined) return (await removePartial(path)) ? [path] : [];
+    if (parts === undefined) return (await removeLeft(path)) ? [path] : [];
     return await removePartialParts(path);
   } catch (cause) {
     throw outputErrorFrom(cause, path);
@@ -80,6 +83,13 @@ async function assertFree({ path, parts }: LayoutOutputOptions): Promise<void> {
   const taken = parts === undefined ? [path] : [partPath(path, 1), partsListPath(path)];
   for (const name of taken)
     if (await isThere(name)) throw new OutputError('exists', `${name} is there already: --force replaces it`);
+}
+
+async function removeLeft(path: string): Promise<boolean> {
+  const partial = partialName(path);
+  if (!(await isDirectory(partial))) return removePartial(path);
+  await removeLayout(partial);
+  return true;
 }
 
 async function removePartialParts(path: string): Promise<readonly string[]> {

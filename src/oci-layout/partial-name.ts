@@ -6,10 +6,10 @@ export function partialName(path: string): string {
   return `${path}.partial`;
 }
 
-/** Takes away what an interrupted run left. @returns whether there was anything */
+/** Takes away the file that an interrupted run left. @returns whether there was anything */
 export async function removePartial(path: string): Promise<boolean> {
   try {
-    await rm(partialName(path), { recursive: true });
+    await rm(partialName(path));
     return true;
   } catch (cause) {
     if (cause instanceof Error && 'code' in cause && cause.code === 'ENOENT') return false;
