@@ -25,6 +25,8 @@ const inventoryHead = z.object({
 /** All of them are kept in memory. */
 const COUNT_LIMIT = 5_000_000;
 const LINE_LENGTH_LIMIT = 4096;
+/** Of a line whose end has not come: more than what is unpacked at a time. */
+const UNENDED_LIMIT = 1024 * 1024;
 /** Digits cannot be compressed below half their length; what grows more was made to fill memory. */
 const BYTES_LIMIT = COUNT_LIMIT * 136;
 const WRITE_BYTES = 64 * 1024;
@@ -115,9 +117,14 @@ async function* linesOf(path: string, signal: AbortSignal): AsyncGenerator<strin
   const file = createReadStream(path, { signal });
   const unpacked = createGunzip();
   let bytes = 0;
+  let lineBytes = 0;
   unpacked.on('data', (chunk: Buffer) => {
     bytes += chunk.length;
     if (bytes > BYTES_LIMIT) unpacked.destroy(new BundleError('invalid', `${path}: it is too large`));
+    // Lines are gathered until they end.
+    const end = chunk.lastIndexOf('\n');
+    lineBytes = end === -1 ? lineBytes + chunk.length : chunk.length - end - 1;
+    if (lineBytes > UNENDED_LIMIT) unpacked.destroy(new BundleError('invalid', `${path}: ${NOT_ONE}`));
   });
   const failed = new Promise<void>((resolve, reject) => {
     pipeline(file, unpacked, (error) => {
