@@ -1,9 +1,20 @@
 import type { Context } from 'hono';
-import type { z } from 'zod';
+import { z } from 'zod';
 import { StoreOperationError } from '../cache/store-operation-error.ts';
+import { type Digest, digestFrom } from '../oci/digest.ts';
 
 /** Of a request, that are told. */
 const FAULTS_LIMIT = 20;
+
+const DIGEST_ERROR = 'accepted is sha256: or sha512: and lower-case hexadecimal digits';
+
+/** A digest as text. */
+export const digestText = z.string({ error: DIGEST_ERROR }).transform((text, context): Digest => {
+  const digest = digestFrom(text);
+  if (digest !== undefined) return digest;
+  context.addIssue({ code: 'custom', message: DIGEST_ERROR });
+  return z.NEVER;
+});
 
 /** What came as JSON. @throws StoreOperationError `invalid` */
 export async function bodyOf(c: Context): Promise<unknown> {

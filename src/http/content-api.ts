@@ -5,8 +5,8 @@ import { z } from 'zod';
 import type { ContentEntry, StoreContents } from '../cache/store-contents.ts';
 import type { ContentPage } from '../cache/store-events.ts';
 import { StoreOperationError } from '../cache/store-operation-error.ts';
-import { type Digest, digestFrom } from '../oci/digest.ts';
 import { isRepositoryName, parseRepositoryName } from '../oci/reference.ts';
+import { digestText as digest } from './api-input.ts';
 
 /** 1000 digests of the longest kind, with room to spare. */
 const BODY_BYTES_LIMIT = 256 * 1024;
@@ -16,13 +16,6 @@ const BODIES_LIMIT = 16;
 /** Digests in a line of a list. */
 const LINE_COUNT = 500;
 
-const DIGEST_ERROR = 'accepted is sha256: or sha512: and lower-case hexadecimal digits';
-const digest = z.string({ error: DIGEST_ERROR }).transform((text, context): Digest => {
-  const parsed = digestFrom(text);
-  if (parsed !== undefined) return parsed;
-  context.addIssue({ code: 'custom', message: DIGEST_ERROR });
-  return z.NEVER;
-});
 const asked = z.strictObject({ digests: z.array(digest).max(DIGESTS_LIMIT) });
 const repositoryKey = {
   upstream: z.string().min(1).max(255),

@@ -5,10 +5,9 @@ import { z } from 'zod';
 import type { Clock } from '../clock.ts';
 import type { StoreContents } from '../cache/store-contents.ts';
 import { StoreOperationError } from '../cache/store-operation-error.ts';
-import { type Digest, digestFrom } from '../oci/digest.ts';
 import { MANIFEST_MEDIA_TYPES } from '../oci/media-type.ts';
 import { isRepositoryName, isTag, parseRepositoryName, parseTag } from '../oci/reference.ts';
-import { bodyOf, parsed } from './api-input.ts';
+import { bodyOf, digestText as digest, parsed } from './api-input.ts';
 import { isBearer } from './bearer-token.ts';
 
 /** Bodies that come in at the same time: each gathers 1 MiB. */
@@ -23,13 +22,6 @@ const NOT_ALLOWED = {
       'to bring images takes admin.token of the configuration or, where it has none, import.key of the data directory, which its user may read',
   },
 };
-const DIGEST_ERROR = 'accepted is sha256: or sha512: and lower-case hexadecimal digits';
-const digest = z.string({ error: DIGEST_ERROR }).transform((text, context): Digest => {
-  const found = digestFrom(text);
-  if (found !== undefined) return found;
-  context.addIssue({ code: 'custom', message: DIGEST_ERROR });
-  return z.NEVER;
-});
 const upstream = z.string({ error: 'accepted is the name of an upstream' }).regex(/^[^/\s]{1,255}$/);
 const sizeBytes = z.coerce
   .number({ error: 'accepted is a length in bytes' })
