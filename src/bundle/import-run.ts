@@ -199,7 +199,7 @@ class ImageImport {
     const status = await store.operations.status(signal);
     const problem = roomProblem(status, { lacking, present });
     if (problem !== undefined)
-      throw new StoreOperationError('failed', `${file.name}: ${problem}; nothing of it was imported`);
+      throw new BundleError('no-room', `${file.name}: ${problem}; nothing of it was imported`);
     const bytes = lacking.reduce((sum, { sizeBytes }) => sum + sizeBytes, status.bytes);
     if (bytes > status.limitBytes * TIGHT_SHARE && !request.dryRun) await this.#keepPresent(signal);
   }

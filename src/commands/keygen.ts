@@ -52,6 +52,10 @@ async function write(path: string, text: string, mode: number): Promise<void> {
     try {
       await handle.writeFile(text);
       await handle.sync();
+    } catch (error) {
+      // It is ours, and without its bytes it would only be in the way.
+      await rm(path, { force: true });
+      throw error;
     } finally {
       await handle.close();
     }

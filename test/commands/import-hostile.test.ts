@@ -24,7 +24,7 @@ async function told(...archives: readonly (readonly TarEntry[] | undefined)[]): 
 }> {
   const { io, ...heard } = await fakeProcess();
   const write = (name: string, bytes: Uint8Array | string) => writeFile(join(io.workingDir, name), bytes);
-  await write('config.yaml', '{ dataDir: ./data, offline: true }');
+  await write('config.yaml', '{ dataDir: ./data, offline: true, cache: { maxSize: 2MiB } }');
   for (const [at, entries] of archives.entries()) {
     if (entries === undefined) execFileSync('mkfifo', [join(io.workingDir, `${at}.tar`)]);
     else await write(`${at}.tar`, tarArchive(entries));
@@ -61,6 +61,23 @@ describe('what an archive says', () => {
     const { stderr, code } = await told(entries);
     expect(stderr).toContain(SHOWN);
     expect(stderr.split('\n')).toHaveLength(3);
+    expect(code).toBe(1);
+  });
+
+  test('may be more than the store has room for, and the next file is imported', async () => {
+    const big = bundleEntries({
+      images: [
+        {
+          image: buildImage({ seed: 2, layerSizes: [3_000_000] }),
+          upstream: 'docker.io',
+          repository: 'library/big',
+          tags: ['v1'],
+        },
+      ],
+    });
+    const { code, stdout, stderr } = await told(big, ENTRIES);
+    expect(stderr).toContain('0.tar: the store is too small: ');
+    expect(stdout).toContain('docker.io/library/app:v1');
     expect(code).toBe(1);
   });
 
