@@ -143,7 +143,7 @@ export class WarmRun {
     try {
       const selection = parseTagSelection(target.tags);
       if ('problem' in selection) throw new Rejection('invalid', selection.problem);
-      const { value } = await this.#lane(upstream).images(() =>
+      const { value, outcome } = await this.#lane(upstream).images(() =>
         budget.patiently(upstream, () => pullThrough.tags(key, signal), signal),
       );
       const tags = value.filter(isTag).filter((tag) => selection.matches(tag));
@@ -151,6 +151,11 @@ export class WarmRun {
       if (tags.length === 0)
         throw new Rejection('no-tags', `none of its ${value.length} tags is of ${target.tags}`);
       images = tags.flatMap((tag) => this.#once({ ...target, reference: { tag } }));
+      // There may be others by now.
+      if (outcome === 'stale') {
+        this.#progress.images.total += 1;
+        this.#rejectNamed(name, place, NO_LIST);
+      }
     } catch (error) {
       this.#progress.images.total += 1;
       this.#rejectNamed(name, place, this.#failureOf(error));
@@ -295,3 +300,8 @@ class Rejection extends Error {
 function unknownUpstream(name: string): WarmFailure {
   return { reason: 'unknown-upstream', message: `no upstream is configured as ${name}` };
 }
+
+const NO_LIST: WarmFailure = {
+  reason: 'unavailable',
+  message: 'the upstream did not list its tags: those that are known here are taken',
+};

@@ -207,6 +207,19 @@ describe('warming', () => {
     expect(wrong.of('failed')).toMatchObject([{ reason: 'invalid' }]);
   });
 
+  it('says that a list of tags could not be had, and takes those that are known', async () => {
+    const { push, registry } = await start({}, {});
+    push('library/app', '1.27.0');
+    const app = await startApp({ upstreams: [{ name: 'docker.io', url: registry.url, tagTtlMs: 0 }] });
+    expect((await warm(app, [target('docker.io/library/app', '^1')])).of('failed')).toEqual([]);
+    push('library/app', '1.28.0');
+    registry.faults.add({ match: { path: /tags\/list/ }, action: { respond: { status: 500 } } });
+    const { of, done } = await warm(app, [target('docker.io/library/app', '^1')]);
+    expect(of('image').map(({ image }) => image)).toEqual(['docker.io/library/app:1.27.0']);
+    expect(of('failed')).toMatchObject([{ image: 'docker.io/library/app' }]);
+    expect(done.images.failed).toBe(1);
+  });
+
   it('asks again what a tag means when that is old, by HEAD, and fetches only what is new', async () => {
     const { app, push, registry } = await start({}, {});
     push('library/app', 'v1', { seed: 1 });
