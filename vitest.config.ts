@@ -1,3 +1,4 @@
+import { availableParallelism } from 'node:os';
 import { defineConfig } from 'vitest/config';
 
 /** Where a report for machines goes, beside the one for people; `.ci/run` asks for it. */
@@ -15,7 +16,8 @@ export default defineConfig(({ mode }) => ({
     hookTimeout: 60_000,
     pool: 'forks',
     // Most of a test's time is waiting for sockets, timers and programs: four workers on two cores wait side by side.
-    maxWorkers: '200%',
+    // A number: of shares vitest takes no more than there are cores.
+    maxWorkers: 2 * availableParallelism(),
     // Nothing here replaces modules or leaves globals changed; files that share them spare a fifth of all work.
     isolate: false,
     reporters: report === undefined ? ['default'] : ['default', ['json', { outputFile: report }]],

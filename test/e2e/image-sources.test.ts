@@ -25,7 +25,7 @@ async function site(): Promise<string> {
   await writeFile(join(directory, 'config.yaml'), 'offline: true\nadmin: { listen: 127.0.0.1:0 }\n');
   await writeFile(join(directory, 'compose.yaml'), 'services:\n  a: { image: "quay.io/a/b:${TAG}" }\n');
   await writeFile(join(directory, 'Dockerfile'), 'ARG BASE=ghcr.io/org/base\nFROM $BASE:1\n');
-  await writeFile(join(directory, 'list.txt'), 'nginx:1.27 # web\nNginx\n');
+  await writeFile(join(directory, 'list.txt'), 'nginx:1.27 # web\nNginx\nalpine:3\n');
   return directory;
 }
 
@@ -48,6 +48,7 @@ test('what helm template prints, a directory and arguments are read together by 
       ['ghcr.io/org/base:1', 'Dockerfile:2'],
       ['quay.io/a/b:2', 'compose.yaml:2'],
       ['docker.io/library/nginx:1.27', 'list.txt:1'],
+      ['docker.io/library/alpine:3', 'list.txt:3'],
     ]),
   );
   expect(`${stdout}${stderr}`).toContain('list.txt:2');
