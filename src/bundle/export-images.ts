@@ -70,6 +70,9 @@ export async function taggedImage(
   return entries.flatMap((entry) => imagesOf(entry, (each) => each === tag))[0];
 }
 
+/** Of a repository that has others than the one that was meant. */
+const TAGS_TOLD = 10;
+
 /** @returns why there is nothing, in place of images */
 async function foundOf(
   name: ImageName,
@@ -88,9 +91,11 @@ async function foundOf(
   // A digest beside the tag is what is meant, whatever the tag means by now.
   const wanted = 'tag' in reference ? reference.tag : tag;
   const found = entries.flatMap((entry) => imagesOf(entry, (each) => each === wanted));
-  return found.length === 0
-    ? `it is not in the cache; get it with: entrepot warm ${printImageName(name)}`
-    : found;
+  if (found.length > 0) return found;
+  const others = (await entriesOf({ upstream, repository }, operations, signal)).flatMap(({ tags: of }) => of);
+  const some = others.toSorted().slice(0, TAGS_TOLD).join(', ');
+  const hint = others.length === 0 ? '' : `; there is ${some}${others.length > TAGS_TOLD ? ', …' : ''}`;
+  return `it is not in the cache; get it with: entrepot warm ${printImageName(name)}${hint}`;
 }
 
 async function matching(
