@@ -10,7 +10,11 @@ export function addImportCommand(program: Command, io: CommandIo, done: (code: n
     .argument('<file...>', 'tars (plain, gzip, zstd), directories of OCI layouts, or any part of a bundle')
     .option('--upstream <name>', 'where names go that have no host, or one that is no upstream here')
     .option('--as <image>', 'what the image is called here, in place of its own name')
-    .option('--public-key <file...>', 'who must have signed it, in place of bundle.publicKeys')
+    .option(
+      '--public-key <file>',
+      'who must have signed it, in place of bundle.publicKeys; may be given several times',
+      (file: string, others: readonly string[] = []) => [...others, file],
+    )
     .option('--dry-run', 'only say what would be imported')
     .option('--config <file>', 'configuration file (YAML); without it the built-in defaults hold')
     .option('--json', 'print {added, present, blobs, bytes, images, failures, remarks} as JSON')

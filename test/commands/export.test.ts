@@ -136,7 +136,9 @@ test('what an image lacks is named with how to get it, and all others are writte
   const { run, workingDir } = await exportScene([v1, { ...v2, only: halfOf }, { ...many, only }]);
   const ended = await run('export', 'app:v1', 'app:v2', 'app:v3', 'many', '--output', 'some.tar');
   expect(ended.code).toBe(1);
-  expect(ended.stderr).toContain(`${APP}:v3: it is not in the cache; get it with: entrepot warm ${APP}:v3; there is v1`);
+  expect(ended.stderr).toContain(
+    `${APP}:v3: it is not in the cache; get it with: entrepot warm ${APP}:v3; there is v1`,
+  );
   expect(ended.stderr).toMatch(
     /app:v2: 1 of its parts are not in the cache .*; get it with: entrepot warm .*app:v2/,
   );

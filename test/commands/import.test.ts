@@ -218,7 +218,7 @@ describe('a bundle and its signature', () => {
       (bytes) => Buffer.from(String(bytes).replace('"v1"', '"v2"')),
     );
     await write('changed.tar', tarArchive(changed));
-    const ended = await run('import', 'changed.tar', '--public-key', 'own.pub');
+    const ended = await run('import', '--public-key', 'own.pub', 'changed.tar');
     expect(ended).toMatchObject({ code: 1, stdout: '' });
     expect(ended.stderr).toContain(
       'changed.tar: was signed with another key than those that are configured, or altered',
