@@ -25,6 +25,7 @@ import {
 import { openPullThrough } from './open-pull-through.ts';
 import { type Closer, openStore } from './open-store.ts';
 import { LocalOffline } from './pull-through/offline-operations.ts';
+import type { PullThrough } from './pull-through/pull-through.ts';
 import { Rehearsals } from './pull-through/rehearsals.ts';
 import { UpstreamRoutes } from './pull-through/upstream-routes.ts';
 import type { LocalWarming } from './warm/local-warming.ts';
@@ -179,31 +180,13 @@ async function openApp(config: Config, options: AppOptions, closers: Closer[]): 
     };
   });
 
-  const distribution = new Distribution({
-    pullThrough,
-    routes: new UpstreamRoutes(config.upstreams),
-    publicUrl: config.publicUrl ?? '',
-  });
-  const certificates = new Certificates({ clock, log });
-  closers.push(() => certificates.close());
-  const limits = { total: CONNECTION_LIMIT, perClient: config.connectionsPerClient };
-  const gate = new ConnectionGate(limits, reporting);
-  const { listeners } = config;
-  const what = 'The registry';
-  const registry = await Listeners.open(
-    { what, listeners, gate, certificates, metrics },
-    (request, response) => {
-      const exchange = new Exchange(request, response);
-      reportWhenOver(exchange, { ...reporting, onOffline: (failed) => rehearsals.failed(failed) });
-      void distribution.serve(exchange);
-    },
-  );
-  closers.push(() => registry.close(0));
   const state = { isClosing: false };
+  const serving = { config, reporting, certificates: new Certificates({ clock, log }) };
+  closers.push(() => serving.certificates.close());
   const { token } = config.admin;
   const noKey = (cause: unknown): void =>
     log.warn({ error: errorFacts(cause) }, 'import.key cannot be written: nothing can be imported meanwhile');
-  const adminApp = operationsApp({
+  const operationsOfAdmin = operationsApp({
     token,
     api: adminApi({
       operations,
@@ -218,22 +201,58 @@ async function openApp(config: Config, options: AppOptions, closers: Closer[]): 
     isClosing: () => state.isClosing,
     probe: () => cache.condition.check(),
   });
-  const serveOperations = getRequestListener(adminApp.fetch, { overrideGlobalObjects: false });
-  const adminLimits = { total: ADMIN_CONNECTION_LIMIT, perClient: ADMIN_CONNECTION_LIMIT };
-  const admin = await Listeners.open(
+  // One right after the other: who finds the registry open finds the admin listener open.
+  const registry = await openRegistry(serving, { pullThrough, rehearsals });
+  closers.push(() => registry.close(0));
+  const admin = await openAdmin(serving, operationsOfAdmin);
+  schedules?.begin();
+  const { certificates } = serving;
+  return new App({ registry, admin, certificates }, closers.slice(0, -1), state);
+}
+
+interface ServingParts {
+  readonly config: Config;
+  readonly reporting: { readonly log: Log; readonly metrics: Metrics };
+  readonly certificates: Certificates;
+}
+
+function openRegistry(
+  { config, reporting, certificates }: ServingParts,
+  { pullThrough, rehearsals }: { readonly pullThrough: PullThrough; readonly rehearsals: Rehearsals },
+): Promise<Listeners> {
+  const { listeners, publicUrl = '', upstreams, connectionsPerClient: perClient } = config;
+  const routes = new UpstreamRoutes(upstreams);
+  const distribution = new Distribution({ pullThrough, routes, publicUrl });
+  const gate = new ConnectionGate({ total: CONNECTION_LIMIT, perClient }, reporting);
+  const { metrics } = reporting;
+  return Listeners.open(
+    { what: 'The registry', listeners, gate, certificates, metrics },
+    (request, response) => {
+      const exchange = new Exchange(request, response);
+      reportWhenOver(exchange, { ...reporting, onOffline: (failed) => rehearsals.failed(failed) });
+      void distribution.serve(exchange);
+    },
+  );
+}
+
+function openAdmin(
+  { config, reporting, certificates }: ServingParts,
+  { fetch }: ReturnType<typeof operationsApp>,
+): Promise<Listeners> {
+  const serve = getRequestListener(fetch, { overrideGlobalObjects: false });
+  const limits = { total: ADMIN_CONNECTION_LIMIT, perClient: ADMIN_CONNECTION_LIMIT };
+  return Listeners.open(
     {
       what: 'The admin listener',
       listeners: [config.admin.listen],
-      gate: new ConnectionGate(adminLimits, reporting),
+      gate: new ConnectionGate(limits, reporting),
       certificates,
-      metrics,
+      metrics: reporting.metrics,
       // What is imported: a blob of any size, over any connection.
       mayTakeLong: ({ method }) => method === 'PUT',
     },
-    (request, response) => void serveOperations(request, response),
+    (request, response) => void serve(request, response),
   );
-  schedules?.begin();
-  return new App({ registry, admin, certificates }, closers.slice(0, -1), state);
 }
 
 /** Not loaded where there are none. */

@@ -13,7 +13,7 @@ export function addImportCommand(program: Command, io: CommandIo, done: (code: n
     .option(
       '--public-key <file>',
       'who must have signed it, in place of bundle.publicKeys; may be given several times',
-      (file: string, others: readonly string[] = []) => [...others, file],
+      (file: string, others: readonly string[] | undefined) => [...(others ?? []), file],
     )
     .option('--dry-run', 'only say what would be imported')
     .option('--config <file>', 'configuration file (YAML); without it the built-in defaults hold')
