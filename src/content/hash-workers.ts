@@ -6,6 +6,8 @@ import type { Slab } from './slabs.ts';
 
 /** Bodies up to this size are hashed where they are: a message to a thread and back costs more. */
 const INLINE_LIMIT_BYTES = 256 * 1024;
+/** A start is busy enough, and nobody's first pull comes sooner. */
+const AHEAD_MS = 1000;
 
 /** One running hash over bytes that are given in order. */
 export interface HashJob {
@@ -26,14 +28,17 @@ interface Deferred {
 export class HashWorkers {
   readonly #threads: HashThread[];
   #lastJob = 0;
+  #ahead: NodeJS.Timeout | undefined;
 
   constructor(count: number = availableParallelism()) {
     this.#threads = Array.from({ length: count }, () => new HashThread());
   }
 
-  /** Starts the threads ahead of the first blob, so that it does not wait for them; else each starts when it is needed. */
+  /** Starts the threads soon, ahead of the first blob, so that it does not wait for them; else each starts when it is needed. */
   begin(): void {
-    for (const thread of this.#threads) thread.begin();
+    this.#ahead ??= setTimeout(() => {
+      for (const thread of this.#threads) thread.begin();
+    }, AHEAD_MS).unref();
   }
 
   /** @param sizeBytes of all that will be given, when known: small bodies are hashed on the calling thread. */
@@ -46,6 +51,7 @@ export class HashWorkers {
 
   /** Ends the threads; jobs in flight fail. */
   async close(): Promise<void> {
+    clearTimeout(this.#ahead);
     await Promise.all(this.#threads.map((thread) => thread.close()));
   }
 }

@@ -1,3 +1,4 @@
+import { setMaxListeners } from 'node:events';
 import { leastRecentUse } from '../support/least-recent-use.ts';
 import { readdir, stat } from 'node:fs/promises';
 import { join } from 'node:path';
@@ -51,6 +52,8 @@ export interface Pulling {
 
 const KEY: RepositoryKey = { upstream: 'docker.io', repository: parseRepositoryName('library/app') };
 const never = new AbortController().signal;
+// Of all pulls of a test that go on together.
+setMaxListeners(0, never);
 
 export interface PullingParts {
   readonly registry: FakeRegistry;
