@@ -1,5 +1,6 @@
 import { availableParallelism } from 'node:os';
 import { defineConfig } from 'vitest/config';
+import { LongestFirst } from './test/support/longest-first.ts';
 
 /** Where a report for machines goes, beside the one for people; `.ci/run` asks for it. */
 const report = process.env['TEST_REPORT'];
@@ -20,6 +21,7 @@ export default defineConfig(({ mode }) => ({
     maxWorkers: 2 * availableParallelism(),
     // Nothing here replaces modules or leaves globals changed; files that share them spare a fifth of all work.
     isolate: false,
+    sequence: { sequencer: LongestFirst },
     reporters: report === undefined ? ['default'] : ['default', ['json', { outputFile: report }]],
   },
 }));
