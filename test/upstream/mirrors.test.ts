@@ -1,6 +1,7 @@
+import { createServer } from 'node:net';
 import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
-import { describe, expect, it, vi } from 'vitest';
+import { describe, expect, it, onTestFinished, vi } from 'vitest';
 import type { UpstreamConfig } from '../../src/config.ts';
 import { GENERIC } from '../../src/config-profiles.ts';
 import type { Digest } from '../../src/oci/digest.ts';
@@ -374,6 +375,10 @@ describe('a mirror', () => {
     const digests = Array.from({ length: 6 }, (_, seed) => scene.origin.addBlob(NAME, { size: 10, seed }));
     const { host } = new URL(mirror?.url ?? '');
     await mirror?.stop();
+    // Else another test's server may be given its port, and answer.
+    const silent = createServer((socket) => socket.destroy());
+    onTestFinished(() => void silent.close());
+    await new Promise<void>((resolve) => silent.listen(Number(host.split(':')[1]), '127.0.0.1', resolve));
     for (const digest of digests) {
       expect((await scene.ask(`blobs/${digest}`)).status).toBe(200);
       await scene.clock.advance(600_000);
