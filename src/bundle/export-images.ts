@@ -92,7 +92,9 @@ async function foundOf(
   const wanted = 'tag' in reference ? reference.tag : tag;
   const found = entries.flatMap((entry) => imagesOf(entry, (each) => each === wanted));
   if (found.length > 0) return found;
-  const others = (await entriesOf({ upstream, repository }, operations, signal)).flatMap(({ tags: of }) => of);
+  const others = (await entriesOf({ upstream, repository }, operations, signal)).flatMap(
+    ({ tags: of }) => of,
+  );
   const some = others.toSorted().slice(0, TAGS_TOLD).join(', ');
   const hint = others.length === 0 ? '' : `; there is ${some}${others.length > TAGS_TOLD ? ', …' : ''}`;
   return `it is not in the cache; get it with: entrepot warm ${printImageName(name)}${hint}`;
