@@ -1,8 +1,8 @@
 import type { ContentEntry, StoreContents } from '../cache/store-contents.ts';
 import { type DockerImage, dockerImageOf } from '../oci-layout/docker-manifest.ts';
 import { type Digest, digestAlgorithm, digestOf } from '../oci/digest.ts';
+import { storedDocument } from '../cache/stored-document.ts';
 import { type ImageRoot, type WalkStep, walkImage } from '../oci/image-walk.ts';
-import { MANIFEST_SIZE_LIMIT } from '../oci/manifest.ts';
 import { matchesPlatform, type Platform, printPlatform } from '../oci/platform.ts';
 import type { ExportImage } from './export-images.ts';
 
@@ -99,14 +99,8 @@ async function readDocument(
   contents: StoreContents,
   signal: AbortSignal,
 ): Promise<{ readonly bytes: Uint8Array; readonly mediaType: string } | undefined> {
-  const found = await contents.read(digest, signal);
-  if (found === undefined) return undefined;
-  const chunks: Buffer[] = [];
-  for await (const chunk of found.body) {
-    if (found.sizeBytes > MANIFEST_SIZE_LIMIT) return undefined;
-    chunks.push(Buffer.from(chunk));
-  }
-  const bytes = Buffer.concat(chunks);
+  const bytes = await storedDocument(contents, digest, signal);
+  if (bytes === undefined) return undefined;
   // Whatever it came through: a walk rests on it.
   return digestOf(bytes, digestAlgorithm(digest)) === digest ? { bytes, mediaType } : undefined;
 }

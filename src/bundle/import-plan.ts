@@ -1,7 +1,6 @@
 import type { ContentEntry, StoreContents } from '../cache/store-contents.ts';
 import { type Digest, digestAlgorithm, digestOf } from '../oci/digest.ts';
 import { type ImageRoot, walkImage } from '../oci/image-walk.ts';
-import { MANIFEST_SIZE_LIMIT } from '../oci/manifest.ts';
 import { foreignParts } from './import-claims.ts';
 import { entriesOf, Judge, type ManifestNode, type ManifestNodes } from './import-judge.ts';
 import type { ArrivingImage, OpenedSource } from './import-source.ts';
@@ -132,14 +131,5 @@ async function storedDocument(
   signal: AbortSignal,
 ): Promise<Buffer | undefined> {
   const [isLacking] = await contents.lacking([digest], signal);
-  const found = isLacking === undefined ? await contents.read(digest, signal) : undefined;
-  if (found === undefined) return undefined;
-  const chunks: Buffer[] = [];
-  let length = 0;
-  for await (const chunk of found.body) {
-    length += chunk.length;
-    if (length > MANIFEST_SIZE_LIMIT) return undefined;
-    chunks.push(Buffer.from(chunk));
-  }
-  return Buffer.concat(chunks);
+  return isLacking === undefined ? storedDocument(contents, digest, signal) : undefined;
 }

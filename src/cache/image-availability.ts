@@ -2,11 +2,11 @@ import { type Digest, digestFrom } from '../oci/digest.ts';
 import type { Descriptor } from '../oci/descriptor.ts';
 import { type ImageRoot, walkImage } from '../oci/image-walk.ts';
 import type { ImageReference } from '../oci/image-reference.ts';
-import { MANIFEST_SIZE_LIMIT } from '../oci/manifest.ts';
 import { type Platform, printPlatform } from '../oci/platform.ts';
 import type { RepositoryKey } from '../metadata/repository-key.ts';
 import type { StoreContents } from './store-contents.ts';
 import type { ImageEntry } from './store-events.ts';
+import { storedDocument } from './stored-document.ts';
 import { StoreOperationError } from './store-operation-error.ts';
 import type { StoreOperations } from './store-operations.ts';
 
@@ -212,17 +212,8 @@ class AvailabilityWalk {
     }
   }
 
-  async #bytesOf(digest: Digest): Promise<Buffer | undefined> {
-    const found = await this.#parts.contents.read(digest, this.#signal, { isUse: false });
-    const chunks: Buffer[] = [];
-    let length = 0;
-    for await (const chunk of found?.body ?? []) {
-      length += chunk.length;
-      if (length > MANIFEST_SIZE_LIMIT) return undefined;
-      // It is lent until the next one.
-      chunks.push(Buffer.from(chunk));
-    }
-    return found && Buffer.concat(chunks);
+  #bytesOf(digest: Digest): Promise<Buffer | undefined> {
+    return storedDocument(this.#parts.contents, digest, this.#signal, { isUse: false });
   }
 
   /** From the manifest, not from the walk, which names what several list only once. */

@@ -113,3 +113,20 @@ async function readPiece(handle: FileHandle, path: string, into: Uint8Array, at:
 async function closeAll(pieces: readonly Piece[]): Promise<void> {
   for (const { handle } of pieces) await handle.close().catch(() => undefined);
 }
+
+/**
+ * A stretch that is read whole.
+ * @param what named in the message: the file, and the entry
+ * @throws LayoutError `too-large` when it has more than `limitBytes`
+ */
+export async function readWithin(
+  file: ByteFile,
+  { position, sizeBytes }: { readonly position: number; readonly sizeBytes: number },
+  limitBytes: number,
+  what: string,
+): Promise<Buffer> {
+  if (sizeBytes > limitBytes) throw new LayoutError('too-large', `${what} has more than ${limitBytes} bytes`);
+  const bytes = Buffer.alloc(sizeBytes);
+  await file.read(bytes, position);
+  return bytes;
+}

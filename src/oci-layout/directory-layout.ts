@@ -1,8 +1,9 @@
-import { mkdir, readdir, rename, rm, stat } from 'node:fs/promises';
+import { mkdir, readdir, rename, rm } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import type { WrittenFile } from './byte-sink.ts';
 import type { LayoutFile, LayoutSink } from './layout-sink.ts';
 import { LAYOUT_FILES } from './layout-names.ts';
+import { isThere } from './file-facts.ts';
 import { OutputError, outputErrorFrom } from './output-error.ts';
 import { PartialFile } from './partial-file.ts';
 import { partialName, syncDirectory } from './partial-name.ts';
@@ -99,14 +100,4 @@ export async function removeLayout(path: string): Promise<void> {
   if (!(await isReplaceable(path)))
     throw new OutputError('exists', `${path}: it is in the way, and no OCI layout: take it away first`);
   await rm(path, { recursive: true });
-}
-
-async function isThere(path: string): Promise<boolean> {
-  try {
-    await stat(path);
-    return true;
-  } catch (cause) {
-    if (cause instanceof Error && 'code' in cause && cause.code === 'ENOENT') return false;
-    throw cause;
-  }
 }

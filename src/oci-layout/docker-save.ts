@@ -5,6 +5,7 @@ import { DOCKER_MANIFEST, OCI_MANIFEST } from '../oci/media-type.ts';
 import { shown } from './entry-register.ts';
 import type { ArchiveBody, ImageArchive } from './image-archive.ts';
 import { JSON_BYTES_LIMIT, jsonOf } from './layout-json.ts';
+import { objectFrom } from './json-object.ts';
 import { LayoutError } from './layout-error.ts';
 
 /** An image as `manifest.json` of `docker save` lists it (moby, image/tarexport). */
@@ -247,8 +248,4 @@ async function orError<T>(work: Promise<T>): Promise<T | LayoutError> {
 function textsFrom(value: unknown): readonly string[] | undefined {
   if (!Array.isArray(value)) return undefined;
   return value.every((item) => typeof item === 'string') ? value : undefined;
-}
-
-function objectFrom(value: unknown): Readonly<Record<string, unknown>> {
-  return typeof value === 'object' && value !== null ? (value as Record<string, unknown>) : {};
 }

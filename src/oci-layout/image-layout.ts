@@ -3,6 +3,7 @@ import { type Digest, digestAlgorithm, digestHex } from '../oci/digest.ts';
 import { MANIFEST_MEDIA_TYPES } from '../oci/media-type.ts';
 import type { ImageArchive } from './image-archive.ts';
 import { jsonOf } from './layout-json.ts';
+import { objectFrom } from './json-object.ts';
 import { LayoutError } from './layout-error.ts';
 
 /** What `index.json` of an OCI layout lists (image-spec, "Image Layout"). */
@@ -69,8 +70,4 @@ function rootOf({ digest, mediaType, size }: Descriptor, value: unknown): FoundR
 
 function textFrom(value: unknown): string | undefined {
   return typeof value === 'string' && value !== '' ? value : undefined;
-}
-
-function objectFrom(value: unknown): Readonly<Record<string, unknown>> {
-  return typeof value === 'object' && value !== null ? (value as Record<string, unknown>) : {};
 }

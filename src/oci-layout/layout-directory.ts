@@ -1,6 +1,6 @@
 import { opendir, stat } from 'node:fs/promises';
 import { join } from 'node:path';
-import { type ByteFile, openByteFile, stretchOf } from './byte-file.ts';
+import { type ByteFile, openByteFile, readWithin, stretchOf } from './byte-file.ts';
 import { EntryRegister } from './entry-register.ts';
 import type { ArchiveBody, ArchiveEntry, ImageArchive } from './image-archive.ts';
 import { LayoutError, layoutErrorFrom } from './layout-error.ts';
@@ -70,13 +70,9 @@ function archiveOf(place: Place, register: EntryRegister): ImageArchive {
     isSeekable: true,
     readSmall: async (path, limitBytes) => {
       if (!register.entries.has(path)) return undefined;
-      return withFile(path, async (file) => {
-        if (file.sizeBytes > limitBytes)
-          throw new LayoutError('too-large', `${name}: ${path} has more than ${limitBytes} bytes`);
-        const bytes = Buffer.alloc(file.sizeBytes);
-        await file.read(bytes, 0);
-        return bytes;
-      });
+      return withFile(path, (file) =>
+        readWithin(file, { position: 0, sizeBytes: file.sizeBytes }, limitBytes, `${name}: ${path}`),
+      );
     },
     bodies: async function* (paths, ending): AsyncGenerator<ArchiveBody, void, undefined> {
       for (const [path, entry] of register.entries)

@@ -1,10 +1,10 @@
-import type { Stats } from 'node:fs';
-import { readdir, rm, stat, statfs } from 'node:fs/promises';
+import { readdir, rm, statfs } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import type { ByteSink } from './byte-sink.ts';
 import { DirectoryLayout, formerName, isReplaceable, removeLayout } from './directory-layout.ts';
 import { FileSink } from './file-sink.ts';
 import type { LayoutSink } from './layout-sink.ts';
+import { factsOf, isThere } from './file-facts.ts';
 import { OutputError, outputErrorFrom } from './output-error.ts';
 import { PackedSink } from './packed-sink.ts';
 import { partialName, removePartial } from './partial-name.ts';
@@ -119,19 +119,6 @@ async function assertRoom(path: string, leastBytes: number): Promise<void> {
   );
 }
 
-async function isThere(path: string): Promise<boolean> {
-  return (await factsOf(path)) !== undefined;
-}
-
 async function isDirectory(path: string): Promise<boolean> {
   return (await factsOf(path))?.isDirectory() === true;
-}
-
-async function factsOf(path: string): Promise<Stats | undefined> {
-  try {
-    return await stat(path);
-  } catch (cause) {
-    if (cause instanceof Error && 'code' in cause && cause.code === 'ENOENT') return undefined;
-    throw cause;
-  }
 }

@@ -1,7 +1,6 @@
-import { type ByteFile, stretchOf } from './byte-file.ts';
+import { type ByteFile, readWithin, stretchOf } from './byte-file.ts';
 import { EntryRegister } from './entry-register.ts';
 import type { ArchiveBody, ArchiveEntry, ImageArchive } from './image-archive.ts';
-import { LayoutError } from './layout-error.ts';
 import { tarHeaders } from './tar-header.ts';
 
 /**
@@ -31,11 +30,8 @@ export async function openTarFile(
       const entry = register.entries.get(path);
       const position = positions.get(path);
       if (entry === undefined || position === undefined) return undefined;
-      if (entry.sizeBytes > limitBytes)
-        throw new LayoutError('too-large', `${name}: ${path} has more than ${limitBytes} bytes`);
-      const bytes = Buffer.alloc(entry.sizeBytes);
-      await file.read(bytes, position);
-      return bytes;
+      const { sizeBytes } = entry;
+      return readWithin(file, { position, sizeBytes }, limitBytes, `${name}: ${path}`);
     },
     bodies: async function* (paths, ending): AsyncGenerator<ArchiveBody, void, undefined> {
       for (const [path, entry] of register.entries)

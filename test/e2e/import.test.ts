@@ -1,9 +1,9 @@
 import { createWriteStream } from 'node:fs';
 import { readdir, writeFile } from 'node:fs/promises';
-import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
 import { ChildProgram } from '../support/child-program.ts';
+import { freePort } from '../support/free-port.ts';
 import { EntrepotProcess, runEntrepot } from '../support/entrepot-process.ts';
 import { bundleEntries, contentsOf } from '../support/image-archives.ts';
 import { buildImage } from '../support/images.ts';
@@ -15,15 +15,6 @@ const MB = 1_000_000;
 const ONE = buildImage({ seed: 1, layerSizes: [6 * MB, 5 * MB, 4 * MB] });
 const TWO = buildImage({ seed: 2, layerSizes: [6 * MB, 3 * MB, 2 * MB] });
 const COUNT = contentsOf([ONE, TWO]).length;
-
-async function freePort(): Promise<number> {
-  const server = createServer();
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
-  const address = server.address();
-  await new Promise((resolve) => server.close(resolve));
-  if (typeof address !== 'object' || address === null) throw new Error('no port');
-  return address.port;
-}
 
 async function place(): Promise<string> {
   const directory = await tempDir();

@@ -1,7 +1,7 @@
-import { createServer } from 'node:net';
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { expect, test, vi } from 'vitest';
+import { freePort } from '../support/free-port.ts';
 import { closeAfterTest } from '../support/close-after-test.ts';
 import { EntrepotProcess, runEntrepot } from '../support/entrepot-process.ts';
 import { FakeRegistry } from '../support/fake-registry.ts';
@@ -11,15 +11,6 @@ import { tempDir } from '../support/temp-dir.ts';
 
 const IMAGE = buildImage();
 const TOKEN = 'canary-admin-token-9e02';
-
-async function freePort(): Promise<number> {
-  const server = createServer();
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
-  const address = server.address();
-  await new Promise((resolve) => server.close(resolve));
-  if (typeof address !== 'object' || address === null) throw new Error('no port');
-  return address.port;
-}
 
 async function start(more: Readonly<Record<string, unknown>> = {}) {
   const registry = closeAfterTest(await FakeRegistry.start());

@@ -1,8 +1,8 @@
-import { createServer } from 'node:net';
 import { mkdir, readdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { expect, test, vi } from 'vitest';
 import type { FinishedProgram } from '../support/child-program.ts';
+import { freePort } from '../support/free-port.ts';
 import { closeAfterTest } from '../support/close-after-test.ts';
 import { EntrepotProcess, runEntrepot } from '../support/entrepot-process.ts';
 import { FakeRegistry } from '../support/fake-registry.ts';
@@ -23,15 +23,6 @@ interface Scene {
   readonly run: (...args: readonly string[]) => Promise<FinishedProgram>;
   readonly serve: () => Promise<EntrepotProcess>;
   readonly configure: (more: Readonly<Record<string, unknown>>) => Promise<void>;
-}
-
-async function freePort(): Promise<number> {
-  const server = createServer();
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
-  const address = server.address();
-  await new Promise((resolve) => server.close(resolve));
-  if (typeof address !== 'object' || address === null) throw new Error('no port');
-  return address.port;
 }
 
 async function start(): Promise<Scene> {

@@ -1,8 +1,8 @@
 import { mkdir, writeFile } from 'node:fs/promises';
-import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { ChildProgram, type FinishedProgram } from '../support/child-program.ts';
+import { freePort } from '../support/free-port.ts';
 import { closeAfterTest } from '../support/close-after-test.ts';
 import { EntrepotProcess, ENTRY, runEntrepot } from '../support/entrepot-process.ts';
 import { FakeRegistry, type FakeRegistryOptions } from '../support/fake-registry.ts';
@@ -36,15 +36,6 @@ async function start(options: FakeRegistryOptions = {}) {
   };
   const serve = () => EntrepotProcess.spawn(['serve', '--config', 'config.yaml'], { workingDir });
   return { registry, workingDir, run, serve };
-}
-
-async function freePort(): Promise<number> {
-  const server = createServer();
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
-  const address = server.address();
-  await new Promise((resolve) => server.close(resolve));
-  if (typeof address !== 'object' || address === null) throw new Error('no port');
-  return address.port;
 }
 
 function eventsIn({ stdout }: FinishedProgram): readonly Record<string, unknown>[] {
