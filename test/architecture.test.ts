@@ -26,6 +26,8 @@ const RANKS: Readonly<Record<string, number>> = {
   // Fills the cache before anybody asks.
   warm: 2.5,
   'pull-through': 2,
+  // What was asked, by whom, and what it spared; how upstreams are.
+  activity: 2,
   // Carries images from one store to another: joins the cache's seams and the layouts on disk.
   bundle: 2,
   // Joins content and metadata; of upstreams it knows nothing, see `mayImport`.
@@ -38,11 +40,12 @@ const RANKS: Readonly<Record<string, number>> = {
 };
 /** Anybody may import them; they import each other, packages and oci/. */
 const LEAF =
-  /^(?:log|clock|newcomers|import-key|recent-entries|deferred|abortable|start-error|metrics(?:-[a-z]+)*|config(?:-[a-z]+)*)$/;
+  /^(?:log|clock|newcomers|import-key|reload-operations|recent-entries|deferred|abortable|start-error|metrics(?:-[a-z]+)*|config(?:-[a-z]+)*)$/;
 
 /** Who may import a package. Packages that are not named here are anybody's. */
 const PACKAGE_OWNERS: Readonly<Record<string, RegExp>> = {
   hono: /^http\//,
+  '@hono/zod-openapi': /^http\//,
   '@hono/node-server': /^(?:http\/|app\.ts$)/,
   'better-sqlite3': /^metadata\//,
   undici: /^upstream\//,
@@ -58,7 +61,11 @@ const PACKAGE_OWNERS: Readonly<Record<string, RegExp>> = {
   'tar-stream': /^oci-layout\//,
   croner: /^(?:warm\/|config[a-z-]*\.ts$)/,
   'smol-toml': /^client-setup\//,
-  zod: /^(?:config[a-z-]*|cache\/store-events|warm\/warm-events|bundle\/[a-z-]+|http\/[a-z-]*api[a-z-]*|pull-through\/offline-report|commands\/remote-[a-z-]+)\.ts$/,
+  '@opentelemetry/api': /^tracing[a-z-]*\.ts$/,
+  '@opentelemetry/resources': /^tracing[a-z-]*\.ts$/,
+  '@opentelemetry/sdk-trace-node': /^tracing[a-z-]*\.ts$/,
+  '@opentelemetry/exporter-trace-otlp-http': /^tracing[a-z-]*\.ts$/,
+  zod: /^(?:config[a-z-]*|cache\/store-events|warm\/warm-events|activity\/[a-z-]+|bundle\/[a-z-]+|http\/[a-z-]*api[a-z-]*|pull-through\/(?:offline-report|explain-operations)|commands\/remote-[a-z-]+)\.ts$/,
   'fastest-levenshtein': /^config[a-z-]*\.ts$/,
   pino: /^log\.ts$/,
   'pino-pretty': /^log\.ts$/,
