@@ -22,6 +22,10 @@ const RANKS: Readonly<Record<string, number>> = {
   // Part of the composition: commands need it without the rest.
   'open-store': 3.4,
   'open-pull-through': 3.5,
+  'open-schedules': 3.6,
+  // What operators ask for, put together.
+  'open-admin': 3.6,
+  'open-listeners': 3.6,
   http: 3,
   // Fills the cache before anybody asks.
   warm: 2.5,
@@ -46,7 +50,7 @@ const LEAF =
 const PACKAGE_OWNERS: Readonly<Record<string, RegExp>> = {
   hono: /^http\//,
   '@hono/zod-openapi': /^http\//,
-  '@hono/node-server': /^(?:http\/|app\.ts$)/,
+  '@hono/node-server': /^(?:http\/|open-listeners\.ts$)/,
   'better-sqlite3': /^metadata\//,
   undici: /^upstream\//,
   '@aws-sdk/client-ecr': /^upstream\/credentials\//,

@@ -1,0 +1,85 @@
+import { LocalContents } from './cache/local-contents.ts';
+import { LocalOperations } from './cache/local-operations.ts';
+import type { Clock } from './clock.ts';
+import type { Config } from './config.ts';
+import { adminApi } from './http/admin-api.ts';
+import { operationsApp } from './http/operations.ts';
+import { makeImportKey } from './import-key.ts';
+import { errorFacts, type Log } from './log.ts';
+import { indexBytes } from './metadata/database.ts';
+import type { Metrics } from './metrics.ts';
+import type { OpenPullThrough } from './open-pull-through.ts';
+import type { Closer, OpenStore } from './open-store.ts';
+import { LocalOffline } from './pull-through/offline-operations.ts';
+import type { Rehearsals } from './pull-through/rehearsals.ts';
+import type { Schedules } from './warm/schedules.ts';
+
+export interface OpenAdminParts {
+  readonly reporting: { readonly log: Log; readonly metrics: Metrics };
+  readonly clock: Clock;
+  readonly store: OpenStore;
+  readonly pulling: Pick<OpenPullThrough, 'pullThrough' | 'offline' | 'warming'>;
+  readonly rehearsals: Rehearsals;
+  /** Absent: nothing is warmed by the clock. */
+  readonly schedules: Schedules | undefined;
+  /** Whether the process is on its way to end, so that nobody sends it requests any more. */
+  readonly isClosing: () => boolean;
+  readonly closers: Closer[];
+}
+
+/** What operators may ask and have done, put together: where every operation of the admin listener is wired. */
+export async function openAdmin(
+  config: Config,
+  parts: OpenAdminParts,
+): Promise<ReturnType<typeof operationsApp>> {
+  const { reporting, clock, store, pulling, rehearsals, isClosing, closers } = parts;
+  const { log, metrics } = reporting;
+  const { warming, offline } = pulling;
+  const { metadata, cache, slabs, spared } = store;
+  const operations = localOperations(config, parts);
+  closers.push(() => operations.close());
+  const contents = new LocalContents({ metadata, cache, slabs, spared, clock });
+  closers.push(() => contents.close());
+  const { token } = config.admin;
+  const noKey = (cause: unknown): void =>
+    log.warn({ error: errorFacts(cause) }, 'import.key cannot be written: nothing can be imported meanwhile');
+  return operationsApp({
+    token,
+    api: adminApi({
+      operations,
+      contents,
+      warming,
+      offline: new LocalOffline(offline, rehearsals),
+      clock,
+      needsOwnHost: token === undefined,
+      importKey: token ?? (await makeImportKey(config.dataDir, noKey)),
+    }),
+    metrics: () => metrics.render(),
+    isClosing,
+    probe: () => cache.condition.check(),
+  });
+}
+
+function localOperations(
+  config: Config,
+  { clock, store, pulling, schedules }: OpenAdminParts,
+): LocalOperations {
+  const { metadata, content, cache, pins } = store;
+  const { pullThrough, offline } = pulling;
+  return new LocalOperations({
+    metadata,
+    content,
+    cache,
+    pins,
+    clock,
+    upstreams: config.upstreams,
+    sources: {
+      isServed: true,
+      indexBytes: () => indexBytes(config.dataDir),
+      condition: () => cache.condition.report,
+      offline: () => offline.states.filter(({ isOffline }) => isOffline),
+      schedules: () => schedules?.states,
+    },
+    onPurged: (digest) => pullThrough.forget(digest),
+  });
+}

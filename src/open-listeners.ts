@@ -1,0 +1,71 @@
+import { getRequestListener } from '@hono/node-server';
+import type { Config } from './config.ts';
+import { ConnectionGate } from './http/connection-gate.ts';
+import { Distribution } from './http/distribution.ts';
+import { Exchange } from './http/exchange.ts';
+import { type Certificates, Listeners } from './http/listeners.ts';
+import type { operationsApp } from './http/operations.ts';
+import { reportWhenOver } from './http/request-report.ts';
+import type { Log } from './log.ts';
+import type { Metrics } from './metrics.ts';
+import type { PullThrough } from './pull-through/pull-through.ts';
+import type { Rehearsals } from './pull-through/rehearsals.ts';
+import { UpstreamRoutes } from './pull-through/upstream-routes.ts';
+
+/** Of all listeners of the registry together. */
+const CONNECTION_LIMIT = 10_000;
+/** Of the admin listener, which has a count of its own: health is answered while the registry is flooded. */
+const ADMIN_CONNECTION_LIMIT = 1_000;
+
+export interface ServingParts {
+  readonly config: Config;
+  readonly reporting: { readonly log: Log; readonly metrics: Metrics };
+  readonly certificates: Certificates;
+}
+
+/**
+ * Where container clients connect.
+ * @throws StartError with one sentence, nothing left open
+ */
+export function openRegistry(
+  { config, reporting, certificates }: ServingParts,
+  { pullThrough, rehearsals }: { readonly pullThrough: PullThrough; readonly rehearsals: Rehearsals },
+): Promise<Listeners> {
+  const { listeners, publicUrl = '', upstreams, connectionsPerClient: perClient } = config;
+  const routes = new UpstreamRoutes(upstreams);
+  const distribution = new Distribution({ pullThrough, routes, publicUrl });
+  const gate = new ConnectionGate({ total: CONNECTION_LIMIT, perClient }, reporting);
+  const { metrics } = reporting;
+  return Listeners.open(
+    { what: 'The registry', listeners, gate, certificates, metrics },
+    (request, response) => {
+      const exchange = new Exchange(request, response);
+      reportWhenOver(exchange, { ...reporting, onOffline: (failed) => rehearsals.failed(failed) });
+      void distribution.serve(exchange);
+    },
+  );
+}
+
+/**
+ * Where operators and their programs connect.
+ * @throws StartError with one sentence
+ */
+export function openAdminListener(
+  { config, reporting, certificates }: ServingParts,
+  { fetch }: ReturnType<typeof operationsApp>,
+): Promise<Listeners> {
+  const serve = getRequestListener(fetch, { overrideGlobalObjects: false });
+  const limits = { total: ADMIN_CONNECTION_LIMIT, perClient: ADMIN_CONNECTION_LIMIT };
+  return Listeners.open(
+    {
+      what: 'The admin listener',
+      listeners: [config.admin.listen],
+      gate: new ConnectionGate(limits, reporting),
+      certificates,
+      metrics: reporting.metrics,
+      // What is imported: a blob of any size, over any connection.
+      mayTakeLong: ({ method }) => method === 'PUT',
+    },
+    (request, response) => void serve(request, response),
+  );
+}
