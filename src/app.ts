@@ -1,4 +1,5 @@
 import type { LookupFunction } from 'node:net';
+import { UpstreamStandings } from './activity/upstream-standings.ts';
 import type { BlobCache } from './cache/blob-cache.ts';
 import type { Clock } from './clock.ts';
 import type { Config, ListenAddress } from './config.ts';
@@ -13,6 +14,7 @@ import { openSchedules } from './open-schedules.ts';
 import { type Closer, openStore } from './open-store.ts';
 import type { PullThrough } from './pull-through/pull-through.ts';
 import { Rehearsals } from './pull-through/rehearsals.ts';
+import { bothObservers } from './upstream/upstream-observer.ts';
 
 export interface AppOptions {
   readonly log: Log;
@@ -105,14 +107,16 @@ async function openApp(config: Config, options: AppOptions, closers: Closer[]): 
   const { cache } = store;
   store.hashes.begin();
   await cache.begin();
+  const standings = new UpstreamStandings(clock, config.upstreams);
   const showOffline = offlineObserver(reporting);
   const pulling = openPullThrough(config, {
     store,
     clock,
     observer,
-    upstreamObserver: (name) => upstreamObserver(name, reporting),
+    upstreamObserver: (name) => bothObservers(upstreamObserver(name, reporting), standings.observer(name)),
     onOfflineChange: (changed) => {
       showOffline(changed);
+      standings.offlineChanged(changed);
       rehearsals.changed(offline.states);
     },
     onWarmFault: (error) =>
@@ -123,6 +127,7 @@ async function openApp(config: Config, options: AppOptions, closers: Closer[]): 
   });
   const { pullThrough, offline, warming } = pulling;
   const rehearsals = new Rehearsals(clock, offline.states);
+  standings.offlineChanged(offline.states);
   for (const { upstream, isOffline } of offline.states) {
     metrics.upstreamUp(upstream, true);
     metrics.offline.set(upstream, isOffline);

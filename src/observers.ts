@@ -181,6 +181,9 @@ export function upstreamObserver(upstream: string, { log, metrics }: Reporting):
       if (cause === undefined) log.info({ upstream, mirror }, 'the mirror answers again');
       else log.warn({ upstream, mirror, error: errorFacts(cause) }, 'the mirror does not answer');
     },
+    breakerChanged() {},
+    paused() {},
+    tryFailed() {},
     retried({ kind, reason, delayMs }) {
       metrics.upstreamRetried(upstream);
       log.info({ upstream, kind, reason, delayMs: Math.round(delayMs) }, 'asking the upstream again');

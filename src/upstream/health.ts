@@ -12,6 +12,9 @@ const LONGEST_WINDOW_MS = 15_000;
 /** An upstream that is back answers the probe within this; who waits for more waits for nothing. */
 const PROBE_WAIT_MS = 1_000;
 
+/** `closed`: it is asked. `open`: calls fail at once, or after one try. `half-open`: one call finds out whether it is back. */
+export type BreakerPhase = 'closed' | 'half-open' | 'open';
+
 /** How a call may go about it. `left` must be called when it is over. */
 export interface Admission {
   /** False: the upstream is taken for down, so there is one try and no waiting. */
@@ -33,16 +36,26 @@ const ONE_TRY: Admission = { mayRetry: false, isProbe: false, left: () => undefi
 export class Health {
   readonly #clock: Clock;
   readonly #changed: (cause: UpstreamError | undefined) => void;
+  readonly #phaseChanged: (phase: BreakerPhase) => void;
+  #phase: BreakerPhase = 'closed';
   #cause: UpstreamError | undefined;
   #failures = 0;
   #windowMs = 0;
   #windowEndMs = 0;
   #probe: Promise<void> | undefined;
 
-  /** @param changed told why it is taken for down; `undefined`: it is up again */
-  constructor(clock: Clock, changed: (cause: UpstreamError | undefined) => void) {
+  /**
+   * @param changed told why it is taken for down; `undefined`: it is up again
+   * @param phaseChanged told each change of the breaker
+   */
+  constructor(
+    clock: Clock,
+    changed: (cause: UpstreamError | undefined) => void,
+    phaseChanged: (phase: BreakerPhase) => void = () => undefined,
+  ) {
     this.#clock = clock;
     this.#changed = changed;
+    this.#phaseChanged = phaseChanged;
   }
 
   get isUp(): boolean {
@@ -74,6 +87,7 @@ export class Health {
     this.#failures = 0;
     if (this.isUp) return;
     this.#windowMs = 0;
+    this.#tellPhase();
     this.#changed(undefined);
   }
 
@@ -89,16 +103,19 @@ export class Health {
     this.#windowMs = wasUp ? FIRST_WINDOW_MS : Math.min(LONGEST_WINDOW_MS, this.#windowMs * 2);
     this.#windowEndMs = now + this.#windowMs;
     if (wasUp) this.#changed(cause);
+    this.#tellPhase();
   }
 
   #beginProbe(): Admission {
     const probe = deferred<void>();
     this.#probe = probe.promise;
+    this.#tellPhase();
     return {
       mayRetry: false,
       isProbe: true,
       left: () => {
         this.#probe = undefined;
+        this.#tellPhase();
         probe.resolve();
       },
     };
@@ -114,6 +131,14 @@ export class Health {
       deadline.close();
     }
     if (!this.isUp) throw this.#down();
+  }
+
+  #tellPhase(): void {
+    const isTried = this.#probe !== undefined;
+    const phase = this.isUp ? 'closed' : isTried ? 'half-open' : 'open';
+    if (phase === this.#phase) return;
+    this.#phase = phase;
+    this.#phaseChanged(phase);
   }
 
   #down(): UpstreamError {

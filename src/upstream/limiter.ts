@@ -26,14 +26,16 @@ export class Limiter {
   readonly #pulls: Pace | undefined;
   #waiting = 0;
 
-  constructor(clock: Clock, limits: UpstreamLimits = {}) {
+  /** @param onPaced told how long a request waits for the configured pace */
+  constructor(clock: Clock, limits: UpstreamLimits = {}, onPaced?: (ms: number) => void) {
     const { connections = DEFAULT_CONNECTIONS, requestsPerSecond, pullsPerSecond } = limits;
     const others = Math.max(1, Math.floor(connections * SHARE_OF_OTHERS));
     this.#clock = clock;
     this.#blobs = pLimit(connections - others);
     this.#others = pLimit(others);
-    this.#requests = requestsPerSecond === undefined ? undefined : new Pace(clock, requestsPerSecond);
-    this.#pulls = pullsPerSecond === undefined ? undefined : new Pace(clock, pullsPerSecond);
+    this.#requests =
+      requestsPerSecond === undefined ? undefined : new Pace(clock, requestsPerSecond, onPaced);
+    this.#pulls = pullsPerSecond === undefined ? undefined : new Pace(clock, pullsPerSecond, onPaced);
   }
 
   /**

@@ -62,6 +62,8 @@ function openOrigin(config: UpstreamConfig, options: OpenUpstreamOptions): Upstr
     keyPath,
     clock,
     onAvailability,
+    onBreaker: (phase) => observer.breakerChanged(phase),
+    onPaced: (forMs) => observer.paused({ cause: 'pace', forMs }),
     onTlsProblem,
     version,
     lookup,

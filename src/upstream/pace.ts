@@ -9,12 +9,17 @@ const LONGEST_WAIT_MS = 20_000;
 export class Pace {
   readonly #clock: Clock;
   readonly #intervalMs: number;
+  readonly #onWait: (ms: number) => void;
   /** When the last one that came would pass if all kept the exact interval. */
   #lastMs = -Infinity;
 
-  /** @param perSecond more than 0 */
-  constructor(clock: Clock, perSecond: number) {
+  /**
+   * @param perSecond more than 0
+   * @param onWait told how long somebody's turn is away when it does not come at once
+   */
+  constructor(clock: Clock, perSecond: number, onWait: (ms: number) => void = () => undefined) {
     this.#clock = clock;
+    this.#onWait = onWait;
     this.#intervalMs = 1_000 / perSecond;
   }
 
@@ -27,6 +32,7 @@ export class Pace {
     const at = Math.max(now, this.#lastMs + this.#intervalMs);
     // The burst is what an idle second leaves over; one at least passes at once.
     const waitMs = at - now - Math.max(0, BURST_MS - this.#intervalMs);
+    if (waitMs > 0) this.#onWait(waitMs);
     if (waitMs > LONGEST_WAIT_MS) {
       throw new UpstreamError('rate-limited', 'too many requests wait for the configured pace', {
         retryAfterMs: waitMs,

@@ -31,12 +31,13 @@ export class Pauses {
     this.#clock = clock;
   }
 
-  /** The upstream said 429 to `kind`. Absent `retryAfterMs` = 5 s; it counts as 1 s at least and a day at most. */
-  begin(kind: PausedKind, retryAfterMs: number | undefined): void {
+  /** The upstream said 429 to `kind`. Absent `retryAfterMs` = 5 s; it counts as 1 s at least and a day at most. @returns how long it lasts, ms */
+  begin(kind: PausedKind, retryAfterMs: number | undefined): number {
     const wantedMs = Math.max(SHORTEST_PAUSE_MS, retryAfterMs ?? PAUSE_WITHOUT_RETRY_AFTER_MS);
     const ms = Math.min(LONGEST_PAUSE_MS, wantedMs);
     const untilMs = Math.max(this.#clock.monotonic() + ms, this.#pauses.get(kind)?.untilMs ?? 0);
     this.#pauses.set(kind, { untilMs, probe: undefined });
+    return untilMs - this.#clock.monotonic();
   }
 
   /**

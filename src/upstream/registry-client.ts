@@ -176,6 +176,7 @@ export class RegistryClient {
     waiting: AbortSignal,
   ): Promise<TransportResponse> {
     const { clock, limiter, base } = this.#host;
+    const { kind } = request;
     waiting.throwIfAborted();
     const pausedKind = pausedKindOf(request);
     const leavePause = await this.#pauses.pass(pausedKind, effort.remainingMs(), waiting);
@@ -194,18 +195,25 @@ export class RegistryClient {
       };
       try {
         const response = await this.#answer(request, pausedKind, deadline.signal);
-        if (request.kind === 'blob') deadline.stop();
+        if (kind === 'blob') deadline.stop();
         else deadline.rearm(TOTAL_LIMIT_MS - effort.spentMs());
         if (response.body.closed) leave();
         else response.body.once('close', leave);
+        response.body.once('error', (error) => this.#failed(kind, error, signal));
         return response;
       } catch (error) {
         leave();
+        this.#failed(kind, error, signal);
         throw error;
       }
     } finally {
       leavePause();
     }
+  }
+
+  #failed(kind: UpstreamRequestKind, error: unknown, signal: AbortSignal): void {
+    if (!(error instanceof UpstreamError) || signal.aborted || this.#closing.signal.aborted) return;
+    if (error.reason !== 'not-found' && error.reason !== 'offline') this.#observer.tryFailed({ kind, error });
   }
 
   async #answer(
@@ -251,7 +259,10 @@ export class RegistryClient {
         storage,
         nowMs: clock.now(),
       });
-      if (status === 429) this.#pauses.begin(pausedKind, error.retryAfterMs);
+      if (status === 429) {
+        const forMs = this.#pauses.begin(pausedKind, error.retryAfterMs);
+        if (this.#host.mirror === undefined) this.#observer.paused({ cause: 'rate-limited', forMs });
+      }
       discard(response.body);
       throw error;
     }
@@ -328,8 +339,8 @@ export class RegistryClient {
     const atHome = url.origin === base.origin;
     const startedAtMs = clock.monotonic();
     observer.requestStarted({ kind, method });
-    const finished = (code: number | 'error'): void =>
-      observer.requestFinished({ kind, method, code, durationMs: clock.monotonic() - startedAtMs });
+    const finished = (code: number | 'error', error?: UpstreamError): void =>
+      observer.requestFinished({ kind, method, code, durationMs: clock.monotonic() - startedAtMs, error });
     const highWaterMarkBytes = kind === 'blob' ? BLOB_WATER_MARK_BYTES : SMALL_BODY_WATER_MARK_BYTES;
     const onBytes = (count: number): void => observer.bytesReceived(count);
     try {
@@ -339,11 +350,12 @@ export class RegistryClient {
       );
       finished(response.status);
       if (atHome) health.answered();
-      const report = rateLimitOf(response.headers);
+      const report = rateLimitOf(response.headers, clock.now());
       if (report) observer.rateLimit({ ...report, account: this.#account() });
       return response;
     } catch (error) {
-      finished('error');
+      const isOurs = !(error instanceof UpstreamError) || error.reason === 'offline';
+      finished('error', isOurs ? undefined : error);
       if (error instanceof UpstreamError) {
         if (error.reason === 'refused') observer.refused({ what: 'address', host: url.host });
         if (atHome && (error.reason === 'unavailable' || error.reason === 'timeout')) health.failed(error);

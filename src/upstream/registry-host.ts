@@ -2,7 +2,7 @@ import type { LookupFunction } from 'node:net';
 import type { Clock } from '../clock.ts';
 import type { RegistryProfile, UpstreamConfig } from '../config.ts';
 import { GENERIC } from '../config-profiles.ts';
-import { Health } from './health.ts';
+import { type BreakerPhase, Health } from './health.ts';
 import { HostTrust } from './host-trust.ts';
 import { JoinedSignal } from './joined-signal.ts';
 import { Limiter } from './limiter.ts';
@@ -18,6 +18,10 @@ export interface RegistryHostOptions {
   readonly clock: Clock;
   /** Told why the host is taken for down, and when it answers again (`undefined`). */
   readonly onAvailability: (cause: UpstreamError | undefined) => void;
+  /** Told each change of its circuit breaker. */
+  readonly onBreaker?: ((phase: BreakerPhase) => void) | undefined;
+  /** Told how long a request waits for the configured pace. */
+  readonly onPaced?: ((ms: number) => void) | undefined;
   /** As in TransportOptions. */
   readonly onTlsProblem?: ((problem: string) => void) | undefined;
   /** What it is called beside its upstream when it is a mirror of one. */
@@ -65,9 +69,9 @@ export class RegistryHost {
       version,
       lookup,
     });
-    this.limiter = new Limiter(clock, config.limits);
+    this.limiter = new Limiter(clock, config.limits, options.onPaced);
     this.retries = new RetryBudget(clock);
-    this.health = new Health(clock, onAvailability);
+    this.health = new Health(clock, onAvailability, options.onBreaker);
     this.#gate = options.gate;
   }
 

@@ -1,3 +1,4 @@
+import type { BreakerPhase } from './health.ts';
 import type { UpstreamError, UpstreamErrorReason } from './upstream-error.ts';
 
 /** What a request to an upstream was for. `ping` is `GET /v2/`, asked only for its challenge. */
@@ -11,12 +12,18 @@ export interface FinishedRequest {
   readonly code: number | 'error';
   /** Until the headers (or the failure), milliseconds. */
   readonly durationMs: number;
+  /** Why there was no answer; absent too when whoever asked gave it up. */
+  readonly error?: UpstreamError | undefined;
 }
 
 /** The pull allowance as the upstream's `RateLimit-*` headers say it. */
 export interface RateLimitReport {
   readonly limit: number | undefined;
   readonly remaining: number | undefined;
+  /** Milliseconds over which it counts, where it says so. */
+  readonly windowMs?: number | undefined;
+  /** Milliseconds from now until it is whole again, where it says so. */
+  readonly resetInMs?: number | undefined;
   /** The configured user name or kind of credentials, or `anonymous`. */
   readonly account: string;
 }
@@ -36,6 +43,15 @@ export interface UpstreamObserver {
   availabilityChanged(cause: UpstreamError | undefined): void;
   /** The same of one of its mirrors. `mirror` is `host[:port]`. */
   mirrorAvailabilityChanged(event: { mirror: string; cause: UpstreamError | undefined }): void;
+  /** Whether misses fail at once. Not called before the first change, and not for mirrors. */
+  breakerChanged(phase: BreakerPhase): void;
+  /** Some of its requests wait for so long: it said so (429), or the configured pace does. Not called for mirrors. */
+  paused(event: { cause: 'rate-limited' | 'pace'; forMs: number }): void;
+  /**
+   * One try to get an answer failed, or the body after it broke; not that something does not exist, that we are offline,
+   * or that whoever asked gave it up.
+   */
+  tryFailed(event: { kind: UpstreamRequestKind; error: UpstreamError }): void;
   /** A failed try is about to be repeated after `delayMs`. */
   retried(event: { kind: UpstreamRequestKind; reason: UpstreamErrorReason; delayMs: number }): void;
   /** Our policy forbade a place that the upstream named. `host` is `host[:port]`. */
@@ -56,9 +72,74 @@ export const silentObserver: UpstreamObserver = {
   rateLimit() {},
   availabilityChanged() {},
   mirrorAvailabilityChanged() {},
+  breakerChanged() {},
+  paused() {},
+  tryFailed() {},
   retried() {},
   refused() {},
   doubtfulCredentials() {},
   unusableCredentials() {},
   refusedTlsFiles() {},
 };
+
+/** Tells both, in this order. */
+export function bothObservers(first: UpstreamObserver, second: UpstreamObserver): UpstreamObserver {
+  return {
+    requestStarted(event) {
+      first.requestStarted(event);
+      second.requestStarted(event);
+    },
+    requestFinished(event) {
+      first.requestFinished(event);
+      second.requestFinished(event);
+    },
+    bytesReceived(event) {
+      first.bytesReceived(event);
+      second.bytesReceived(event);
+    },
+    rateLimit(event) {
+      first.rateLimit(event);
+      second.rateLimit(event);
+    },
+    availabilityChanged(event) {
+      first.availabilityChanged(event);
+      second.availabilityChanged(event);
+    },
+    mirrorAvailabilityChanged(event) {
+      first.mirrorAvailabilityChanged(event);
+      second.mirrorAvailabilityChanged(event);
+    },
+    breakerChanged(event) {
+      first.breakerChanged(event);
+      second.breakerChanged(event);
+    },
+    paused(event) {
+      first.paused(event);
+      second.paused(event);
+    },
+    tryFailed(event) {
+      first.tryFailed(event);
+      second.tryFailed(event);
+    },
+    retried(event) {
+      first.retried(event);
+      second.retried(event);
+    },
+    refused(event) {
+      first.refused(event);
+      second.refused(event);
+    },
+    doubtfulCredentials(event) {
+      first.doubtfulCredentials(event);
+      second.doubtfulCredentials(event);
+    },
+    unusableCredentials(event) {
+      first.unusableCredentials(event);
+      second.unusableCredentials(event);
+    },
+    refusedTlsFiles(event) {
+      first.refusedTlsFiles(event);
+      second.refusedTlsFiles(event);
+    },
+  };
+}

@@ -268,7 +268,7 @@ describe('a rate limit', () => {
     await upstream.getManifest(repository, latest, accept, never());
     expect(observer.events).toContainEqual({
       name: 'rateLimit',
-      facts: { limit: 100, remaining: 49, account: 'anonymous' },
+      facts: { limit: 100, remaining: 49, windowMs: 21_600_000, account: 'anonymous' },
     });
   });
 });
@@ -375,7 +375,12 @@ describe('an upstream that is down', () => {
     await clock.advance(2_000);
     // A probe; being the first answer, it is not repeated.
     await ask();
-    expect(observer.events.at(-1)).toEqual({ name: 'availabilityChanged', facts: { up: true } });
+    expect(observer.named('availabilityChanged').at(-1)?.facts).toEqual({ up: true });
+    expect(observer.named('breakerChanged').map(({ facts }) => facts['phase'])).toEqual([
+      'open',
+      'half-open',
+      'closed',
+    ]);
     registry.faults.clear();
     await upstream.getManifest(repository, latest, small, never());
   });

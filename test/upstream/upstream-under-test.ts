@@ -60,6 +60,15 @@ export class RecordingObserver implements UpstreamObserver {
   mirrorAvailabilityChanged(facts: object): void {
     this.#note('mirrorAvailabilityChanged', facts);
   }
+  breakerChanged(phase: string): void {
+    this.#note('breakerChanged', { phase });
+  }
+  paused(facts: object): void {
+    this.#note('paused', facts);
+  }
+  tryFailed({ kind, error }: { kind: string; error: UpstreamError }): void {
+    this.#note('tryFailed', { kind, reason: error.reason });
+  }
   retried(facts: object): void {
     this.#note('retried', facts);
   }
