@@ -1,4 +1,5 @@
 import type { LookupFunction } from 'node:net';
+import { Activity } from './activity/activity.ts';
 import { UpstreamStandings } from './activity/upstream-standings.ts';
 import type { BlobCache } from './cache/blob-cache.ts';
 import type { Clock } from './clock.ts';
@@ -108,12 +109,14 @@ async function openApp(config: Config, options: AppOptions, closers: Closer[]): 
   store.hashes.begin();
   await cache.begin();
   const standings = new UpstreamStandings(clock, config.upstreams);
+  const activity = new Activity(clock);
   const showOffline = offlineObserver(reporting);
   const pulling = openPullThrough(config, {
     store,
     clock,
     observer,
-    upstreamObserver: (name) => bothObservers(upstreamObserver(name, reporting), standings.observer(name)),
+    upstreamObserver: (name) =>
+      bothObservers(upstreamObserver(name, { ...reporting, activity }), standings.observer(name)),
     onOfflineChange: (changed) => {
       showOffline(changed);
       standings.offlineChanged(changed);
@@ -143,7 +146,7 @@ async function openApp(config: Config, options: AppOptions, closers: Closer[]): 
   const operations = await openAdmin(config, admins);
   const serving = { config, reporting, certificates };
   // One right after the other: who finds the registry open finds the admin listener open.
-  const registry = await openRegistry(serving, { pullThrough, rehearsals });
+  const registry = await openRegistry(serving, { pullThrough, rehearsals, activity, clock });
   closers.push(() => registry.close(0));
   const admin = await openAdminListener(serving, operations);
   schedules?.begin();

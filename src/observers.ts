@@ -1,3 +1,4 @@
+import type { Activity } from './activity/activity.ts';
 import type { Clock } from './clock.ts';
 import type { Log } from './log.ts';
 import { errorFacts } from './log.ts';
@@ -151,10 +152,14 @@ function nameOf({ upstream }: OfflineState): string {
 }
 
 /** Counts and logs what happens between us and one upstream. */
-export function upstreamObserver(upstream: string, { log, metrics }: Reporting): UpstreamObserver {
+export function upstreamObserver(
+  upstream: string,
+  { log, metrics, activity }: Reporting & { readonly activity?: Activity | undefined },
+): UpstreamObserver {
   return {
     requestStarted() {},
     requestFinished({ kind, method, code, durationMs }) {
+      if (kind === 'manifest' && method === 'GET' && code === 200) activity?.upstreamPull(upstream);
       const known = kind === 'token' || kind === 'ping' ? 'other' : kind;
       metrics.upstreamRequestFinished({
         upstream,
@@ -167,6 +172,7 @@ export function upstreamObserver(upstream: string, { log, metrics }: Reporting):
     },
     bytesReceived(count) {
       metrics.upstreamBytes(upstream, count);
+      activity?.upstreamBytes(upstream, count);
     },
     rateLimit({ limit, remaining, account }) {
       metrics.rateLimit({ upstream, account, limit, remaining });

@@ -1,4 +1,6 @@
 import { getRequestListener } from '@hono/node-server';
+import type { Activity } from './activity/activity.ts';
+import type { Clock } from './clock.ts';
 import type { Config } from './config.ts';
 import { ConnectionGate } from './http/connection-gate.ts';
 import { Distribution } from './http/distribution.ts';
@@ -9,7 +11,7 @@ import { reportWhenOver } from './http/request-report.ts';
 import type { Log } from './log.ts';
 import type { Metrics } from './metrics.ts';
 import type { PullThrough } from './pull-through/pull-through.ts';
-import type { Rehearsals } from './pull-through/rehearsals.ts';
+import type { OfflineRequest, Rehearsals } from './pull-through/rehearsals.ts';
 import { UpstreamRoutes } from './pull-through/upstream-routes.ts';
 
 /** Of all listeners of the registry together. */
@@ -23,24 +25,33 @@ export interface ServingParts {
   readonly certificates: Certificates;
 }
 
+export interface RegistryParts {
+  readonly pullThrough: PullThrough;
+  readonly rehearsals: Rehearsals;
+  readonly activity: Activity;
+  readonly clock: Clock;
+}
+
 /**
  * Where container clients connect.
  * @throws StartError with one sentence, nothing left open
  */
 export function openRegistry(
   { config, reporting, certificates }: ServingParts,
-  { pullThrough, rehearsals }: { readonly pullThrough: PullThrough; readonly rehearsals: Rehearsals },
+  { pullThrough, rehearsals, activity, clock }: RegistryParts,
 ): Promise<Listeners> {
   const { listeners, publicUrl = '', upstreams, connectionsPerClient: perClient } = config;
   const routes = new UpstreamRoutes(upstreams);
   const distribution = new Distribution({ pullThrough, routes, publicUrl });
   const gate = new ConnectionGate({ total: CONNECTION_LIMIT, perClient }, reporting);
   const { metrics } = reporting;
+  const onOffline = (failed: OfflineRequest) => rehearsals.failed(failed);
+  const reports = { ...reporting, activity, clock, onOffline };
   return Listeners.open(
     { what: 'The registry', listeners, gate, certificates, metrics },
     (request, response) => {
       const exchange = new Exchange(request, response);
-      reportWhenOver(exchange, { ...reporting, onOffline: (failed) => rehearsals.failed(failed) });
+      reportWhenOver(exchange, reports);
       void distribution.serve(exchange);
     },
   );

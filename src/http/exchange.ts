@@ -1,10 +1,14 @@
 import type { IncomingMessage, OutgoingHttpHeader, OutgoingHttpHeaders, ServerResponse } from 'node:http';
+import type { LiveRequest } from '../activity/live-request.ts';
+import { nextRequestId } from '../activity/request-id.ts';
 import type { Outcome } from '../pull-through/served.ts';
 import { depart } from './departures.ts';
 import type { AskedFor } from './error-response.ts';
 
 /** A connection's send buffer has room for this much. */
 const ALWAYS_TAKEN_BYTES = 8 * 1024;
+
+const IPV4_IN_IPV6 = '::ffff:';
 
 /** What the one log line and the metrics of a request say. Filled while it is served. */
 export interface RequestRecord {
@@ -18,7 +22,9 @@ export interface RequestRecord {
 }
 
 /** One request and its response, with the few things that every endpoint does to them. */
-export class Exchange {
+export class Exchange implements LiveRequest {
+  /** In its log lines, and on its answer as `X-Request-Id`; what a client sends under that name is not taken. */
+  readonly id = nextRequestId();
   readonly request: IncomingMessage;
   readonly response: ServerResponse;
   readonly record: RequestRecord = {
@@ -30,11 +36,16 @@ export class Exchange {
     error: undefined,
   };
   /** On every answer, refusals too. */
-  readonly commonHeaders: OutgoingHttpHeaders = { 'Docker-Distribution-API-Version': 'registry/2.0' };
+  readonly commonHeaders: OutgoingHttpHeaders = {
+    'Docker-Distribution-API-Version': 'registry/2.0',
+    'X-Request-Id': this.id,
+  };
   readonly startedAt = performance.now();
   firstByteAt: number | undefined;
   /** Body bytes handed to the connection. */
   sentBytes = 0;
+  /** Of the body; absent before the head is sent, and where there is none. */
+  totalBytes: number | undefined;
   readonly #controller = new AbortController();
   #failWrite: ((reason: unknown) => void) | undefined;
 
@@ -55,6 +66,13 @@ export class Exchange {
   /** Aborts when the client has left before its answer was complete. */
   get signal(): AbortSignal {
     return this.#controller.signal;
+  }
+
+  /** Its address; IPv4 as such, also over a socket that takes both. */
+  get client(): string {
+    const { remoteAddress = 'unknown' } = this.request.socket;
+    const isMapped = remoteAddress.startsWith(IPV4_IN_IPV6) && remoteAddress.includes('.');
+    return isMapped ? remoteAddress.slice(IPV4_IN_IPV6.length) : remoteAddress;
   }
 
   get isHead(): boolean {
@@ -91,6 +109,8 @@ export class Exchange {
 
   head(status: number, headers: OutgoingHttpHeaders): void {
     this.firstByteAt = performance.now();
+    const length = headers['Content-Length'];
+    if (typeof length === 'number' && !this.isHead) this.totalBytes = length;
     // Flat, as Node takes it too: cheaper than joining two objects into a third for each answer.
     const list: (string | number | readonly string[] | undefined)[] = [];
     for (const name of Object.keys(this.commonHeaders)) list.push(name, this.commonHeaders[name]);

@@ -1,63 +1,99 @@
+import type { Activity } from '../activity/activity.ts';
 import type { Log } from '../log.ts';
 import { errorFacts } from '../log.ts';
 import type { Metrics } from '../metrics.ts';
 import type { OfflineRequest } from '../pull-through/rehearsals.ts';
+import type { Clock } from '../clock.ts';
 import { UpstreamError } from '../upstream/upstream-error.ts';
 import { errorAnswer } from './error-response.ts';
 import type { Exchange } from './exchange.ts';
 
 /** nginx's status for a client that left before there was an answer; nobody is ever sent it. */
 const CLIENT_LEFT = 499;
+/** What is kept of a client's name for itself. */
+const AGENT_LIMIT = 200;
+/** Targets that are longer are no pull's: pieces of them are copied, lest all of it is kept in memory. */
+const USUAL_TARGET_LENGTH = 1000;
 
 export interface RequestReporting {
   readonly log: Log;
   readonly metrics: Metrics;
+  readonly activity: Activity;
+  readonly clock: Pick<Clock, 'now'>;
   /** Told of what failed since its upstream is not asked. Must not throw. */
   readonly onOffline?: ((request: OfflineRequest) => void) | undefined;
 }
 
-/** Says once, when a request is over, what became of it: one log line, and the counters. */
-export function reportWhenOver(exchange: Exchange, { log, metrics, onOffline }: RequestReporting): void {
-  exchange.response.on('close', () => {
-    const { request, response, record, sentBytes, startedAt, firstByteAt } = exchange;
-    const durationMs = performance.now() - startedAt;
-    const timeToFirstByteMs = firstByteAt === undefined ? undefined : firstByteAt - startedAt;
-    const isComplete = response.writableFinished;
-    const hasLeft = !response.headersSent;
-    const status = hasLeft ? CLIENT_LEFT : response.statusCode;
-    metrics.requestFinished({
-      upstream: record.upstream,
-      kind: record.kind,
-      outcome: record.outcome ?? 'none',
-      code: status,
-      bytes: sentBytes,
-      durationMs,
-      timeToFirstByteMs,
-    });
-    if (record.error instanceof UpstreamError && record.error.reason === 'offline') {
-      const { upstream = '', repository = '', reference, kind } = record;
-      onOffline?.({ upstream, repository, reference, kind });
-    }
-    const isUnexpected = record.error !== undefined && errorAnswer(record.error, record.kind).isUnexpected;
-    if (isUnexpected && !exchange.signal.aborted) metrics.unexpectedError();
-    const facts = {
-      method: request.method,
-      kind: record.kind,
-      upstream: record.upstream,
-      repository: record.repository,
-      reference: record.reference,
-      status,
-      outcome: record.outcome,
-      bytes: sentBytes,
-      ms: Math.round(durationMs * 10) / 10,
-      ...(isComplete ? {} : { incomplete: true }),
-      client: request.socket.remoteAddress,
-      agent: request.headers['user-agent'],
-      ...(record.error === undefined ? {} : { error: errorFacts(record.error) }),
-    };
-    if (isUnexpected && !exchange.signal.aborted) log.error(facts, 'request failed');
-    else if (record.error !== undefined)
-      log.warn(facts, isComplete ? 'request refused' : 'request broken off');
-    else log.info(facts, hasLeft ? 'client left' : 'request');
+/** Says that a request began, and once, when it is over, what became of it: one log line, the counters, and what people look at. */
+export function reportWhenOver(exchange: Exchange, reporting: RequestReporting): void {
+  reporting.activity.began(exchange);
+  exchange.response.on('close', () => report(exchange, reporting));
+}
+
+function report(exchange: Exchange, { log, metrics, activity, clock, onOffline }: RequestReporting): void {
+  const { id, client, request, response, record, sentBytes, startedAt, firstByteAt } = exchange;
+  const { kind, upstream, repository, reference, outcome } = record;
+  const durationMs = performance.now() - startedAt;
+  const timeToFirstByteMs = firstByteAt === undefined ? undefined : firstByteAt - startedAt;
+  const isComplete = response.writableFinished;
+  const hasLeft = !response.headersSent;
+  const status = hasLeft ? CLIENT_LEFT : response.statusCode;
+  metrics.requestFinished({
+    upstream,
+    kind,
+    outcome: outcome ?? 'none',
+    code: status,
+    bytes: sentBytes,
+    durationMs,
+    timeToFirstByteMs,
   });
+  if (record.error instanceof UpstreamError && record.error.reason === 'offline')
+    onOffline?.({ upstream: upstream ?? '', repository: repository ?? '', reference, kind });
+  const isUnexpected = record.error !== undefined && errorAnswer(record.error, kind).isUnexpected;
+  if (isUnexpected && !exchange.signal.aborted) metrics.unexpectedError();
+  const error = record.error === undefined ? undefined : errorFacts(record.error);
+  const method = request.method ?? '';
+  const agent = request.headers['user-agent'];
+  const isLong = (request.url?.length ?? 0) > USUAL_TARGET_LENGTH;
+  activity.finished(exchange, {
+    id,
+    at: Math.round(clock.now() - durationMs),
+    client,
+    agent: agent === undefined || agent.length <= AGENT_LIMIT ? agent : copyOf(agent.slice(0, AGENT_LIMIT)),
+    method,
+    kind,
+    upstream,
+    repository: isLong ? copyOf(repository) : repository,
+    reference: isLong ? copyOf(reference) : reference,
+    status,
+    outcome: outcome ?? 'none',
+    reason: error?.message,
+    bytes: sentBytes,
+    durationMs,
+    firstByteMs: timeToFirstByteMs,
+    isComplete,
+  });
+  const facts = {
+    request: id,
+    method,
+    kind,
+    upstream,
+    repository,
+    reference,
+    status,
+    outcome,
+    bytes: sentBytes,
+    ms: Math.round(durationMs * 10) / 10,
+    ...(isComplete ? {} : { incomplete: true }),
+    client,
+    agent,
+    ...(error === undefined ? {} : { error }),
+  };
+  if (isUnexpected && !exchange.signal.aborted) log.error(facts, 'request failed');
+  else if (error !== undefined) log.warn(facts, isComplete ? 'request refused' : 'request broken off');
+  else log.info(facts, hasLeft ? 'client left' : 'request');
+}
+
+function copyOf(text: string | undefined): string | undefined {
+  return text === undefined ? undefined : Buffer.from(text).toString();
 }

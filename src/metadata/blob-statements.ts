@@ -80,6 +80,16 @@ export function prepareBlobStatements(database: Database.Database) {
       'UPDATE blobs SET used_at = ?, earlier_at = ?, rank = ? WHERE content = ?',
     ),
     page: prepare<[number, number], BlobColumns>(`${COLUMNS} WHERE b.content > ? ORDER BY b.content LIMIT ?`),
+    /** Users beyond some thousands of one blob are not counted: each is a row to look at. */
+    sharing: prepare<
+      [number, number],
+      { last: number | null; count: number; bytes: number | null; unshared: number | null }
+    >(
+      `SELECT max(content) AS last, count(*) AS count, sum(size) AS bytes, sum(size * max(1, users)) AS unshared FROM (
+         SELECT b.content, b.size, (SELECT count(*) FROM (SELECT 1 FROM links l JOIN blobs p ON p.content = l.parent
+           WHERE l.child = b.content LIMIT 5000)) AS users
+         FROM blobs b WHERE b.content > ? ORDER BY b.content LIMIT ?)`,
+    ),
 
     addLink: prepare<[number, number]>('INSERT OR IGNORE INTO links (parent, child) VALUES (?, ?)'),
     deleteLinks: prepare<[number]>('DELETE FROM links WHERE parent = ?'),

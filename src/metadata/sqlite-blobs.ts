@@ -5,6 +5,7 @@ import type {
   BlobRow,
   NewBlob,
   Ranking,
+  SharingPage,
   StoredBlob,
   StoreTotals,
   VictimPage,
@@ -154,6 +155,18 @@ export class SqliteBlobs implements StoredBlobs {
   #floorAt(statements: Statements, now: number): number {
     this.#floor ??= statements.lowestRank.get()?.rank ?? now;
     return this.#floor;
+  }
+
+  sharing(after: number, limit: number): Promise<SharingPage> {
+    return this.#connection.run((statements) => {
+      const row = statements.sharing.get(after, limit);
+      const isLast = (row?.count ?? 0) < limit;
+      return {
+        bytes: row?.bytes ?? 0,
+        unsharedBytes: row?.unshared ?? 0,
+        next: isLast ? undefined : (row?.last ?? undefined),
+      };
+    });
   }
 
   page(after: number, limit: number): Promise<BlobPage> {

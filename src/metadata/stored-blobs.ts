@@ -70,6 +70,14 @@ export interface BlobPage {
   readonly next: number | undefined;
 }
 
+/** What some blobs take, and what they would take if each stored manifest that lists one had its own. */
+export interface SharingPage {
+  readonly bytes: number;
+  readonly unsharedBytes: number;
+  /** Where the next page begins; absent at the end. */
+  readonly next: number | undefined;
+}
+
 /** Which blobs are stored, and when they were used. Each call is one transaction; all fail with MetadataError. */
 export interface StoredBlobs {
   get(digest: Digest): Promise<BlobRow | undefined>;
@@ -97,6 +105,8 @@ export interface StoredBlobs {
   touch(uses: ReadonlyMap<Digest, number>): Promise<void>;
   /** The latest use that was ever written down; `undefined` before the first. Also of what is stored no longer. */
   latestUse(): Promise<number | undefined>;
+  /** Some rows in the order of their numbers, summed up. @param after 0 for the first page */
+  sharing(after: number, limit: number): Promise<SharingPage>;
   /** Rows in the order of their numbers, which only grow. @param after 0 for the first page */
   page(after: number, limit: number): Promise<BlobPage>;
 }

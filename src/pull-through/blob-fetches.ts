@@ -11,6 +11,18 @@ export interface JoinedFetch {
   readonly isJoined: boolean;
 }
 
+/** A blob that is being fetched, for people to look at. */
+export interface RunningFetch {
+  readonly upstream: string;
+  readonly digest: Digest;
+  readonly presentBytes: number;
+  /** Absent: not known yet. */
+  readonly totalBytes: number | undefined;
+  readonly readers: number;
+  /** Milliseconds since 1970. */
+  readonly begunAt: number;
+}
+
 /** Memory that bytes which cannot be stored may take, of all fills together. */
 const UNSTORED_LIMIT_BYTES = 64 * 1024 * 1024;
 
@@ -22,8 +34,8 @@ const UNSTORED_LIMIT_BYTES = 64 * 1024 * 1024;
 export class BlobFetches {
   readonly #parts: BlobFetchParts;
   readonly #byKey = new Map<string, BlobFetch>();
-  /** Those too that nobody can join any more. */
-  readonly #all = new Set<BlobFetch>();
+  /** Those too that nobody can join any more, in the order in which they began: when, in milliseconds since 1970. */
+  readonly #all = new Map<BlobFetch, number>();
   #isClosed = false;
   #endedCount = 0;
 
@@ -42,16 +54,28 @@ export class BlobFetches {
 
   get readerCount(): number {
     let readers = 0;
-    for (const fetch of this.#all) readers += fetch.readerCount;
+    for (const fetch of this.#all.keys()) readers += fetch.readerCount;
     return readers;
   }
 
   /** Transfers from an upstream that a client waits for. */
   clientCount(upstream: string): number {
     let count = 0;
-    for (const fetch of this.#all)
+    for (const fetch of this.#all.keys())
       if (fetch.hasReaders && fetch.sources.some((source) => source.upstream.name === upstream)) count += 1;
     return count;
+  }
+
+  /** What is on its way, the oldest first. */
+  list(limit: number): readonly RunningFetch[] {
+    return [...this.#all].slice(0, limit).map(([fetch, begunAt]) => ({
+      upstream: fetch.sources[0]?.upstream.name ?? '',
+      digest: fetch.digest,
+      presentBytes: fetch.presentBytes,
+      totalBytes: fetch.sizeBytes,
+      readers: fetch.readerCount,
+      begunAt,
+    }));
   }
 
   /** The fill of this blob from this upstream that can be joined, if one is running. */
@@ -93,7 +117,7 @@ export class BlobFetches {
 
   #begin(fetch: BlobFetch): BlobFetch {
     if (this.#isClosed) fetch.abort(new PullThroughError('closing', 'entrepot is shutting down'));
-    this.#all.add(fetch);
+    this.#all.set(fetch, this.#parts.clock.now());
     void this.#forgetWhenEnded(fetch);
     return fetch;
   }
@@ -111,7 +135,7 @@ export class BlobFetches {
   /** Ends every fill and waits until all have. New ones fail at once. */
   async close(): Promise<void> {
     this.#isClosed = true;
-    const all = [...this.#all];
+    const all = [...this.#all.keys()];
     for (const fetch of all) fetch.abort(new PullThroughError('closing', 'entrepot is shutting down'));
     await Promise.all(all.map((fetch) => fetch.ended));
   }

@@ -5,7 +5,7 @@ import type { Digest } from '../oci/digest.ts';
 import type { Reference } from '../oci/reference.ts';
 import type { Upstream } from '../upstream/upstream.ts';
 import type { BlobCache } from '../cache/blob-cache.ts';
-import { BlobFetches } from './blob-fetches.ts';
+import { BlobFetches, type RunningFetch } from './blob-fetches.ts';
 import { type Blob, Blobs, type FillOutcome, type Selection } from './blobs.ts';
 import { Lists } from './lists.ts';
 import { ManifestMemory } from './manifest-memory.ts';
@@ -161,6 +161,11 @@ export class PullThrough {
   /** What came in so far of a blob in flight; `undefined` when none is. */
   fillProgress(upstream: string, digest: Digest): number | undefined {
     return this.#fetches.running(upstream, digest)?.presentBytes;
+  }
+
+  /** Blobs that are being fetched, the oldest first. */
+  fills(limit: number): readonly RunningFetch[] {
+    return this.#fetches.list(limit);
   }
 
   /** Transfers of blobs from an upstream that clients wait for right now. */

@@ -36,3 +36,19 @@ it('keeps the status of an answer that the client left in the middle of', async 
   await vi.waitFor(() => expect(lines()).toHaveLength(1));
   expect(lines()[0]).toMatchObject({ msg: 'request', status: 200, incomplete: true });
 });
+
+it('names each request on its answer and in its log line, whatever the client calls it', async () => {
+  const registry = closeAfterTest(await FakeRegistry.start());
+  const app = await startApp({ upstreams: [{ name: 'docker.io', url: registry.url }] });
+  const digest = registry.addBlob('library/app', { size: 1000, seed: 1 });
+  const headers = { 'X-Request-Id': 'mine' };
+  const paths = [`library/app/blobs/${digest}`, 'library/app/blobs/bad'];
+  const ids: unknown[] = [];
+  for (const path of paths)
+    ids.push((await get(`${app.url}/v2/${path}`, { headers })).headers['x-request-id']);
+  expect(ids.map((id) => /^[0-9a-f]{16}$/.test(String(id)))).toEqual([true, true]);
+  expect(new Set(ids).size).toBe(2);
+  const lines = () => app.logLines.filter(({ bytes }) => bytes !== undefined);
+  await vi.waitFor(() => expect(lines()).toHaveLength(2));
+  expect(lines().map(({ request }) => request)).toEqual(ids);
+});
