@@ -142,7 +142,9 @@ async function openApp(config: Config, options: AppOptions, closers: Closer[]): 
   const certificates = new Certificates({ clock, log });
   closers.push(() => certificates.close());
   const isClosing = () => state.isClosing;
-  const admins = { reporting, clock, store, pulling, rehearsals, schedules, isClosing, closers };
+  const { version } = options;
+  const serverParts = { store, pulling, rehearsals, standings, schedules };
+  const admins = { reporting, clock, version, isClosing, closers, ...serverParts };
   const operations = await openAdmin(config, admins);
   const serving = { config, reporting, certificates };
   // One right after the other: who finds the registry open finds the admin listener open.

@@ -1,8 +1,14 @@
+import { hostname } from 'node:os';
+import type { UpstreamOperations } from './activity/upstream-standing.ts';
 import { LocalContents } from './cache/local-contents.ts';
 import { LocalOperations } from './cache/local-operations.ts';
+import { cacheAddress } from './client-setup/cache-address.ts';
+import { clientRoutes } from './client-setup/client-routes.ts';
+import type { SetupRequest } from './client-setup/client-setup.ts';
 import type { Clock } from './clock.ts';
-import type { Config } from './config.ts';
+import { clientListener, type Config } from './config.ts';
 import { adminApi } from './http/admin-api.ts';
+import { dashboardPages } from './http/dashboard/pages.ts';
 import { operationsApp } from './http/operations.ts';
 import { makeImportKey } from './import-key.ts';
 import { errorFacts, type Log } from './log.ts';
@@ -20,6 +26,9 @@ export interface OpenAdminParts {
   readonly store: OpenStore;
   readonly pulling: Pick<OpenPullThrough, 'pullThrough' | 'offline' | 'warming'>;
   readonly rehearsals: Rehearsals;
+  readonly standings: UpstreamOperations;
+  /** entrepot's. */
+  readonly version: string;
   /** Absent: nothing is warmed by the clock. */
   readonly schedules: Schedules | undefined;
   /** Whether the process is on its way to end, so that nobody sends it requests any more. */
@@ -32,7 +41,7 @@ export async function openAdmin(
   config: Config,
   parts: OpenAdminParts,
 ): Promise<ReturnType<typeof operationsApp>> {
-  const { reporting, clock, store, pulling, rehearsals, isClosing, closers } = parts;
+  const { reporting, clock, store, pulling, rehearsals, standings, version, isClosing, closers } = parts;
   const { log, metrics } = reporting;
   const { warming, offline } = pulling;
   const { metadata, cache, slabs, spared } = store;
@@ -43,13 +52,23 @@ export async function openAdmin(
   const { token } = config.admin;
   const noKey = (cause: unknown): void =>
     log.warn({ error: errorFacts(cause) }, 'import.key cannot be written: nothing can be imported meanwhile');
+  const offlineOperations = new LocalOffline(offline, rehearsals);
   return operationsApp({
     token,
+    clock,
+    version,
+    isTls: config.admin.listen.tls !== undefined,
+    pages: dashboardPages({
+      operations,
+      offline: offlineOperations,
+      upstreams: standings,
+      setup: () => setupRequest(config),
+    }),
     api: adminApi({
       operations,
       contents,
       warming,
-      offline: new LocalOffline(offline, rehearsals),
+      offline: offlineOperations,
       clock,
       needsOwnHost: token === undefined,
       importKey: token ?? (await makeImportKey(config.dataDir, noKey)),
@@ -58,6 +77,14 @@ export async function openAdmin(
     isClosing,
     probe: () => cache.condition.check(),
   });
+}
+
+/** What clients are told by the configuration alone: the authority's certificate is not known to it. */
+function setupRequest({ publicUrl, listeners, upstreams }: Config): SetupRequest {
+  const { tls, host, port } = clientListener(listeners);
+  const listen = { scheme: tls === undefined ? 'http' : 'https', host, port } as const;
+  const cache = cacheAddress({ publicUrl, listen, hostname: hostname() });
+  return { cache, routes: clientRoutes(upstreams, cache), catchAll: false };
 }
 
 function localOperations(

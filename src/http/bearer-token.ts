@@ -1,8 +1,12 @@
 import { createHash, timingSafeEqual } from 'node:crypto';
 
-/** Whether an `Authorization` header has this token. Compares hashes, so that the time taken tells nothing of it. */
+/** Whether an `Authorization` header has this token. */
 export function isBearer(header: string | undefined, token: string): boolean {
-  const given = /^bearer +(.+)$/i.exec(header ?? '')?.[1] ?? '';
+  return isToken(/^bearer +(.+)$/i.exec(header ?? '')?.[1] ?? '', token);
+}
+
+/** Compares hashes, so that the time taken tells nothing of the token. */
+export function isToken(given: string, token: string): boolean {
   return timingSafeEqual(hash(given), hash(token));
 }
 

@@ -1,5 +1,12 @@
 import { Hono } from 'hono';
-import { isBearer } from './bearer-token.ts';
+import type { Clock } from '../clock.ts';
+import { type AdminEnvironment, authentication, csrfProtection } from './admin-access.ts';
+import { AdminSessions } from './admin-session.ts';
+import { Assets } from './dashboard/assets.ts';
+import { assetsApp, browserGuard, pagesApp } from './dashboard/dashboard.ts';
+import type { DashboardPage } from './dashboard/dashboard-page.ts';
+import { loginApp } from './login.ts';
+import { LoginAttempts } from './login-attempts.ts';
 
 export interface OperationsParts {
   /** Absent: everybody who reaches the listener may ask (it is then on loopback). */
@@ -10,11 +17,21 @@ export interface OperationsParts {
   readonly isClosing: () => boolean;
   /** Served below /api/v1. */
   readonly api: Hono;
+  /** For people with a browser. */
+  readonly pages: readonly DashboardPage[];
+  readonly clock: Clock;
+  readonly version: string;
+  /** The listener speaks TLS. */
+  readonly isTls: boolean;
 }
 
-/** Metrics, health and the admin API, for the admin listener. `/healthz` and `/readyz` need no token: they tell nothing else. */
-export function operationsApp({ token, metrics, probe, isClosing, api }: OperationsParts): Hono {
-  const app = new Hono();
+/**
+ * Metrics, health, the admin API and the page, for the admin listener. `/healthz` and `/readyz` need no token: they tell
+ * nothing else.
+ */
+export function operationsApp(parts: OperationsParts): Hono<AdminEnvironment> {
+  const { token, metrics, probe, isClosing, api, pages, clock, version, isTls } = parts;
+  const app = new Hono<AdminEnvironment>();
   app.get('/healthz', (c) => c.text('ok\n'));
   app.get('/readyz', async (c) => {
     if (isClosing()) return c.text('shutting down\n', 503);
@@ -25,16 +42,22 @@ export function operationsApp({ token, metrics, probe, isClosing, api }: Operati
       return c.text(`not ready: ${error instanceof Error ? error.message : 'unknown'}\n`, 503);
     }
   });
-  app.use('*', async (c, next) => {
-    if (token !== undefined && !isBearer(c.req.header('authorization'), token)) {
-      return c.text('a token is needed: Authorization: Bearer …\n', 401, { 'WWW-Authenticate': 'Bearer' });
-    }
-    return next();
-  });
+  const sessions = new AdminSessions(clock);
+  const assets = new Assets();
+  const paths = new Set(pages.map(({ path }) => path));
+  const isPage = (path: string): boolean => paths.has(path);
+  const guard = browserGuard({ needsOwnHost: token === undefined });
+  for (const path of ['/login', '/logout', '/assets/*', ...paths]) app.use(path, guard);
+  app.route('/assets', assetsApp(assets));
+  app.route('/', loginApp({ token, sessions, attempts: new LoginAttempts(clock), assets, isTls, isPage }));
+  app.use('*', authentication({ token, sessions, isPage }));
+  app.use('*', csrfProtection(sessions));
   app.get('/metrics', async (c) => {
     const { contentType, text } = await metrics();
     return c.body(text, 200, { 'Content-Type': contentType });
   });
   app.route('/api/v1', api);
+  const needsOwnHost = token === undefined;
+  app.route('/', pagesApp({ assets, pages, sessions, clock, version, needsOwnHost }));
   return app;
 }

@@ -1,0 +1,47 @@
+import { html } from 'hono/html';
+import type { Content, Html } from './formats.ts';
+
+/** A change that the page asks the admin API for. */
+export interface Action {
+  readonly label: string;
+  /** In full, where the label alone does not say of what: for who hears the page. */
+  readonly name?: string | undefined;
+  /** Below /api/v1/. */
+  readonly path: string;
+  readonly body: object;
+  /** Asked before. Absent: it is done at once. */
+  readonly confirm?: string | undefined;
+  /** Said when it is done, in place of what the API tells. */
+  readonly done?: string | undefined;
+  readonly kind?: 'danger' | 'quiet' | undefined;
+}
+
+/** A button; without JavaScript there is none. */
+export function actionButton({ label, name, path, body, confirm, done, kind }: Action): Html {
+  return html`<button
+    type="button"
+    class="needs-script ${kind ?? ''}"
+    data-path="/api/v1/${path}"
+    data-body="${JSON.stringify(body)}"
+    ${confirm === undefined ? '' : html`data-confirm="${confirm}"`}
+    ${done === undefined ? '' : html`data-done="${done}"`}
+    ${name === undefined ? '' : html`aria-label="${name}"`}
+  >
+    ${label}
+  </button>`;
+}
+
+/** A form whose fields are sent as JSON: names with `[]` as lists of lines, `?` as yes or no, `#` as numbers. */
+export function actionForm(
+  { label, path, confirm }: Pick<Action, 'label' | 'path' | 'confirm'>,
+  fields: Content,
+): Html {
+  return html`<form
+    class="action needs-script"
+    data-path="/api/v1/${path}"
+    ${confirm === undefined ? '' : html`data-confirm="${confirm}"`}
+  >
+    ${fields}
+    <button type="submit">${label}</button>
+  </form>`;
+}

@@ -1,0 +1,233 @@
+// @ts-check
+// What the pages do beside being read: changes by the admin API, said in its own sentences, and copying.
+
+import { printBytes } from './quantities.js';
+
+const root = document.documentElement;
+root.classList.add('script');
+
+const NOTICE_MS = 8000;
+/** Survives the page being loaded again after a change. */
+const NOTICE_KEY = 'entrepot-notice';
+
+const csrfToken = document.querySelector('meta[name="csrf-token"]')?.getAttribute('content') ?? '';
+
+/**
+ * @param {string} text
+ * @param {'good' | 'bad'} mood
+ */
+function say(text, mood) {
+  const notice = document.createElement('p');
+  notice.className = mood;
+  notice.textContent = text;
+  document.querySelector('#notices')?.replaceChildren(notice);
+  // What went wrong stays until something else is said.
+  if (mood === 'good') setTimeout(() => notice.remove(), NOTICE_MS);
+}
+
+/**
+ * @param {string} question
+ * @param {string} label of the button that does it
+ * @returns {Promise<boolean>}
+ */
+function confirmed(question, label) {
+  const dialog = document.createElement('dialog');
+  const text = document.createElement('p');
+  text.textContent = question;
+  text.id = 'question';
+  dialog.setAttribute('aria-labelledby', text.id);
+  const form = document.createElement('form');
+  form.method = 'dialog';
+  form.className = 'row';
+  form.append(button('Cancel', 'no', 'quiet'), button(label, 'yes', 'danger'));
+  dialog.append(text, form);
+  document.body.append(dialog);
+  dialog.showModal();
+  return new Promise((resolve) => {
+    dialog.addEventListener('close', () => {
+      dialog.remove();
+      resolve(dialog.returnValue === 'yes');
+    });
+  });
+}
+
+/**
+ * @param {string} label
+ * @param {string} value
+ * @param {string} kind
+ */
+function button(label, value, kind) {
+  const made = document.createElement('button');
+  made.value = value;
+  made.className = kind;
+  made.textContent = label;
+  return made;
+}
+
+/**
+ * What the server says of a failure: one sentence.
+ * @param {Response} answer
+ */
+async function sentenceOf(answer) {
+  if (answer.status === 401) return 'You are not signed in any more: load the page again.';
+  const text = await answer.text();
+  try {
+    const { detail, error } = JSON.parse(text);
+    return String(detail ?? error?.message ?? text);
+  } catch {
+    return text || `The server answered ${answer.status}.`;
+  }
+}
+
+/**
+ * Goes through an answer that tells as it goes, a JSON document a line.
+ * @param {Response} answer
+ * @param {(event: WorkEvent) => void} tell
+ */
+async function follow(answer, tell) {
+  const reader = answer.body?.pipeThrough(new TextDecoderStream()).getReader();
+  let rest = '';
+  for (;;) {
+    const step = await reader?.read();
+    if (step === undefined || step.done) break;
+    const lines = (rest + step.value).split('\n');
+    rest = lines.pop() ?? '';
+    for (const line of lines) {
+      if (line.trim() === '') continue;
+      const event = JSON.parse(line);
+      if (event.end === true) return;
+      if (event.error !== undefined) throw new Error(event.detail ?? event.error.message);
+      tell(event);
+    }
+  }
+  throw new Error('The answer broke off before it was done.');
+}
+
+/** @typedef {{ event: string, blobs?: number, bytes?: number, damaged?: number, failures?: number }} WorkEvent */
+
+/**
+ * @param {WorkEvent} event
+ * @param {string} path
+ */
+function told({ event, blobs = 0, bytes = 0, damaged = 0, failures = 0 }, path) {
+  const amount = `${blobs} ${blobs === 1 ? 'blob' : 'blobs'}, ${printBytes(bytes)}`;
+  const isDone = event === 'done';
+  if (path.endsWith('/verify')) {
+    if (!isDone) return `Checked so far: ${amount}.`;
+    return `Checked ${amount}: ${damaged === 0 ? 'all are sound' : `${damaged} damaged`}.`;
+  }
+  if (!isDone) return `So far: ${amount}.`;
+  return `Done: ${amount} removed${failures > 0 ? `, ${failures} could not be` : ''}.`;
+}
+
+/**
+ * One change: asked about, sent, its outcome said; then the page shows what is now.
+ * @param {{ path: string, body: unknown, label: string, confirm?: string | undefined, done?: string | undefined }} change
+ */
+async function change({ path, body, label, confirm, done }) {
+  if (confirm !== undefined && !(await confirmed(confirm, label))) return;
+  const answer = await fetch(path, {
+    method: 'POST',
+    headers: { 'Content-Type': 'application/json', 'X-CSRF-Token': csrfToken },
+    body: JSON.stringify(body),
+  });
+  if (!answer.ok) throw new Error(await sentenceOf(answer));
+  let outcome = done ?? 'Done.';
+  if (answer.headers.get('content-type')?.startsWith('application/x-ndjson')) {
+    await follow(answer, (event) => {
+      if (event.event !== 'done' && event.event !== 'progress') return;
+      outcome = told(event, path);
+      if (event.event === 'progress') say(outcome, 'good');
+    });
+  }
+  sessionStorage.setItem(NOTICE_KEY, outcome);
+  location.reload();
+}
+
+/**
+ * @param {HTMLElement} from
+ * @param {unknown} body
+ * @param {HTMLButtonElement | null} pressed
+ */
+async function run(from, body, pressed) {
+  const { path = '', confirm, done } = from.dataset;
+  const label = pressed?.textContent?.trim() ?? 'OK';
+  if (pressed !== null) pressed.disabled = true;
+  try {
+    await change({ path, body, label, confirm, done });
+  } catch (error) {
+    say(
+      error instanceof TypeError ? 'entrepot cannot be reached.' : /** @type {Error} */ (error).message,
+      'bad',
+    );
+  } finally {
+    if (pressed !== null) pressed.disabled = false;
+    pressed?.focus();
+  }
+}
+
+/**
+ * What a form says, as the API wants it: see `actionForm`.
+ * @param {HTMLFormElement} form
+ */
+function bodyOf(form) {
+  /** @type {Record<string, unknown>} */
+  const body = {};
+  for (const field of form.elements) {
+    if (!(
+      field instanceof HTMLInputElement ||
+      field instanceof HTMLTextAreaElement ||
+      field instanceof HTMLSelectElement
+    ))
+      continue;
+    const { name, value } = field;
+    if (name === '' || value.trim() === '') continue;
+    const key = name.replace(/(?:\[\]|[?#])$/, '');
+    if (name.endsWith('?')) body[key] = field instanceof HTMLInputElement && field.checked;
+    else if (name.endsWith('#')) body[key] = Number(value);
+    else if (name.endsWith('[]')) body[key] = value.split(/[\s,]+/).filter((part) => part !== '');
+    else body[key] = value.trim();
+  }
+  return body;
+}
+
+document.addEventListener('click', (event) => {
+  const pressed = event.target instanceof Element ? event.target.closest('button') : null;
+  if (pressed === null) return;
+  if (pressed.dataset['path'] !== undefined)
+    void run(pressed, JSON.parse(pressed.dataset['body'] ?? '{}'), pressed);
+  else if (pressed.dataset['copy'] !== undefined) void copy(pressed);
+});
+
+document.addEventListener('submit', (event) => {
+  const form = event.target;
+  if (!(form instanceof HTMLFormElement) || form.dataset['path'] === undefined) return;
+  event.preventDefault();
+  void run(form, bodyOf(form), form.querySelector('button'));
+});
+
+/** @param {HTMLButtonElement} pressed */
+async function copy(pressed) {
+  const text = document.getElementById(pressed.dataset['copy'] ?? '');
+  if (text === null) return;
+  try {
+    await navigator.clipboard.writeText(text.textContent ?? '');
+    say('Copied.', 'good');
+  } catch {
+    // Browsers give the clipboard to pages over TLS or of this machine only: then it is selected, for the keyboard.
+    const range = document.createRange();
+    range.selectNodeContents(text);
+    getSelection()?.removeAllRanges();
+    getSelection()?.addRange(range);
+    say('Selected: copy it with the keyboard.', 'good');
+  }
+}
+
+const notice = sessionStorage.getItem(NOTICE_KEY);
+if (notice !== null) {
+  sessionStorage.removeItem(NOTICE_KEY);
+  say(notice, 'good');
+}
+
+// On a phone the pages are a strip: the one that is shown is brought into it.
+document.querySelector('.pages [aria-current]')?.scrollIntoView({ block: 'nearest', inline: 'center' });
