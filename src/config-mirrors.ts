@@ -13,6 +13,8 @@ export interface UpstreamLimits {
   readonly requestsPerSecond?: number | undefined;
   /** GETs of manifests, which registries count as pulls. Absent: no limit. */
   readonly pullsPerSecond?: number | undefined;
+  /** Of upstreams only: transfers of blobs at once that splitting large ones may lead to; 1: none is split. Absent: the built-in number. */
+  readonly segments?: number | undefined;
   /** Of upstreams only; absent: the built-in one. */
   readonly pullReserve?: PullReserve | undefined;
 }

@@ -54,6 +54,11 @@ const LIMITS = 'How hard this registry may be asked.';
 export const limits = mapping(paces).describe(LIMITS);
 export const upstreamLimits = mapping({
   ...paces,
+  segments: whole(1, 32)
+    .describe(
+      'Large blobs that come slowly are fetched in several segments at once, up to so many for all of them; 1: never. Default: 6.',
+    )
+    .optional(),
   pullReserve: pullReserve
     .describe(
       'What of its allowance of pulls (RateLimit headers) warming leaves to clients: pulls, or a share. Default: 10%.',

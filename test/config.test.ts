@@ -151,7 +151,13 @@ test('the example file with its examples taken in is valid and knows every key',
       files: { ca: certificate.cert, cert: certificate.cert, key: certificate.key },
       insecure: false,
     },
-    limits: { connections: 96, requestsPerSecond: 50, pullsPerSecond: 10, pullReserve: { share: 0.1 } },
+    limits: {
+      connections: 96,
+      requestsPerSecond: 50,
+      pullsPerSecond: 10,
+      pullReserve: { share: 0.1 },
+      segments: 6,
+    },
     maxSize: { share: 0.25 },
     mirrors: [
       {

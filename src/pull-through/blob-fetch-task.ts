@@ -4,6 +4,7 @@ import type { Digest } from '../oci/digest.ts';
 import type { BlobCache } from '../cache/blob-cache.ts';
 import type { PullThroughObserver } from './pull-through-observer.ts';
 import type { BlobSource } from './segment.ts';
+import type { SplitShare } from './split-shares.ts';
 import type { UnstoredBudget } from './unstored-budget.ts';
 
 /** What all fetches share. */
@@ -26,6 +27,8 @@ export interface BlobFetchTask {
    */
   readonly expectedBytes: number | undefined;
   readonly source: BlobSource;
+  /** Of its upstream. */
+  readonly share: SplitShare;
   /**
    * Only what readers ask for is fetched, so many bytes, and passes by: neither stored nor verified. For probes, and
    * without room. Absent: all of the blob is fetched.

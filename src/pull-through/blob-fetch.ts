@@ -12,10 +12,12 @@ import { Condition } from './condition.ts';
 import { FetchReader, type ReadableFetch, type Wanted } from './fetch-reader.ts';
 import { FillBytes } from './fill-bytes.ts';
 import { shouldFinish } from './fill-policy.ts';
+import { FillSplit } from './fill-split.ts';
 import { Linger } from './linger.ts';
 import { PullThroughError } from './pull-through-error.ts';
-import { type BlobSource, Segment, type SegmentHost } from './segment.ts';
+import type { BlobSource, Segment, SegmentHost } from './segment.ts';
 import { isCovered, planSegments } from './segment-plan.ts';
+import { SegmentRuns } from './segment-runs.ts';
 
 /**
  * What a reader of the whole blob is not given before the digest is verified. Clients see the end of a body that is
@@ -42,8 +44,8 @@ export class BlobFetch implements SegmentHost, ReadableFetch {
   readonly #isPassing: boolean;
   readonly #controller = new AbortController();
   readonly #readers = new Set<FetchReader>();
-  readonly #segments = new Set<Segment>();
-  readonly #work = new Set<Promise<void>>();
+  readonly #segments: SegmentRuns;
+  readonly #split: FillSplit;
   #segmentFailure: { readonly error: unknown } | undefined;
   readonly #bytes: FillBytes;
   readonly #size = deferred<number>();
@@ -86,6 +88,18 @@ export class BlobFetch implements SegmentHost, ReadableFetch {
         if (cause !== undefined) parts.observer.cacheFailure('content', cause);
         this.#lingerIfUnread();
       },
+    });
+    this.#segments = new SegmentRuns({
+      host: this,
+      signal: this.#controller.signal,
+      share: task.share,
+      onOver: (segment, failure) => this.#onSegmentOver(segment, failure),
+    });
+    this.#split = new FillSplit({
+      clock: parts.clock,
+      share: task.share,
+      presentBytes: () => this.presentBytes,
+      onChange: () => this.#notify(),
     });
     this.#size.promise.catch(() => undefined);
     this.#verified.promise.catch(() => undefined);
@@ -174,7 +188,7 @@ export class BlobFetch implements SegmentHost, ReadableFetch {
   }
 
   onWaiting(reader: FetchReader): void {
-    if (!isCovered(this.#segments, reader.position)) this.#notify();
+    if (!isCovered(this.#segments.running, reader.position)) this.#notify();
   }
 
   onMoved(): void {
@@ -200,6 +214,7 @@ export class BlobFetch implements SegmentHost, ReadableFetch {
     if (sizeBytes !== undefined) this.#learnSize(sizeBytes);
     segment.end = Math.min(segment.end, this.#sizeBytes ?? Infinity);
     if (transfer.start < segment.position) this.#onRangeIgnored(segment);
+    else this.#segments.answered(segment);
   }
 
   async onBytes(
@@ -279,46 +294,31 @@ export class BlobFetch implements SegmentHost, ReadableFetch {
   }
 
   #plan(): void {
-    const running = [...this.#segments];
-    const demands = [...this.#readers].filter(({ isWaiting }) => isWaiting).map(({ demand }) => demand);
-    const { starts, cuts } = planSegments({
+    const running = [...this.#segments.running];
+    const { available } = this.#bytes;
+    const waiting = [...this.#readers].filter(({ isWaiting }) => isWaiting).map(({ demand }) => demand);
+    const plan = planSegments({
       sizeBytes: this.#sizeBytes ?? Infinity,
-      present: this.#bytes.available.list,
+      present: available.list,
       running,
-      demands: demands.filter(
-        ({ start, end }) => start < end && this.#bytes.available.endAt(start) === start,
-      ),
+      demands: waiting.filter(({ start, end }) => start < end && available.endAt(start) === start),
       isWholeWanted: !this.#isPassing,
       canJump: this.#isPassing || (this.#canJump && this.#sizeBytes !== undefined),
+      split: this.#split.plan(running.length),
     });
-    for (const { index, end } of cuts) {
-      const segment = running[index];
-      if (segment !== undefined) segment.end = end;
-    }
-    for (const range of starts) this.#start(range);
+    this.#segments.carryOut(plan, running, this.#sizeBytes ?? this.#task.expectedBytes);
   }
 
-  #start(range: { readonly start: number; readonly end: number }): void {
-    const known = { ...range, expectedBytes: this.#sizeBytes ?? this.#task.expectedBytes };
-    const segment = new Segment(this, known, this.#controller.signal);
-    this.#segments.add(segment);
-    const work = this.#runSegment(segment).finally(() => this.#work.delete(work));
-    this.#work.add(work);
-  }
-
-  async #runSegment(segment: Segment): Promise<void> {
-    try {
-      await segment.run();
+  #onSegmentOver(segment: Segment, failure: { readonly error: unknown } | undefined): void {
+    if (failure === undefined) {
       if (segment.end === Infinity) this.#learnSize(segment.position);
-    } catch (error) {
+    } else {
       // A jump is dispensable: the front reaches its bytes in time.
       const isJump = segment.position !== this.#bytes.front && !this.#isPassing;
-      if (isJump && error instanceof UpstreamError) this.#canJump = false;
-      else this.#segmentFailure ??= { error };
-    } finally {
-      this.#segments.delete(segment);
-      this.#notify();
+      if (isJump && failure.error instanceof UpstreamError) this.#canJump = false;
+      else this.#segmentFailure ??= failure;
     }
+    this.#notify();
   }
 
   async #verify(): Promise<void> {
@@ -331,7 +331,7 @@ export class BlobFetch implements SegmentHost, ReadableFetch {
     this.#verified.resolve();
     this.#wakeReaders();
     // The hash may be done before the last bytes are in the file.
-    await Promise.all(this.#work);
+    await this.#segments.over();
     await this.#bytes.commit(sizeBytes);
   }
 
@@ -354,7 +354,8 @@ export class BlobFetch implements SegmentHost, ReadableFetch {
   /** The one place where a fill ends. Its file stays open while readers follow it. */
   async #settle(): Promise<void> {
     this.#isOver = true;
-    await Promise.all(this.#work);
+    this.#split.end();
+    await this.#segments.over();
     this.#linger.end();
     this.#bytes.end();
     this.#wakeReaders();
@@ -370,6 +371,7 @@ export class BlobFetch implements SegmentHost, ReadableFetch {
     if (this.#sizeBytes !== undefined) return;
     this.#sizeBytes = sizeBytes;
     this.#size.resolve(sizeBytes);
+    if (!this.#isPassing) this.#split.begin(sizeBytes);
   }
 
   #wakeReaders(): void {

@@ -3,6 +3,7 @@ import { BlobFetch } from './blob-fetch.ts';
 import type { BlobFetchParts } from './blob-fetch-task.ts';
 import { PullThroughError } from './pull-through-error.ts';
 import type { BlobSource } from './segment.ts';
+import { SplitShare } from './split-shares.ts';
 import { UnstoredBudget } from './unstored-budget.ts';
 
 export interface JoinedFetch {
@@ -36,10 +37,18 @@ export class BlobFetches {
   readonly #byKey = new Map<string, BlobFetch>();
   /** Those too that nobody can join any more, in the order in which they began: when, in milliseconds since 1970. */
   readonly #all = new Map<BlobFetch, number>();
+  /** By upstream: there are as many as are configured. */
+  readonly #shares = new Map<string, SplitShare>();
+  readonly #segmentLimit: (upstream: string) => number;
   #isClosed = false;
   #endedCount = 0;
 
-  constructor(parts: Omit<BlobFetchParts, 'unstoredBudget'>) {
+  /** @param segmentLimit how many transfers of an upstream's blobs there may be for the sake of speed; 1: nothing is split */
+  constructor(
+    parts: Omit<BlobFetchParts, 'unstoredBudget'>,
+    segmentLimit: (upstream: string) => number = () => 1,
+  ) {
+    this.#segmentLimit = segmentLimit;
     this.#parts = { ...parts, unstoredBudget: new UnstoredBudget(parts.clock, UNSTORED_LIMIT_BYTES) };
   }
 
@@ -98,7 +107,13 @@ export class BlobFetches {
       return { fetch: running, isJoined: true };
     }
     const fetch = this.#begin(
-      new BlobFetch(this.#parts, { digest, expectedBytes, source, passingBytes: undefined }),
+      new BlobFetch(this.#parts, {
+        digest,
+        expectedBytes,
+        source,
+        passingBytes: undefined,
+        share: this.#shareOf(source),
+      }),
     );
     this.#byKey.set(keyOf(source.upstream.name, digest), fetch);
     return { fetch, isJoined: false };
@@ -111,8 +126,20 @@ export class BlobFetches {
    */
   passBy(digest: Digest, sizeBytes: number, passingBytes: number, source: BlobSource): BlobFetch {
     return this.#begin(
-      new BlobFetch(this.#parts, { digest, expectedBytes: sizeBytes, source, passingBytes }),
+      new BlobFetch(this.#parts, {
+        digest,
+        expectedBytes: sizeBytes,
+        source,
+        passingBytes,
+        share: this.#shareOf(source),
+      }),
     );
+  }
+
+  #shareOf({ upstream: { name } }: BlobSource): SplitShare {
+    const share = this.#shares.get(name) ?? new SplitShare(this.#parts.clock, () => this.#segmentLimit(name));
+    this.#shares.set(name, share);
+    return share;
   }
 
   #begin(fetch: BlobFetch): BlobFetch {

@@ -53,10 +53,13 @@ export class PullThrough {
         throw new PullThroughError('unknown-upstream', `no upstream is configured as ${name}`);
       return found;
     };
+    this.#policies = policies;
     const contents = new RepositoryContents(metadata, observer);
     const flights = new SingleFlight();
     const { finishFillBytes, fillLingerMs: lingerMs } = parts;
-    this.#fetches = new BlobFetches({ clock, cache, slabs, observer, finishFillBytes, lingerMs });
+    this.#fetches = new BlobFetches({ clock, cache, slabs, observer, finishFillBytes, lingerMs }, (name) =>
+      this.#policies.segmentLimit(name),
+    );
     this.#blobs = new Blobs({ cache, fetches: this.#fetches, contents, flights, upstream });
     this.#manifests = new Manifests({
       cache,
@@ -69,7 +72,6 @@ export class PullThrough {
       upstream,
       policies,
     });
-    this.#policies = policies;
     this.#lists = new Lists({ metadata, contents, flights, clock, upstream, policies });
   }
 

@@ -18,7 +18,15 @@ export interface RepositoryPolicy {
 
 type PolicyConfig = Pick<
   UpstreamConfig,
-  'name' | 'allow' | 'deny' | 'repositories' | 'tagTtlMs' | 'maxStaleMs' | 'immutableTags' | 'stale'
+  | 'name'
+  | 'allow'
+  | 'deny'
+  | 'limits'
+  | 'repositories'
+  | 'tagTtlMs'
+  | 'maxStaleMs'
+  | 'immutableTags'
+  | 'stale'
 >;
 
 interface UpstreamPolicies {
@@ -30,6 +38,8 @@ interface UpstreamPolicies {
 
 /** More than any configuration has of rules that match together. */
 const SPECIAL_COUNT_LIMIT = 1_000;
+/** As many connections as a browser opens to one host. */
+const DEFAULT_SEGMENTS = 6;
 
 /** The rules of all upstreams, by repository. */
 export class RepositoryPolicies {
@@ -64,6 +74,11 @@ export class RepositoryPolicies {
     return config.repositories === undefined
       ? general
       : this.#special(config, bySpecificity(config.repositories, repository), special);
+  }
+
+  /** How many transfers of blobs splitting large ones may lead to; 1: none is split. */
+  segmentLimit(upstream: string): number {
+    return this.#upstreams.get(upstream)?.config.limits?.segments ?? DEFAULT_SEGMENTS;
   }
 
   #special(

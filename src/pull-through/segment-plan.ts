@@ -1,21 +1,35 @@
-import type { Interval } from '../content/intervals.ts';
+import { type Interval, Intervals } from '../content/intervals.ts';
 
 /**
  * A reader that waits `this` far ahead of a running segment is not made to wait for it: a segment begins at its position.
  * nydus gives up after 5 s: an upstream that sends 1 MB/s leaves it time for its own bytes.
  */
 export const JUMP_DISTANCE_BYTES = 2 * 1024 * 1024;
-/** Segments at once: the front and a few jumps. */
+/** Segments at once: the front and a few jumps; those that share the whole come on top. */
 export const SEGMENT_LIMIT = 5;
 
 /** A transfer that is running: its next byte goes to `position`; it stops before `end` (Infinity: size unknown). */
 export interface RunningSegment {
   readonly position: number;
   readonly end: number;
+  /** True: another one brings these bytes as well, until the upstream has answered this one. */
+  readonly isTentative?: boolean | undefined;
+}
+
+interface MutableSegment {
+  readonly position: number;
+  end: number;
+  readonly isTentative?: boolean | undefined;
 }
 
 /** A reader that waits at `start` for bytes up to `end`. */
 export type Demand = Interval;
+
+/** In how many segments the whole is to come, and how much each should bring. */
+export interface Split {
+  readonly count: number;
+  readonly windowBytes: number;
+}
 
 export interface PlanInput {
   /** Infinity while unknown. */
@@ -28,11 +42,22 @@ export interface PlanInput {
   readonly isWholeWanted: boolean;
   /** False when the upstream does not do ranges, or its bytes could not be kept out of order. */
   readonly canJump: boolean;
+  /** Absent: the front brings all that is left. */
+  readonly split?: Split | undefined;
 }
 
-/** Segments to begin, and where running ones now end (index into `running`). No byte is in two segments. */
+/** A segment to begin. */
+export interface SegmentStart extends Interval {
+  /** When it is answered, whoever would bring these bytes as well ends before them; until then nothing is given up. */
+  readonly isTentative?: boolean;
+}
+
+/**
+ * Segments to begin, and where running ones now end (index into `running`). No byte is in two segments, but for those of
+ * a tentative one.
+ */
 export interface Plan {
-  readonly starts: readonly Interval[];
+  readonly starts: readonly SegmentStart[];
   readonly cuts: readonly { readonly index: number; readonly end: number }[];
 }
 
@@ -46,18 +71,19 @@ export function isCovered(segments: Iterable<RunningSegment>, at: number): boole
 
 /** Which transfers should run: what waiting readers need soonest, and the front for the whole. Pure. */
 export function planSegments(input: PlanInput): Plan {
-  const running = input.running.map(({ position, end }) => ({ position, end }));
-  const segments = [...running];
+  const running = input.running.map((segment) => ({ ...segment }));
+  const segments: MutableSegment[] = [...running];
+  const split = input.isWholeWanted && input.canJump && input.sizeBytes < Infinity ? input.split : undefined;
   const begin = (start: number, limit: number) => {
-    const covering = segments.find(({ position, end }) => position < start && start < end);
     const end = Math.min(limit, nextBoundary(input, segments, start));
     if (end <= start) return;
-    if (covering !== undefined) covering.end = start;
+    for (const segment of segments) if (segment.position < start && start < segment.end) segment.end = start;
     segments.push({ position: start, end });
   };
+  const jumpLimit = SEGMENT_LIMIT - 1 + (split?.count ?? 1);
   for (const demand of input.demands.toSorted((a, b) => a.start - b.start)) {
     if (isCovered(segments, demand.start)) continue;
-    if (input.canJump && segments.length < SEGMENT_LIMIT) begin(demand.start, demand.end);
+    if (input.canJump && segments.length < jumpLimit) begin(demand.start, demand.end);
   }
   const front = firstGap(input.present);
   if (
@@ -65,12 +91,51 @@ export function planSegments(input: PlanInput): Plan {
     front < input.sizeBytes &&
     !segments.some(({ position }) => position === front)
   ) {
-    begin(front, input.sizeBytes);
+    begin(front, Math.min(input.sizeBytes, front + (split?.windowBytes ?? Infinity)));
   }
+  if (split !== undefined) spread(input, segments, split);
   return {
-    starts: segments.slice(running.length).map(({ position, end }) => ({ start: position, end })),
+    starts: segments
+      .slice(running.length)
+      .map(({ position: start, end, isTentative }) =>
+        isTentative === true ? { start, end, isTentative } : { start, end },
+      ),
     cuts: running.flatMap(({ end }, index) => (end === input.running[index]?.end ? [] : [{ index, end }])),
   };
+}
+
+/**
+ * Adds segments until there are enough: in the first stretch that nobody brings, or in what the longest one would have to
+ * bring. That one goes on as it is until the new one is answered: the upstream may refuse it, or not do ranges.
+ */
+function spread(
+  { present, sizeBytes }: PlanInput,
+  segments: MutableSegment[],
+  { count, windowBytes }: Split,
+): void {
+  while (segments.length < count) {
+    const missing = firstMissing(present, segments, sizeBytes);
+    if (missing === undefined) break;
+    segments.push({ position: missing.start, end: Math.min(missing.end, missing.start + windowBytes) });
+  }
+  const longest = segments.toSorted((a, b) => b.end - b.position - (a.end - a.position))[0];
+  if (longest === undefined || segments.length >= count) return;
+  if (longest.end - longest.position < 2 * windowBytes || segments.some((each) => each.isTentative)) return;
+  const start = longest.position + windowBytes;
+  segments.push({ position: start, end: Math.min(start + windowBytes, longest.end), isTentative: true });
+}
+
+/** The first stretch that is neither here nor on its way. */
+function firstMissing(
+  present: readonly Interval[],
+  segments: readonly RunningSegment[],
+  sizeBytes: number,
+): Interval | undefined {
+  const taken = new Intervals();
+  for (const { start, end } of present) taken.add(start, end);
+  for (const { position, end } of segments) taken.add(position, Math.min(end, sizeBytes));
+  const start = firstGap(taken.list);
+  return start < sizeBytes ? { start, end: taken.nextStart(start) ?? sizeBytes } : undefined;
 }
 
 /** Where a segment that begins at `start` must stop: the next byte that is here or on its way, or the end. */

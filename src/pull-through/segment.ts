@@ -7,6 +7,7 @@ import type { BlobTransfer, Upstream } from '../upstream/upstream.ts';
 import { UpstreamError } from '../upstream/upstream-error.ts';
 import { BodyQueue } from './body-queue.ts';
 import { Condition } from './condition.ts';
+import type { SegmentStart } from './segment-plan.ts';
 import { BREAK_LIMIT, PROGRESS_BYTES, RESUME_LIMIT, STALL_LIMIT_MS, waitAfterBreak } from './fill-policy.ts';
 
 /** More would only hold more memory: this keeps the disk busy while the next slab fills. */
@@ -53,6 +54,8 @@ export class Segment {
   position: number;
   /** First byte that is not this segment's; Infinity while the size is unknown. May be lowered while it runs. */
   end: number;
+  /** Until it is answered another one brings its bytes as well (segment-plan). */
+  isTentative: boolean;
   /** True once an upstream has begun to send: from then on a break is resumed. */
   #hasAnswered = false;
   /** The validator that the last answer came with, and who gave it. */
@@ -60,13 +63,14 @@ export class Segment {
 
   constructor(
     host: SegmentHost,
-    range: { readonly start: number; readonly end: number; readonly expectedBytes: number | undefined },
+    range: SegmentStart & { readonly expectedBytes: number | undefined },
     signal: AbortSignal,
   ) {
     this.#host = host;
     this.#signal = signal;
     this.position = range.start;
     this.end = range.end;
+    this.isTentative = range.isTentative ?? false;
     this.#expectedBytes = range.expectedBytes;
   }
 
