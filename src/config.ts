@@ -79,7 +79,7 @@ export function offlineUpstreams({
 }
 
 export interface ConfigSource {
-  /** Absent: the built-in defaults. */
+  /** Absent: the one that ENTREPOT_CONFIG names; without either the built-in defaults. */
   readonly file?: string | undefined;
   readonly environment: Environment;
   /** What `file`, ENTREPOT_DATA_DIR and the default `dataDir` are relative to. */
@@ -98,6 +98,9 @@ const VARIABLES: Readonly<Record<string, readonly [string, ...string[]]>> = {
   ENTREPOT_LOG_LEVEL: ['log', 'level'],
 };
 
+/** Names the file where no option does: so that every command in a container finds the server's. */
+const FILE_VARIABLE = 'ENTREPOT_CONFIG';
+
 /** What Kubernetes puts into every container beside a Service whose name begins with `entrepot`. */
 const SERVICE_LINK =
   /_SERVICE_HOST$|_SERVICE_PORT(?:_[A-Z0-9_]+)?$|_PORT_\d+_(?:TCP|UDP|SCTP)(?:_(?:PROTO|PORT|ADDR))?$/;
@@ -109,7 +112,8 @@ type Tree = Record<string, unknown>;
  * Reads the configuration: built-in defaults < file < environment.
  * @throws ConfigError with every problem there is.
  */
-export function loadConfig({ file, environment, workingDir }: ConfigSource): Config {
+export function loadConfig({ file: named, environment, workingDir }: ConfigSource): Config {
+  const file = named ?? (environment[FILE_VARIABLE] || undefined);
   const set = Object.entries(VARIABLES).filter(([variable]) => (environment[variable] ?? '') !== '');
   const problems = new Problems(new Map(set.map(([variable, path]) => [path.join('.'), variable])));
   checkEnvironment(environment, problems);
@@ -185,10 +189,13 @@ function checkEnvironment(environment: Environment, problems: Problems): void {
     problems.add(['NODE_TLS_REJECT_UNAUTHORIZED'], message, '0');
   }
   for (const [variable, value] of Object.entries(environment)) {
-    if (!variable.startsWith('ENTREPOT_') || Object.hasOwn(VARIABLES, variable) || value === undefined)
-      continue;
+    if (!variable.startsWith('ENTREPOT_') || value === undefined) continue;
+    if (variable === FILE_VARIABLE || Object.hasOwn(VARIABLES, variable)) continue;
     if (SERVICE_LINK.test(variable) || (variable.endsWith('_PORT') && SERVICE_URL.test(value))) continue;
-    problems.add([variable], `is not a known variable; ${nearest(variable, Object.keys(VARIABLES))}`);
+    problems.add(
+      [variable],
+      `is not a known variable; ${nearest(variable, [...Object.keys(VARIABLES), FILE_VARIABLE])}`,
+    );
   }
 }
 

@@ -72,6 +72,18 @@ test('the environment outranks the file, and an empty variable is as good as non
   expect(own.dataDir).toMatch(/entrepot-test-[^/]*\/here$/);
 });
 
+test('ENTREPOT_CONFIG names the file where no option does', async () => {
+  const dir = await tempDir();
+  const [one, other] = [join(dir, 'one.yaml'), join(dir, 'other.yaml')];
+  await writeFile(one, 'listen: 127.0.0.1:1\n');
+  await writeFile(other, 'listen: 127.0.0.1:2\n');
+  const environment = { ENTREPOT_CONFIG: 'one.yaml' };
+  const port = (file?: string) => load(environment, file, dir).listeners[0]?.port;
+  expect([port(), port(other)]).toEqual([1, 2]);
+  expect(load({ ENTREPOT_CONFIG: '' }, undefined, dir).listeners[0]?.port).toBe(5000);
+  expect(() => load({ ENTREPOT_CONFIG: 'absent.yaml' }, undefined, dir)).toThrow(/absent\.yaml/);
+});
+
 test('the variables that Kubernetes sets for a Service of our name are not mistaken for settings', () => {
   const environment = {
     ENTREPOT_SERVICE_HOST: '10.0.0.1',

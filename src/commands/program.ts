@@ -2,6 +2,7 @@ import { Command, CommanderError } from 'commander';
 import { addBundleCommands } from './bundle-program.ts';
 import type { CheckOptions } from './check.ts';
 import type { CommandIo } from './command-io.ts';
+import type { HealthOptions } from './health.ts';
 import { addImportCommand } from './import-program.ts';
 import { withPrintableText } from './printable.ts';
 import type { SetupOptions } from './setup.ts';
@@ -77,6 +78,17 @@ export async function runProgram(args: readonly string[], given: CommandIo): Pro
       code = await check(options, io);
     });
 
+  program
+    .command('health')
+    .description('Ask the running server how it is: for health checks of containers.')
+    .option('--config <file>', 'configuration file (YAML); without it the built-in defaults hold')
+    .option('--ready', 'whether it can serve and store (/readyz), in place of whether it lives (/healthz)')
+    .addHelpText('after', HEALTH_HELP)
+    .action(async (options: HealthOptions) => {
+      const { health } = await import('./health.ts');
+      code = await health(options, io);
+    });
+
   addStoreCommands(program, io, (told) => (code = told));
   addOfflineCommands(program, io, (told) => (code = told));
   addWarmCommand(program, io, (told) => (code = told));
@@ -95,7 +107,8 @@ export async function runProgram(args: readonly string[], given: CommandIo): Pro
 
 const SERVE_HELP = `
 Environment variables outrank the file: ENTREPOT_LISTEN, ENTREPOT_PUBLIC_URL, ENTREPOT_ADMIN_LISTEN,
-ENTREPOT_ADMIN_TOKEN, ENTREPOT_DATA_DIR, ENTREPOT_CACHE_MAX_SIZE, ENTREPOT_OFFLINE, ENTREPOT_LOG_LEVEL.
+ENTREPOT_ADMIN_TOKEN, ENTREPOT_DATA_DIR, ENTREPOT_CACHE_MAX_SIZE, ENTREPOT_OFFLINE, ENTREPOT_LOG_LEVEL. For every command
+ENTREPOT_CONFIG names the file where --config does not.
 
 SIGTERM and SIGINT let pulls in flight go on for shutdownGrace and end with exit code 0; a second one ends at once
 (143, 130). Exit code 1: it could not start, or a fault ended it; 2: wrong usage or configuration.
@@ -129,4 +142,13 @@ Examples:
   entrepot check --config /etc/entrepot/config.yaml
   entrepot check --online
   entrepot check --online --upstream registry.internal:5000 --image registry.internal:5000/team/app:v1 --json
+`;
+
+const HEALTH_HELP = `
+It asks admin.listen of this configuration, which needs no token. Exit code 0: well; 1: not, or no answer within 5
+seconds; 2: wrong usage or configuration.
+
+Examples:
+  entrepot health --config /etc/entrepot/config.yaml
+  entrepot health --ready
 `;

@@ -275,7 +275,7 @@ function errorOf({ error: { reason, message } }: z.infer<typeof failure>): Store
 }
 
 /** Who listens at every address is reached at loopback. */
-function reachable(host: string): string {
+export function reachable(host: string): string {
   if (host === '0.0.0.0') return '127.0.0.1';
   return host === '::' ? '::1' : host;
 }

@@ -8,6 +8,7 @@ import { makeDirectory } from './make-directory.ts';
 /** Of everything below a data directory together: where the parts are. Each part has a version of its own besides. */
 const FORMAT = 1;
 const FORMAT_FILE = 'entrepot.format';
+const ROOT = 0;
 
 /**
  * Makes the data directory where there is none, and finds out what speaks against using it before anything is written
@@ -69,11 +70,14 @@ async function refuseWhatIsNone(path: string): Promise<void> {
   );
 }
 
-/** Whoever owns a directory can replace what is in it, whatever the files allow. */
+/**
+ * Whoever owns a directory can replace what is in it, whatever the files allow. Root can everywhere: volumes of
+ * Kubernetes are root's, and writable for the group that fsGroup names.
+ */
 async function refuseForeign(path: string): Promise<void> {
   const user = process.geteuid?.();
   const facts = await lstat(path).catch(() => undefined);
-  if (user === undefined || facts === undefined || facts.uid === user) return;
+  if (user === undefined || facts === undefined || facts.uid === user || facts.uid === ROOT) return;
   throw refusal(
     path,
     `belongs to user ${facts.uid} while entrepot runs as user ${user}: change its owner, or name a directory inside it`,

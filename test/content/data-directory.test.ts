@@ -108,10 +108,29 @@ describeWith({ programs: [], root: true }, 'a data directory of somebody else', 
     process.seteuid?.(12_345);
     try {
       expect(await refusal(inside)).toBe(`${inside} cannot be made: permission denied.`);
-      expect(await refusal(directory)).toContain('belongs to user 0 while entrepot runs as user 12345');
+      expect(await refusal(directory, markDataDirectory)).toBe(
+        `${directory} cannot be written: permission denied.`,
+      );
     } finally {
       process.seteuid?.(0);
     }
+  });
+
+  it("is taken when it is root's and writable for its user's group, as a volume with fsGroup is", async () => {
+    const dataDir = await tempDir();
+    await chown(dataDir, 0, 12_345);
+    await chmod(dataDir, 0o2775);
+    const groups = process.getgroups?.() ?? [];
+    process.setgroups?.([12_345]);
+    process.seteuid?.(54_321);
+    try {
+      await prepareDataDirectory(dataDir);
+      await markDataDirectory(dataDir);
+    } finally {
+      process.seteuid?.(0);
+      process.setgroups?.(groups);
+    }
+    expect(await readdir(dataDir)).toEqual(['entrepot.format']);
   });
 });
 
