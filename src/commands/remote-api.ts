@@ -11,6 +11,7 @@ import { request as secureRequest } from 'node:https';
 import { z } from 'zod';
 import { StoreOperationError } from '../cache/store-operation-error.ts';
 import { type ListenerConfig, type ListenerTls, printListen } from '../config.ts';
+import { problem } from '../http/api-problem.ts';
 import { ndjsonLines } from './ndjson-lines.ts';
 
 /** The server says something at least every 10 s; one that says nothing for so long is taken for dead. */
@@ -27,13 +28,10 @@ export interface RemoteApiOptions {
   readonly importKey?: string | undefined;
 }
 
-const failure = z.object({
-  error: z.object({
-    reason: z.enum(['not-found', 'invalid', 'busy', 'failed', 'unreachable', 'refused']),
-    message: z.string(),
-  }),
-});
-const lastLine = z.union([z.object({ end: z.literal(true) }), failure]);
+const lastLine = z.union([
+  z.object({ end: z.literal(true) }),
+  z.object({ error: z.object({ reason: problem.shape.reason, message: z.string() }) }),
+]);
 
 /**
  * The admin API of the server that holds the data directory. All fails with StoreOperationError, in which nothing holds
@@ -49,12 +47,12 @@ export class RemoteApi {
   /** An answer that is one JSON document. */
   async document<T>(asked: Asked, schema: z.ZodType<T>, signal: AbortSignal): Promise<T> {
     const answer = await this.ask(asked, signal);
-    return this.#parsed(schema, await this.#textOf(answer));
+    return this.#parsed(schema, answer);
   }
 
   /** The documents of an NDJSON answer, as they come. */
   async *stream<T>(asked: Asked, schema: z.ZodType<T>, signal: AbortSignal): AsyncGenerator<T, void> {
-    const answer = await this.ask(asked, signal);
+    const answer = await this.ask(asked, signal, 'application/x-ndjson');
     try {
       for await (const line of ndjsonLines(answer)) {
         const last = lastLine.safeParse(line);
@@ -63,7 +61,7 @@ export class RemoteApi {
           const event = schema.safeParse(line);
           if (event.success) yield event.data;
         } else if ('end' in last.data) return;
-        else throw errorOf(last.data);
+        else throw new StoreOperationError(last.data.error.reason, last.data.error.message);
       }
     } catch (cause) {
       if (cause instanceof StoreOperationError) throw cause;
@@ -83,16 +81,16 @@ export class RemoteApi {
     const failed: { cause?: unknown } = {};
     try {
       const answer = await this.#answered(this.#put(sent, failed, signal), signal);
-      return this.#parsed(schema, await this.#textOf(answer));
+      return await this.#parsed(schema, answer);
     } catch (cause) {
       throw 'cause' in failed ? failed.cause : cause;
     }
   }
 
   /** An answer with status 200, whose body is the caller's to read or destroy. @throws what another one says */
-  async ask(asked: Asked, signal: AbortSignal): Promise<IncomingMessage> {
+  async ask(asked: Asked, signal: AbortSignal, accept = 'application/json, */*'): Promise<IncomingMessage> {
     signal.throwIfAborted();
-    return this.#answered(this.#send(asked, signal), signal);
+    return this.#answered(this.#send(asked, accept, signal), signal);
   }
 
   async #answered(asking: Promise<IncomingMessage>, signal: AbortSignal): Promise<IncomingMessage> {
@@ -115,17 +113,18 @@ export class RemoteApi {
         `the admin listener at ${this.#place} ${which}${token === undefined ? '' : " this configuration's token"}`,
       );
     }
-    throw errorOf(this.#parsed(failure, await this.#textOf(answer)));
+    const { reason, detail } = await this.#parsed(problem, answer);
+    throw new StoreOperationError(reason, detail);
   }
 
-  #send({ path, body }: Asked, signal: AbortSignal): Promise<IncomingMessage> {
+  #send({ path, body }: Asked, accept: string, signal: AbortSignal): Promise<IncomingMessage> {
     const text = body === undefined ? undefined : JSON.stringify(body);
     const headers = text !== undefined && {
       'content-type': 'application/json',
       'content-length': Buffer.byteLength(text),
     };
     const method = text === undefined ? 'GET' : 'POST';
-    const request = this.#request({ path, method, headers: headers || {} }, signal);
+    const request = this.#request({ path, method, headers: { accept, ...headers } }, signal);
     const answer = answerTo(request, SILENCE_LIMIT_MS);
     request.end(text);
     return answer;
@@ -210,7 +209,9 @@ export class RemoteApi {
     return Buffer.concat(chunks).toString();
   }
 
-  #parsed<T>(schema: z.ZodType<T>, text: string): T {
+  /** @throws StoreOperationError `unreachable` for what no server of this version says */
+  async #parsed<T>(schema: z.ZodType<T>, answer: IncomingMessage): Promise<T> {
+    const text = await this.#textOf(answer);
     let document: unknown;
     try {
       document = JSON.parse(text);
@@ -219,7 +220,10 @@ export class RemoteApi {
     }
     const result = schema.safeParse(document);
     if (result.success) return result.data;
-    throw this.#unreachable('is not the admin listener of this version of entrepot');
+    const { 'entrepot-version': version } = answer.headers;
+    const isOther = typeof version === 'string' && /^[\w.+-]{1,64}$/.test(version);
+    const which = isOther ? ` (it is version ${version})` : '';
+    throw this.#unreachable(`is not the admin listener of this version of entrepot${which}`);
   }
 
   get #place(): string {
@@ -268,10 +272,6 @@ export interface Asked {
   readonly path: string;
   /** Absent: GET. */
   readonly body?: object;
-}
-
-function errorOf({ error: { reason, message } }: z.infer<typeof failure>): StoreOperationError {
-  return new StoreOperationError(reason, message);
 }
 
 /** Who listens at every address is reached at loopback. */

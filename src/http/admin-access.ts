@@ -1,6 +1,7 @@
 import type { HttpBindings } from '@hono/node-server';
 import type { Context, MiddlewareHandler } from 'hono';
 import { getCookie } from 'hono/cookie';
+import { problemAnswer } from './api-problem.ts';
 import type { AdminSessions } from './admin-session.ts';
 import { isBearer } from './bearer-token.ts';
 import { isBrowser } from './browser-request.ts';
@@ -47,7 +48,10 @@ export function authentication({
       const isFirst = pathname === '/' && search === '';
       return c.redirect(isFirst ? '/login' : `/login?next=${encodeURIComponent(pathname + search)}`, 303);
     }
-    return c.text('a token is needed: Authorization: Bearer …\n', 401, { 'WWW-Authenticate': 'Bearer' });
+    const sentence = 'a token is needed: Authorization: Bearer …';
+    c.header('WWW-Authenticate', 'Bearer');
+    if (c.req.path.startsWith('/api/')) return problemAnswer('refused', sentence, 401);
+    return c.text(`${sentence}\n`, 401);
   };
 }
 
@@ -79,11 +83,9 @@ export function csrfProtection(sessions: AdminSessions): MiddlewareHandler<Admin
     const id = caller.kind === 'session' ? caller.id : undefined;
     if (sessions.isCsrfToken(c.req.header(CSRF_HEADER) ?? '', id)) return next();
     const detail = `${CSRF_HEADER}: is missing or not that of this page; load the page again`;
-    const body = { type: 'about:blank', title: 'Forbidden', status: 403, detail, reason: 'refused' };
-    return c.body(JSON.stringify(body), 403, {
-      'Content-Type': 'application/problem+json',
-      'Cache-Control': 'no-store',
-      'X-Content-Type-Options': 'nosniff',
-    });
+    const answer = problemAnswer('refused', detail, 403);
+    answer.headers.set('Cache-Control', 'no-store');
+    answer.headers.set('X-Content-Type-Options', 'nosniff');
+    return answer;
   };
 }

@@ -1,12 +1,19 @@
-import type { HttpBindings } from '@hono/node-server';
-import { type Context, Hono } from 'hono';
 import { bodyLimit } from 'hono/body-limit';
 import { z } from 'zod';
 import type { ContentEntry, StoreContents } from '../cache/store-contents.ts';
-import type { ContentPage } from '../cache/store-events.ts';
+import { type ContentPage, contentPage } from '../cache/store-events.ts';
 import { StoreOperationError } from '../cache/store-operation-error.ts';
 import { isRepositoryName, parseRepositoryName } from '../oci/reference.ts';
 import { digestText as digest } from './api-input.ts';
+import {
+  type Api,
+  addPlainRoute,
+  addRoute,
+  addStreamRoute,
+  named,
+  newApi,
+  type Stream,
+} from './api-routes.ts';
 
 /** 1000 digests of the longest kind, with room to spare. */
 const BODY_BYTES_LIMIT = 256 * 1024;
@@ -26,65 +33,121 @@ const wantedOfRepository = z.strictObject({
   ...repositoryKey,
   wanted: z.array(z.strictObject({ digest, isManifest: z.boolean() })).max(DIGESTS_LIMIT),
 });
+const page = named('ContentPage', contentPage);
+const digests = z.object({ digests: z.array(z.string()) });
+const tag = 'contents';
+const limited = bodyLimit({
+  maxSize: BODY_BYTES_LIMIT,
+  onError: () => {
+    throw new StoreOperationError('invalid', `the body: accepted are ${BODY_BYTES_LIMIT} bytes at most`);
+  },
+});
 
 export interface ContentApiParts {
   readonly contents: StoreContents;
-  /** Answers with what is told, as it is told. */
-  readonly stream: <T>(c: Context, steps: (signal: AbortSignal) => AsyncIterable<T>) => Promise<Response>;
-  /** @throws StoreOperationError `invalid` */
-  readonly parsed: <T>(schema: z.ZodType<T>, value: unknown) => T;
+  readonly stream: Stream;
 }
 
 /** The bytes of the store, for carrying them to another: part of the admin API, behind its guards. */
-export function contentApi({ contents, stream, parsed }: ContentApiParts): Hono<{ Bindings: HttpBindings }> {
-  const app = new Hono<{ Bindings: HttpBindings }>();
-  let bodies = 0;
-
-  app.get('/content', (c) => stream(c, (signal) => pagesOf(contents.list(signal))));
-  app.get('/content/:digest', async (c) => {
-    const wanted = parsed(digest, c.req.param('digest'));
-    if (bodies >= BODIES_LIMIT)
-      throw new StoreOperationError('busy', `${BODIES_LIMIT} bodies are being read; try again later`);
-    bodies += 1;
-    const options = { isUse: c.req.query('use') !== 'false' };
-    const found = await contents.read(wanted, c.req.raw.signal, options).catch((error: unknown) => {
-      bodies -= 1;
-      throw error;
-    });
-    if (found === undefined) {
-      bodies -= 1;
-      throw new StoreOperationError('not-found', `${wanted} is not stored`);
-    }
-    return new Response(
-      streamOf(found.body, c.req.raw.signal, {
-        onEnd: () => (bodies -= 1),
-        breakOff: () => c.env.outgoing.destroy(),
-      }),
-      { headers: { 'Content-Type': 'application/octet-stream', 'Content-Length': String(found.sizeBytes) } },
-    );
-  });
-  const limited = bodyLimit({
-    maxSize: BODY_BYTES_LIMIT,
-    onError: () => {
-      throw new StoreOperationError('invalid', `the body: accepted are ${BODY_BYTES_LIMIT} bytes at most`);
+export function contentApi({ contents, stream }: ContentApiParts): Api {
+  const api = newApi();
+  addStreamRoute(
+    api,
+    { method: 'get', path: '/content', tag, summary: 'All that is stored, by digest', event: page },
+    stream,
+    () => (signal) => pagesOf(contents.list(signal)),
+  );
+  addBodyRoute(api, contents);
+  addRoute(
+    api,
+    {
+      method: 'post',
+      path: '/content/lacking',
+      tag,
+      summary: 'Which of these digests are not stored',
+      body: asked,
+      answer: digests,
+      middleware: limited,
     },
-  });
-  app.post('/content/lacking', limited, async (c) => {
-    const { digests } = parsed(asked, await c.req.json<unknown>().catch(() => undefined));
-    return c.json({ digests: await contents.lacking(digests, c.req.raw.signal) });
-  });
-  app.post('/content/withheld', limited, async (c) => {
-    const body: unknown = await c.req.json<unknown>().catch(() => undefined);
-    const { upstream, repository, wanted } = parsed(wantedOfRepository, body);
-    const key = { upstream, repository: parseRepositoryName(repository) };
-    return c.json({ digests: await contents.withheld(key, wanted, c.req.raw.signal) });
-  });
-  app.get('/referrers', async (c) => {
-    const { upstream, repository, digest: of } = parsed(subject, c.req.query());
-    const key = { upstream, repository: parseRepositoryName(repository) };
-    return c.json({ referrers: await contents.referrers(key, of, c.req.raw.signal) });
-  });
-  return app;
+    async ({ body, signal }) => ({ digests: [...(await contents.lacking(body.digests, signal))] }),
+  );
+  addRoute(
+    api,
+    {
+      method: 'post',
+      path: '/content/withheld',
+      tag,
+      summary: "Which of these clients of a repository are not given without its upstream's word",
+      body: wantedOfRepository,
+      answer: digests,
+      middleware: limited,
+    },
+    async ({ body: { upstream, repository, wanted }, signal }) => {
+      const key = { upstream, repository: parseRepositoryName(repository) };
+      return { digests: [...(await contents.withheld(key, wanted, signal))] };
+    },
+  );
+  addRoute(
+    api,
+    {
+      method: 'get',
+      path: '/referrers',
+      tag,
+      summary: 'Descriptors of what refers to a manifest, as its upstream last listed them',
+      query: subject,
+      answer: z.object({ referrers: z.array(z.record(z.string(), z.unknown())) }),
+    },
+    async ({ query: { upstream, repository, digest: of }, signal }) => {
+      const key = { upstream, repository: parseRepositoryName(repository) };
+      return { referrers: [...(await contents.referrers(key, of, signal))] };
+    },
+  );
+  return api;
+}
+
+function addBodyRoute(api: Api, contents: StoreContents): void {
+  let bodies = 0;
+  addPlainRoute(
+    api,
+    {
+      method: 'get',
+      path: '/content/{digest}',
+      tag,
+      summary: 'The bytes of stored content',
+      description: 'What fails on the way ends the connection before the length that the head says.',
+      params: z.strictObject({ digest }),
+      query: z.strictObject({
+        use: z
+          .enum(['true', 'false'], { error: 'accepted is true or false' })
+          .optional()
+          .meta({ description: 'false: it is not counted as used' }),
+      }),
+      content: { 'application/octet-stream': { schema: z.string().meta({ format: 'binary' }) } },
+    },
+    async ({ params: { digest: wanted }, query, signal, c }) => {
+      if (bodies >= BODIES_LIMIT)
+        throw new StoreOperationError('busy', `${BODIES_LIMIT} bodies are being read; try again later`);
+      bodies += 1;
+      const options = { isUse: query.use !== 'false' };
+      const found = await contents.read(wanted, signal, options).catch((error: unknown) => {
+        bodies -= 1;
+        throw error;
+      });
+      if (found === undefined) {
+        bodies -= 1;
+        throw new StoreOperationError('not-found', `${wanted} is not stored`);
+      }
+      return new Response(
+        streamOf(found.body, signal, {
+          onEnd: () => (bodies -= 1),
+          breakOff: () => c.env.outgoing.destroy(),
+        }),
+        {
+          headers: { 'Content-Type': 'application/octet-stream', 'Content-Length': String(found.sizeBytes) },
+        },
+      );
+    },
+  );
 }
 
 async function* pagesOf(entries: AsyncIterable<ContentEntry>): AsyncGenerator<ContentPage, void> {

@@ -1,13 +1,14 @@
 import type { IncomingMessage } from 'node:http';
-import type { HttpBindings } from '@hono/node-server';
-import { Hono, type MiddlewareHandler } from 'hono';
+import type { MiddlewareHandler } from 'hono';
 import { z } from 'zod';
 import type { Clock } from '../clock.ts';
 import type { StoreContents } from '../cache/store-contents.ts';
 import { StoreOperationError } from '../cache/store-operation-error.ts';
 import { MANIFEST_MEDIA_TYPES } from '../oci/media-type.ts';
-import { isRepositoryName, isTag, parseRepositoryName, parseTag } from '../oci/reference.ts';
-import { bodyOf, digestText as digest, parsed } from './api-input.ts';
+import { isTag, parseRepositoryName, parseTag } from '../oci/reference.ts';
+import { digestText as digest, parsed, repositoryName, upstreamName } from './api-input.ts';
+import { problemAnswer } from './api-problem.ts';
+import { type Api, addPlainRoute, addRoute, newApi } from './api-routes.ts';
 import { isBearer } from './bearer-token.ts';
 
 /** Bodies that come in at the same time: each gathers 1 MiB. */
@@ -15,22 +16,17 @@ const BODIES_LIMIT = 8;
 /** Without a byte for so long nobody sends it any more. */
 const STALL_MS = 60_000;
 
-const NOT_ALLOWED = {
-  error: {
-    reason: 'refused',
-    message:
-      'to bring images takes admin.token of the configuration or, where it has none, import.key of the data directory, which its user may read',
-  },
-};
-const upstream = z.string({ error: 'accepted is the name of an upstream' }).regex(/^[^/\s]{1,255}$/);
+const NOT_ALLOWED =
+  'to bring images takes admin.token of the configuration or, where it has none, import.key of the data directory, which its user may read';
 const sizeBytes = z.coerce
   .number({ error: 'accepted is a length in bytes' })
   .int()
   .nonnegative({ error: 'accepted is a length in bytes' });
-const brought = z.object({ digest, upstream, 'content-length': sizeBytes });
+const sent = z.object({ 'content-length': sizeBytes });
+const outcome = z.object({ outcome: z.enum(['added', 'present']) });
 const image = z.strictObject({
-  upstream,
-  repository: z.string().refine(isRepositoryName, { error: 'accepted is the name of a repository, in full' }),
+  upstream: upstreamName,
+  repository: repositoryName,
   tags: z.array(z.string().refine(isTag, { error: 'accepted are tags' })),
   digest,
   mediaType: z.enum(MANIFEST_MEDIA_TYPES, { error: `accepted are ${MANIFEST_MEDIA_TYPES.join(', ')}` }),
@@ -46,51 +42,71 @@ export interface ContentIntakeApiParts {
 }
 
 /** Content and images that are brought to the store: part of the admin API, behind its guards. */
-export function contentIntakeApi({
-  contents,
-  clock,
-  importKey,
-}: ContentIntakeApiParts): Hono<{ Bindings: HttpBindings }> {
-  const app = new Hono<{ Bindings: HttpBindings }>();
-  let bodies = 0;
-
+export function contentIntakeApi({ contents, clock, importKey }: ContentIntakeApiParts): Api {
+  const api = newApi();
   const guard: MiddlewareHandler = async (c, next) =>
-    isBearer(c.req.header('authorization'), importKey) ? next() : c.json(NOT_ALLOWED, 403);
-  app.put('/content/:digest', guard, async (c) => {
-    // Of this type no form of another site can send anything.
-    if (c.req.header('content-type') !== 'application/octet-stream')
-      throw new StoreOperationError('invalid', 'Content-Type: accepted is application/octet-stream');
-    const facts = parsed(brought, {
-      digest: c.req.param('digest'),
-      upstream: c.req.query('upstream'),
-      'content-length': c.req.header('content-length'),
-    });
-    if (bodies >= BODIES_LIMIT)
-      throw new StoreOperationError('busy', `${BODIES_LIMIT} bodies are coming in; try again later`);
-    bodies += 1;
-    try {
-      const { incoming, outgoing } = c.env;
-      const isExpecting = c.req.header('expect')?.toLowerCase() === '100-continue';
-      const onAsked = (): void => {
-        if (isExpecting) outgoing.writeContinue();
-      };
-      const content = {
-        digest: facts.digest,
-        upstream: facts.upstream,
-        sizeBytes: facts['content-length'],
-      };
-      const body = incomingBody(incoming, { clock, onAsked });
-      return c.json({ outcome: await contents.add(content, body, c.req.raw.signal) });
-    } finally {
-      bodies -= 1;
-    }
-  });
-  app.post('/images', guard, async (c) => {
-    const { repository, tags, ...facts } = parsed(image, await bodyOf(c));
-    const brings = { ...facts, repository: parseRepositoryName(repository), tags: tags.map(parseTag) };
-    return c.json({ outcome: await contents.addImage(brings, c.req.raw.signal) });
-  });
-  return app;
+    isBearer(c.req.header('authorization'), importKey) ? next() : problemAnswer('refused', NOT_ALLOWED, 403);
+  addUploadRoute(api, { contents, clock }, guard);
+  addRoute(
+    api,
+    {
+      method: 'post',
+      path: '/images',
+      tag: 'contents',
+      summary: 'Name an image whose content was brought',
+      body: image,
+      answer: outcome,
+      middleware: guard,
+    },
+    async ({ body: { repository, tags, ...facts }, signal }) => {
+      const brings = { ...facts, repository: parseRepositoryName(repository), tags: tags.map(parseTag) };
+      return { outcome: await contents.addImage(brings, signal) };
+    },
+  );
+  return api;
+}
+
+function addUploadRoute(
+  api: Api,
+  { contents, clock }: Pick<ContentIntakeApiParts, 'contents' | 'clock'>,
+  guard: MiddlewareHandler,
+): void {
+  let bodies = 0;
+  addPlainRoute(
+    api,
+    {
+      method: 'put',
+      path: '/content/{digest}',
+      tag: 'contents',
+      summary: 'Bring content; it is verified before it can be seen',
+      params: z.strictObject({ digest }),
+      query: z.strictObject({ upstream: upstreamName }),
+      upload: 'application/octet-stream',
+      content: { 'application/json': { schema: outcome } },
+      middleware: guard,
+    },
+    async ({ params, query: { upstream }, signal, c }) => {
+      // Of this type no form of another site can send anything.
+      if (c.req.header('content-type') !== 'application/octet-stream')
+        throw new StoreOperationError('invalid', 'Content-Type: accepted is application/octet-stream');
+      const { 'content-length': length } = parsed(sent, { 'content-length': c.req.header('content-length') });
+      if (bodies >= BODIES_LIMIT)
+        throw new StoreOperationError('busy', `${BODIES_LIMIT} bodies are coming in; try again later`);
+      bodies += 1;
+      try {
+        const { incoming, outgoing } = c.env;
+        const isExpecting = c.req.header('expect')?.toLowerCase() === '100-continue';
+        const onAsked = (): void => {
+          if (isExpecting) outgoing.writeContinue();
+        };
+        const body = incomingBody(incoming, { clock, onAsked });
+        const content = { digest: params.digest, upstream, sizeBytes: length };
+        return c.json({ outcome: await contents.add(content, body, signal) });
+      } finally {
+        bodies -= 1;
+      }
+    },
+  );
 }
 
 /** @param onAsked called when the first byte is wanted: a client that asked whether to send it sends it then */

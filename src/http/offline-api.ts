@@ -1,8 +1,8 @@
-import type { Hono } from 'hono';
 import { z } from 'zod';
 import type { OfflineOperations } from '../pull-through/offline-operations.ts';
+import { offlineReport, rehearsalReport } from '../pull-through/offline-report.ts';
 import { OFFLINE_LIMIT_MS } from '../upstream/offline-switch.ts';
-import { bodyOf, parsed } from './api-input.ts';
+import { type Api, addRoute, named } from './api-routes.ts';
 
 /** Below it nobody could look at anything. */
 const LEAST_MS = 1_000;
@@ -22,12 +22,39 @@ const order = z.strictObject({
     .optional(),
 });
 
+const report = named('OfflineReport', offlineReport);
+
 /** Whether upstreams are asked, and what failed while they were not. */
-export function addOfflineRoutes(app: Hono, operations: OfflineOperations): void {
-  app.get('/offline', async (c) => c.json(await operations.offline(c.req.raw.signal)));
-  app.post('/offline', async (c) => {
-    const { offline: isOffline, ...rest } = parsed(order, await bodyOf(c));
-    return c.json(await operations.setOffline({ isOffline, ...rest }, c.req.raw.signal));
-  });
-  app.get('/rehearsal', async (c) => c.json(await operations.rehearsal(c.req.raw.signal)));
+export function addOfflineRoutes(api: Api, operations: OfflineOperations): void {
+  const path = '/offline';
+  const tag = 'upstreams';
+  addRoute(
+    api,
+    { method: 'get', path, tag, summary: 'Which upstreams are not asked', answer: report },
+    ({ signal }) => operations.offline(signal),
+  );
+  addRoute(
+    api,
+    {
+      method: 'post',
+      path,
+      tag,
+      summary: 'Have no upstream asked, or have them asked again',
+      body: order,
+      answer: report,
+    },
+    ({ body: { offline: isOffline, ...rest }, signal }) =>
+      operations.setOffline({ isOffline, ...rest }, signal),
+  );
+  addRoute(
+    api,
+    {
+      method: 'get',
+      path: '/rehearsal',
+      tag,
+      summary: 'What failed while upstreams were not asked',
+      answer: named('RehearsalReport', rehearsalReport),
+    },
+    ({ signal }) => operations.rehearsal(signal),
+  );
 }

@@ -7,6 +7,7 @@ import { assetsApp, browserGuard, pagesApp } from './dashboard/dashboard.ts';
 import type { DashboardPage } from './dashboard/dashboard-page.ts';
 import { loginApp } from './login.ts';
 import { LoginAttempts } from './login-attempts.ts';
+import type { Api } from './api-routes.ts';
 
 export interface OperationsParts {
   /** Absent: everybody who reaches the listener may ask (it is then on loopback). */
@@ -16,7 +17,7 @@ export interface OperationsParts {
   readonly probe: () => Promise<void>;
   readonly isClosing: () => boolean;
   /** Served below /api/v1. */
-  readonly api: Hono;
+  readonly api: Api;
   /** For people with a browser. */
   readonly pages: readonly DashboardPage[];
   readonly clock: Clock;

@@ -1,10 +1,8 @@
-import { type Context, Hono } from 'hono';
 import { bodyLimit } from 'hono/body-limit';
 import { z } from 'zod';
 import { StoreOperationError } from '../cache/store-operation-error.ts';
-import { digestFrom } from '../oci/digest.ts';
 import { parsePlatform } from '../oci/platform.ts';
-import { isRepositoryName, isTag, parseReference, parseRepositoryName } from '../oci/reference.ts';
+import { parseReference, parseRepositoryName } from '../oci/reference.ts';
 import {
   CONCURRENCY_LIMIT,
   TARGET_LIMIT,
@@ -12,15 +10,15 @@ import {
   type WarmRequest,
   type WarmTarget,
 } from '../warm/warm-operations.ts';
-import { bodyOf, parsed } from './api-input.ts';
+import { warmEvent } from '../warm/warm-events.ts';
+import { digestName, flag, repositoryName, tagName, upstreamName } from './api-input.ts';
+import { type Api, addStreamRoute, named, newApi, type Stream } from './api-routes.ts';
 
 /** `TARGET_LIMIT` images with names as people give them. */
 const BODY_BYTES_LIMIT = 4 * 1024 * 1024;
 const PLATFORM_LIMIT = 100;
 
-const text = (accepted: string, isOne: (value: string) => boolean) =>
-  z.string({ error: `accepted is ${accepted}` }).refine(isOne, { error: `accepted is ${accepted}` });
-const flag = z.boolean({ error: 'accepted is true or false' }).prefault(false);
+const tagsError = 'accepted is a semver range or a regular expression';
 const platform = z
   .string({ error: 'accepted is OS/ARCHITECTURE[/VARIANT]' })
   .transform((written, context) => {
@@ -31,23 +29,22 @@ const platform = z
   });
 const target = z
   .strictObject({
-    upstream: text('the name of an upstream', (value) => /^[^/\s]{1,255}$/.test(value)),
-    repository: text('the name of a repository, in full', isRepositoryName),
-    tag: text('a tag', isTag).optional(),
-    digest: text('sha256: or sha512: and lower-case hexadecimal digits', isDigest).optional(),
-    tags: text(
-      'a semver range or a regular expression',
-      (value) => value !== '' && value.length <= 1024,
-    ).optional(),
+    upstream: upstreamName,
+    repository: repositoryName,
+    tag: tagName.optional(),
+    digest: digestName.optional(),
+    tags: z
+      .string({ error: tagsError })
+      .min(1, { error: tagsError })
+      .max(1024, { error: tagsError })
+      .optional(),
     place: z.string().max(1024).optional(),
   })
   .transform(({ repository, tag, digest, tags, ...rest }, context): WarmTarget => {
-    const named = { ...rest, repository: parseRepositoryName(repository) };
+    const of = { ...rest, repository: parseRepositoryName(repository) };
     const said = [tag, digest, tags].filter((value) => value !== undefined);
     if (said.length === 1)
-      return tags === undefined
-        ? { ...named, reference: parseReference(digest ?? tag ?? '') }
-        : { ...named, tags };
+      return tags === undefined ? { ...of, reference: parseReference(digest ?? tag ?? '') } : { ...of, tags };
     context.addIssue({ code: 'custom', message: 'accepted is one of tag, digest and tags' });
     return z.NEVER;
   });
@@ -70,29 +67,37 @@ const warmed = z.strictObject({
 
 export interface WarmApiParts {
   readonly warming: WarmOperations;
-  /** Answers with what is told, as it is told. */
-  readonly stream: <T>(c: Context, steps: (signal: AbortSignal) => AsyncIterable<T>) => Promise<Response>;
+  readonly stream: Stream;
 }
 
 /** Warming, for the command and for scripts: part of the admin API, behind its guards. */
-export function warmApi({ warming, stream }: WarmApiParts): Hono {
-  const app = new Hono();
-  app.post(
-    '/warm',
-    bodyLimit({
-      maxSize: BODY_BYTES_LIMIT,
-      onError: () => {
-        throw new StoreOperationError('invalid', `the body: accepted are ${BODY_BYTES_LIMIT} bytes at most`);
-      },
-    }),
-    async (c) => {
-      const request: WarmRequest = parsed(warmed, await bodyOf(c));
-      return stream(c, (signal) => warming.warm(request, signal));
+export function warmApi({ warming, stream }: WarmApiParts): Api {
+  const api = newApi();
+  addStreamRoute(
+    api,
+    {
+      method: 'post',
+      path: '/warm',
+      tag: 'warm',
+      summary: 'Fetch images into the cache',
+      description: 'It ends when nobody reads the answer any more; what was fetched is kept.',
+      body: warmed,
+      event: named('WarmEvent', warmEvent),
+      middleware: bodyLimit({
+        maxSize: BODY_BYTES_LIMIT,
+        onError: () => {
+          throw new StoreOperationError(
+            'invalid',
+            `the body: accepted are ${BODY_BYTES_LIMIT} bytes at most`,
+          );
+        },
+      }),
+    },
+    stream,
+    ({ body }) => {
+      const request: WarmRequest = body;
+      return (signal) => warming.warm(request, signal);
     },
   );
-  return app;
-}
-
-function isDigest(value: string): boolean {
-  return digestFrom(value) !== undefined;
+  return api;
 }

@@ -103,8 +103,12 @@ describe('the admin API', () => {
     const before = await blobsOf(app);
     const answer = await ask(app.adminUrl, 'purge', { headers, body: PURGE });
     expect(answer.status).toBe(status);
-    const told = JSON.parse(answer.text) as { detail?: unknown; error?: { message?: unknown } };
-    expect(told.detail ?? told.error?.message).toEqual(expect.any(String));
+    expect(answer.headers['content-type']).toBe('application/problem+json');
+    expect(JSON.parse(answer.text)).toMatchObject({
+      type: 'about:blank',
+      status,
+      detail: expect.any(String),
+    });
     expect(answer.headers['access-control-allow-origin']).toBeUndefined();
     expect(await blobsOf(app)).toBe(before);
   });
@@ -146,11 +150,14 @@ describe('the admin API', () => {
     const before = await blobsOf(app);
     const answer = await ask(app.adminUrl, path, { headers: JSON_TYPE, body });
     expect(answer.status).toBe(400);
-    const { error } = JSON.parse(answer.text) as {
-      readonly error: { readonly reason: string; readonly message: string };
-    };
-    expect(error.reason).toBe('invalid');
-    expect(error.message).toContain(sentence);
+    expect(answer.headers['content-type']).toBe('application/problem+json');
+    expect(JSON.parse(answer.text)).toEqual({
+      type: 'about:blank',
+      title: 'Bad Request',
+      status: 400,
+      detail: expect.stringContaining(sentence),
+      reason: 'invalid',
+    });
     expect(await blobsOf(app)).toBe(before);
   });
 
@@ -164,8 +171,10 @@ describe('the admin API', () => {
     expect((await ask(adminUrl, 'images?colour=red')).status).toBe(400);
     const missing = await ask(adminUrl, 'images?upstream=quay.io');
     expect(missing.status).toBe(404);
-    expect(JSON.parse(missing.text)).toEqual({
-      error: { reason: 'not-found', message: 'nothing is cached of quay.io' },
+    expect(JSON.parse(missing.text)).toMatchObject({
+      status: 404,
+      reason: 'not-found',
+      detail: 'nothing is cached of quay.io',
     });
   });
 

@@ -360,7 +360,7 @@ describe('the switch', () => {
   ])('refuses %j, and stays as it is', async (order, message) => {
     const { app } = await start();
     const answer = await turn(app, order as unknown as Order);
-    expect(answer).toEqual({ error: { reason: 'invalid', message: expect.stringContaining(message) } });
+    expect(answer).toMatchObject({ reason: 'invalid', detail: expect.stringContaining(message) });
     expect(await admin(app, 'status')).toMatchObject({ offline: [] });
   });
 });

@@ -49,7 +49,8 @@ describe('POST /api/v1/warm', () => {
     const { status, text } = await post(body);
     expect(status).toBe(400);
     expect(JSON.parse(text)).toMatchObject({
-      error: { reason: 'invalid', message: expect.stringMatching(message) },
+      reason: 'invalid',
+      detail: expect.stringMatching(message),
     });
     expect(registry.requests).toEqual([]);
   });
