@@ -3,7 +3,7 @@ import type { Interval } from '../content/intervals.ts';
 import type { RepositoryKey } from '../metadata/metadata-store.ts';
 import type { Digest } from '../oci/digest.ts';
 import { OciError } from '../oci/error.ts';
-import type { Selection } from '../pull-through/blobs.ts';
+import type { Blob, Selection } from '../pull-through/blobs.ts';
 import type { PullThrough } from '../pull-through/pull-through.ts';
 import { contentRange, MultipartFrame, sendStretch } from './blob-body.ts';
 import { errorBody } from './error-response.ts';
@@ -34,8 +34,9 @@ export async function serveBlob(
     'X-Content-Type-Options': 'nosniff',
   };
   if (exchange.isHead || isUnchanged) {
-    const { value, outcome } = await pullThrough.blobSize(key, digest, exchange.signal);
-    exchange.record.outcome = outcome;
+    const served = await pullThrough.blobSize(key, digest, exchange.signal);
+    const { value, outcome } = served;
+    exchange.served(served);
     const cache = cacheHeader({ outcome });
     if (isUnchanged) exchange.endWithoutBody(304, { ...headers, ...cache });
     else exchange.endWithoutBody(200, { ...headers, ...cache, 'Content-Length': value });
@@ -56,8 +57,9 @@ async function sendWhole(
   digest: Digest,
   headers: OutgoingHttpHeaders,
 ): Promise<void> {
-  const { value, outcome } = await pullThrough.blob(key, digest, undefined, exchange.signal);
-  exchange.record.outcome = outcome;
+  const served = await pullThrough.blob(key, digest, undefined, exchange.signal);
+  const { value, outcome } = served;
+  exchange.served(served);
   const { content, sizeBytes } = value;
   if (content === undefined) throw new Error('a blob was opened without its content');
   try {
@@ -65,10 +67,16 @@ async function sendWhole(
       exchange.head(200, { ...headers, ...cacheHeader({ outcome }), 'Content-Length': sizeBytes });
     await sendStretch(exchange, content, { start: 0, end: sizeBytes }, sendHead);
     exchange.response.end();
-    if (value.isBypassing?.() === true) exchange.record.outcome = 'bypass';
+    noteBypass(exchange, value);
   } finally {
     content.close();
   }
+}
+
+/** A blob that turned out not to be cacheable while it was sent. */
+function noteBypass(exchange: Exchange, { bypassReason }: Blob): void {
+  const reason = bypassReason?.();
+  if (reason !== undefined) exchange.served({ outcome: 'bypass', reason });
 }
 
 interface RangeRequest {
@@ -95,8 +103,9 @@ async function sendRanges(
     }
     return parsed.ranges;
   };
-  const { value, outcome } = await pullThrough.blob(request.key, request.digest, select, exchange.signal);
-  exchange.record.outcome = outcome;
+  const served = await pullThrough.blob(request.key, request.digest, select, exchange.signal);
+  const { value, outcome } = served;
+  exchange.served(served);
   const headers = { ...request.headers, ...cacheHeader({ outcome }) };
   const { content, sizeBytes } = value;
   const ranges = rangesOf(parsed);
@@ -142,7 +151,7 @@ async function sendRanges(
       exchange.response.write(frame.tail);
     }
     exchange.response.end();
-    if (value.isBypassing?.() === true) exchange.record.outcome = 'bypass';
+    noteBypass(exchange, value);
   } finally {
     content.close();
   }

@@ -103,7 +103,7 @@ export class Distribution {
     const condition = exchange.header('if-none-match');
     if (exchange.isHead || condition !== undefined) {
       const served = await pullThrough.manifestDescription(key, reference, accepted, signal);
-      record.outcome = served.outcome;
+      exchange.served(served);
       const headers = { ...manifestHeaders(served.value), ...cacheHeader(served) };
       const isUnchanged = matchesEtag(condition, `"${served.value.digest}"`);
       if (isUnchanged || exchange.isHead) {
@@ -115,7 +115,7 @@ export class Distribution {
       }
     }
     const served = await pullThrough.manifest(key, reference, accepted, signal);
-    record.outcome = served.outcome;
+    exchange.served(served);
     exchange.end(200, { ...manifestHeaders(served.value), ...cacheHeader(served) }, served.value.bytes);
   }
 }

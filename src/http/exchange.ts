@@ -1,7 +1,8 @@
 import type { IncomingMessage, OutgoingHttpHeader, OutgoingHttpHeaders, ServerResponse } from 'node:http';
 import type { LiveRequest } from '../activity/live-request.ts';
 import { nextRequestId } from '../activity/request-id.ts';
-import type { Outcome } from '../pull-through/served.ts';
+import type { OutcomeReason } from '../pull-through/outcome-reason.ts';
+import type { Outcome, Served } from '../pull-through/served.ts';
 import { depart } from './departures.ts';
 import type { AskedFor } from './error-response.ts';
 
@@ -18,6 +19,8 @@ export interface RequestRecord {
   /** Tag or digest. */
   reference: string | undefined;
   outcome: Outcome | undefined;
+  /** Why it was no hit. */
+  reason: OutcomeReason | undefined;
   error: unknown;
 }
 
@@ -33,6 +36,7 @@ export class Exchange implements LiveRequest {
     repository: undefined,
     reference: undefined,
     outcome: undefined,
+    reason: undefined,
     error: undefined,
   };
   /** On every answer, refusals too. */
@@ -82,6 +86,12 @@ export class Exchange implements LiveRequest {
   header(name: string): string | undefined {
     const value = this.request.headers[name];
     return typeof value === 'string' ? value : value?.join(', ');
+  }
+
+  /** Notes how it is answered. */
+  served({ outcome, reason }: Pick<Served<unknown>, 'outcome' | 'reason'>): void {
+    this.record.outcome = outcome;
+    this.record.reason = reason;
   }
 
   /** A whole answer at once. HEAD gets the headers of GET. */

@@ -21,7 +21,7 @@ export async function serveTags(
   },
 ): Promise<void> {
   const served = await pullThrough.tags(key, exchange.signal);
-  exchange.record.outcome = served.outcome;
+  exchange.served(served);
   const { endpoint } = request;
   const { tags, hasMore } = pageOf(served.value, endpoint);
   const headers: OutgoingHttpHeaders = {
@@ -62,7 +62,7 @@ export async function serveReferrers(
   { digest, artifactTypes }: ReferrersEndpoint,
 ): Promise<void> {
   const served = await pullThrough.referrers(key, digest, exchange.signal);
-  exchange.record.outcome = served.outcome;
+  exchange.served(served);
   const isFiltered = artifactTypes.length > 0;
   const manifests = isFiltered
     ? served.value.filter(

@@ -2,6 +2,7 @@ import type { Activity } from '../activity/activity.ts';
 import type { Log } from '../log.ts';
 import { errorFacts } from '../log.ts';
 import type { Metrics } from '../metrics.ts';
+import { OUTCOME_REASONS } from '../pull-through/outcome-reason.ts';
 import type { OfflineRequest } from '../pull-through/rehearsals.ts';
 import type { Clock } from '../clock.ts';
 import { UpstreamError } from '../upstream/upstream-error.ts';
@@ -32,7 +33,7 @@ export function reportWhenOver(exchange: Exchange, reporting: RequestReporting):
 
 function report(exchange: Exchange, { log, metrics, activity, clock, onOffline }: RequestReporting): void {
   const { id, client, request, response, record, sentBytes, startedAt, firstByteAt } = exchange;
-  const { kind, upstream, repository, reference, outcome } = record;
+  const { kind, upstream, repository, reference, outcome, reason } = record;
   const durationMs = performance.now() - startedAt;
   const timeToFirstByteMs = firstByteAt === undefined ? undefined : firstByteAt - startedAt;
   const isComplete = response.writableFinished;
@@ -67,7 +68,7 @@ function report(exchange: Exchange, { log, metrics, activity, clock, onOffline }
     reference: isLong ? copyOf(reference) : reference,
     status,
     outcome: outcome ?? 'none',
-    reason: error?.message,
+    reason: error?.message ?? (reason && OUTCOME_REASONS[reason]),
     bytes: sentBytes,
     durationMs,
     firstByteMs: timeToFirstByteMs,
@@ -82,6 +83,7 @@ function report(exchange: Exchange, { log, metrics, activity, clock, onOffline }
     reference,
     status,
     outcome,
+    ...(reason === undefined ? {} : { reason }),
     bytes: sentBytes,
     ms: Math.round(durationMs * 10) / 10,
     ...(isComplete ? {} : { incomplete: true }),

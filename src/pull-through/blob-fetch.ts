@@ -124,9 +124,9 @@ export class BlobFetch implements SegmentHost, ReadableFetch {
     return this.#bytes.available.total;
   }
 
-  /** True when this fill cannot be cached. May become so while it runs. */
-  get isBypassing(): boolean {
-    return !this.#bytes.isStoring;
+  /** Why this fill cannot be cached, when that is so. May become so while it runs. */
+  get bypassReason(): FillBytes['unstoredReason'] {
+    return this.#bytes.unstoredReason;
   }
 
   /** False when a new reader could no longer be given all of it. */
@@ -164,8 +164,8 @@ export class BlobFetch implements SegmentHost, ReadableFetch {
     this.#waiterCount += 1;
     this.#linger.end();
     try {
-      if (!this.isBypassing) await abortable(Promise.race([this.ended, this.#unstored.promise]), signal);
-      if (this.#state === 'failed' && !this.isBypassing) throw this.#failure;
+      if (this.#bytes.isStoring) await abortable(Promise.race([this.ended, this.#unstored.promise]), signal);
+      if (this.#state === 'failed' && this.#bytes.isStoring) throw this.#failure;
     } finally {
       this.#waiterCount -= 1;
       this.#lingerIfUnread();
@@ -385,7 +385,7 @@ export class BlobFetch implements SegmentHost, ReadableFetch {
 
   #lingerIfUnread(): void {
     if (this.hasReaders || this.#state !== 'pending') return;
-    if (this.isBypassing) {
+    if (!this.#bytes.isStoring) {
       this.abort(new PullThroughError('closing', 'nobody reads the blob, and it cannot be cached'));
       return;
     }

@@ -11,6 +11,7 @@ import type { BlobFetch } from './blob-fetch.ts';
 import type { BlobFetches } from './blob-fetches.ts';
 import type { Wanted } from './fetch-reader.ts';
 import { wantsWhole } from './fill-policy.ts';
+import type { OutcomeReason } from './outcome-reason.ts';
 import type { RepositoryContents } from './repository-contents.ts';
 import type { BlobSource } from './segment.ts';
 import type { Outcome, Served } from './served.ts';
@@ -20,8 +21,8 @@ import type { SingleFlight } from './single-flight.ts';
 export interface Blob {
   readonly sizeBytes: number;
   readonly content: Content | undefined;
-  /** Asked when all was read: could it not be cached after all? Absent on what is stored. */
-  readonly isBypassing?: () => boolean;
+  /** Asked when all was read: why could it not be cached after all, if so? Absent on what is stored. */
+  readonly bypassReason?: () => OutcomeReason | undefined;
 }
 
 /**
@@ -67,9 +68,11 @@ export class Blobs {
         return { value: row.sizeBytes, outcome: 'hit' };
       }
       const inFlight = fetches.running(key.upstream, digest)?.sizeBytes;
-      if (inFlight !== undefined) return { value: inFlight, outcome: 'joined' };
+      if (inFlight !== undefined) return { value: inFlight, outcome: 'joined', reason: 'in-flight' };
     }
-    return { value: await this.#askKnownSize(key, digest, signal), outcome: 'miss' };
+    const isHere = holding === undefined && (await cache.row(digest)) !== undefined;
+    const value = await this.#askKnownSize(key, digest, signal);
+    return { value, outcome: 'miss', reason: isHere ? 'not-seen-here' : 'not-stored' };
   }
 
   /**
@@ -87,10 +90,12 @@ export class Blobs {
     // Whatever is here or on its way is somebody else's until this repository's upstream says that it holds it too.
     const expectedBytes = holding?.sizeBytes ?? (await this.#askSize(key, digest, signal));
     const wanted: WantedBlob = { key, digest, source, expectedBytes };
-    const { value, outcome } = await this.#openHeld(wanted, select, signal);
-    if (outcome !== 'hit') return { value, outcome };
-    const content = value.content && this.#repaired(wanted, value.content, select);
-    return { value: { ...value, content }, outcome: holding === undefined ? 'revalidated' : 'hit' };
+    const served = await this.#openHeld(wanted, select, signal);
+    if (served.outcome !== 'hit') return served;
+    const content = served.value.content && this.#repaired(wanted, served.value.content, select);
+    const value = { ...served.value, content };
+    if (holding !== undefined) return { value, outcome: 'hit' };
+    return { value, outcome: 'revalidated', reason: 'not-seen-here' };
   }
 
   /** Of what is stored, and was seen to be held by the repository: its size. Asks nobody. */
@@ -198,8 +203,8 @@ export class Blobs {
   ): Promise<Served<Blob>> {
     const { fetch, isJoined } = this.#parts.fetches.join(digest, expectedBytes, source);
     const content = await fetch.open('whole', undefined, signal);
-    const value = { sizeBytes: content.sizeBytes, content, isBypassing: () => fetch.isBypassing };
-    return { value, outcome: outcomeOf(fetch, isJoined) };
+    const value = { sizeBytes: content.sizeBytes, content, bypassReason: () => fetch.bypassReason };
+    return { value, ...outcomeOf(fetch, isJoined) };
   }
 
   async #fetchRanges(
@@ -214,21 +219,25 @@ export class Blobs {
     const inFlight = fetches.running(key.upstream, digest)?.sizeBytes;
     const sizeBytes = inFlight ?? (await this.#askKnownSize(key, digest, signal));
     const wanted = select(sizeBytes, false);
-    if (wanted === undefined) return { value: { sizeBytes, content: undefined }, outcome: 'miss' };
+    if (wanted === undefined)
+      return { value: { sizeBytes, content: undefined }, outcome: 'miss', reason: 'not-stored' };
     if (wanted === 'whole') return this.#fetchWhole(digest, sizeBytes, source, signal);
     const running = fetches.running(key.upstream, digest);
     const wantedBytes = lengthOf(wanted);
     const isProbe = running === undefined && !wantsWhole(wantedBytes, sizeBytes);
-    const hasNoRoom = running === undefined ? !cache.canHold(sizeBytes, key.upstream) : running.isBypassing;
+    const hasNoRoom =
+      running === undefined ? !cache.canHold(sizeBytes, key.upstream) : running.bypassReason !== undefined;
     if (isProbe || hasNoRoom) {
       const passing = fetches.passBy(digest, sizeBytes, wantedBytes, source);
       const content = await passing.open(wanted, sizeBytes, signal);
-      return { value: { sizeBytes, content }, outcome: hasNoRoom ? 'bypass' : 'miss' };
+      const value = { sizeBytes, content };
+      if (!hasNoRoom) return { value, outcome: 'miss', reason: 'probe' };
+      return { value, outcome: 'bypass', reason: cache.condition.isSound ? 'no-room' : 'store-trouble' };
     }
     const { fetch, isJoined } = fetches.join(digest, sizeBytes, source);
     const content = await fetch.open(wanted, sizeBytes, signal);
-    const value = { sizeBytes, content, isBypassing: () => fetch.isBypassing };
-    return { value, outcome: outcomeOf(fetch, isJoined) };
+    const value = { sizeBytes, content, bypassReason: () => fetch.bypassReason };
+    return { value, ...outcomeOf(fetch, isJoined) };
   }
 
   /**
@@ -255,9 +264,9 @@ export class Blobs {
   }
 }
 
-function outcomeOf(fetch: BlobFetch, isJoined: boolean): Outcome {
-  if (fetch.isBypassing) return 'bypass';
-  return isJoined ? 'joined' : 'miss';
+function outcomeOf(fetch: BlobFetch, isJoined: boolean): Pick<Served<Blob>, 'outcome' | 'reason'> {
+  if (fetch.bypassReason !== undefined) return { outcome: 'bypass', reason: fetch.bypassReason };
+  return isJoined ? { outcome: 'joined', reason: 'in-flight' } : { outcome: 'miss', reason: 'not-stored' };
 }
 
 function lengthOf(wanted: Exclude<Wanted, 'whole'>): number {

@@ -6,6 +6,7 @@ import type { Slab, SlabPool } from '../content/slabs.ts';
 import type { Digest } from '../oci/digest.ts';
 import type { BlobCache } from '../cache/blob-cache.ts';
 import type { Condition } from './condition.ts';
+import type { OutcomeReason } from './outcome-reason.ts';
 import { RecentSlabs } from './recent-slabs.ts';
 import { firstGap } from './segment-plan.ts';
 import type { Reservation } from '../cache/store-budget.ts';
@@ -66,6 +67,13 @@ export class FillBytes {
   /** False when what comes in cannot be cached. */
   get isStoring(): boolean {
     return !this.#isPassing && this.#ingest?.storeFailure === undefined;
+  }
+
+  /** Why not; absent while it can. */
+  get unstoredReason(): OutcomeReason | undefined {
+    if (this.isStoring) return undefined;
+    const isFull = this.#isPassing || this.#ingest?.storeFailure?.reason === 'no-space';
+    return isFull && this.#parts.cache.condition.isSound ? 'no-room' : 'store-trouble';
   }
 
   get #isPassing(): boolean {

@@ -1,4 +1,5 @@
 import { UpstreamError } from '../upstream/upstream-error.ts';
+import type { OutcomeReason } from './outcome-reason.ts';
 import { type StaleLimits, staleReasonOf } from './stale-policy.ts';
 
 /** What is known of a mutable answer (a tag, a list) that is held here. */
@@ -33,6 +34,12 @@ export function mayServeStale(held: Held, error: unknown, policy: FreshnessPolic
   const reason = staleReasonOf(error);
   const limitMs = reason && policy.staleMs[reason];
   return limitMs !== undefined && nowMs - held.checkedAt <= limitMs;
+}
+
+/** Why something stale is served after `error`. */
+export function staleReason(error: unknown): OutcomeReason {
+  const reason = error instanceof UpstreamError ? error.reason : undefined;
+  return reason === 'offline' || reason === 'rate-limited' ? reason : 'upstream-failed';
 }
 
 /** True when what is held will do whenever the upstream cannot say: then its trouble need not be waited out. */

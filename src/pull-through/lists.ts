@@ -5,7 +5,7 @@ import { type Descriptor, descriptorFrom } from '../oci/descriptor.ts';
 import type { Digest } from '../oci/digest.ts';
 import type { Upstream } from '../upstream/upstream.ts';
 import { UpstreamError } from '../upstream/upstream-error.ts';
-import { ageOf, freshnessOf, mayServeStale, needsNoPatience } from './freshness.ts';
+import { ageOf, freshnessOf, mayServeStale, needsNoPatience, staleReason } from './freshness.ts';
 import { staleReasonOf } from './stale-policy.ts';
 import { PATIENCE_WITH_COPY_MS } from './manifests.ts';
 import type { RepositoryPolicies } from './repository-policies.ts';
@@ -149,7 +149,7 @@ export class Lists {
     const freshness = freshnessOf(held, policy, clock.now());
     if (held !== undefined && freshness !== 'ask') {
       const outcome = freshness === 'fresh' ? 'hit' : 'stale';
-      return fromHere(held, outcome, clock.now());
+      return { ...fromHere(held, outcome, clock.now()), ...(outcome === 'stale' && { reason: 'offline' }) };
     }
     return flights.run(
       source.name,
@@ -162,12 +162,14 @@ export class Lists {
             shared,
           );
           await contents.guard(() => source.keep({ items, checkedAt }));
-          return { value: items, outcome: 'miss', ageMs: 0 };
+          const reason = known === undefined ? 'list-unknown' : 'list-expired';
+          return { value: items, outcome: 'miss', reason, ageMs: 0 };
         } catch (error) {
           if (known !== undefined && mayServeStale(known, error, policy, clock.now())) {
-            if (held !== undefined) return fromHere(held, 'stale', clock.now());
+            const reason = staleReason(error);
+            if (held !== undefined) return { ...fromHere(held, 'stale', clock.now()), reason };
             if (source.empty?.error !== undefined) throw source.empty.error;
-            return { value: [], outcome: 'stale', ageMs: ageOf(known, clock.now()) };
+            return { value: [], outcome: 'stale', reason, ageMs: ageOf(known, clock.now()) };
           }
           if (staleReasonOf(error) === '404') await contents.guard(() => source.forget());
           throw error;

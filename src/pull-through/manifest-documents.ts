@@ -157,7 +157,8 @@ export class ManifestDocuments {
     const facts = factsOf(bytes, head.mediaType);
     if (facts === undefined) return undefined;
     await this.#record(key, { digest, bytes, facts });
-    return { value: { digest, mediaType: facts.mediaType, bytes }, outcome: 'revalidated' };
+    const value = { digest, mediaType: facts.mediaType, bytes };
+    return { value, outcome: 'revalidated', reason: 'not-seen-here' };
   }
 
   async #fetch(
@@ -172,7 +173,10 @@ export class ManifestDocuments {
     memory.put(digest, bytes);
     await this.#record(key, document);
     const isKept = this.#store(digest, bytes, key.upstream);
-    return { value: { digest, mediaType: facts.mediaType, bytes }, outcome: isKept ? 'miss' : 'bypass' };
+    const value = { digest, mediaType: facts.mediaType, bytes };
+    if (isKept) return { value, outcome: 'miss', reason: 'not-stored' };
+    const { isSound } = this.#parts.cache.condition;
+    return { value, outcome: 'bypass', reason: isSound ? 'no-room' : 'store-trouble' };
   }
 
   /** Stores without being waited for: no reader pays for durability. @returns false when it is known that it will fail. */

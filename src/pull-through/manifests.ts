@@ -1,14 +1,23 @@
 import type { Clock } from '../clock.ts';
-import type { MetadataStore, RepositoryKey, TagRow } from '../metadata/metadata-store.ts';
+import type { MetadataStore, RepositoryKey } from '../metadata/metadata-store.ts';
 import type { Digest } from '../oci/digest.ts';
 import { MANIFEST_MEDIA_TYPES } from '../oci/media-type.ts';
 import type { Reference, Tag } from '../oci/reference.ts';
 import type { ManifestHead, ManifestOptions, Patience } from '../upstream/upstream.ts';
 import { UpstreamError } from '../upstream/upstream-error.ts';
-import { ageOf, type FreshnessPolicy, freshnessOf, mayServeStale, needsNoPatience } from './freshness.ts';
+import {
+  ageOf,
+  type FreshnessPolicy,
+  freshnessOf,
+  mayServeStale,
+  needsNoPatience,
+  staleReason,
+} from './freshness.ts';
 import { type Manifest, ManifestDocuments, type ManifestDocumentsParts } from './manifest-documents.ts';
+import type { OutcomeReason } from './outcome-reason.ts';
 import type { RepositoryPolicies } from './repository-policies.ts';
-import { asShared, type Outcome, type Served } from './served.ts';
+import { asShared, type Served } from './served.ts';
+import { acceptKey, EVERY_KIND, TagCopies, type TagCopy } from './tag-copies.ts';
 
 export type { Manifest } from './manifest-documents.ts';
 
@@ -25,12 +34,6 @@ export interface ManifestsParts extends ManifestDocumentsParts {
   readonly policies: RepositoryPolicies;
 }
 
-/** What a tag meant when the upstream was last asked, and the document is here. */
-interface Copy {
-  readonly manifest: Manifest;
-  readonly checkedAt: number;
-}
-
 /** While a copy is held, trouble upstream is not waited out for long: the copy is the better answer. */
 export const PATIENCE_WITH_COPY_MS = 500;
 
@@ -41,10 +44,12 @@ export const PATIENCE_WITH_COPY_MS = 500;
 export class Manifests {
   readonly #parts: ManifestsParts;
   readonly #documents: ManifestDocuments;
+  readonly #copies: TagCopies;
 
   constructor(parts: ManifestsParts) {
     this.#parts = parts;
     this.#documents = new ManifestDocuments(parts);
+    this.#copies = new TagCopies({ ...parts, documents: this.#documents });
   }
 
   /** @param accepted the manifest types that the client takes; matters for tags only: a digest names its bytes. */
@@ -61,10 +66,11 @@ export class Manifests {
     return this.#share(
       `tag ${key.upstream} ${key.repository} ${tag} ${accepted.join()}`,
       async (shared) => {
-        const copy = await this.#copyOf(key, tag, accepted);
+        const copy = await this.#copies.find(key, tag, accepted);
+        const before = copy?.manifest ?? (await this.#copies.whyNone(key, tag, accepted));
         try {
           const known = copy === undefined ? await this.#freshlyNamed(key, tag, accepted, shared) : undefined;
-          return known ?? (await this.#revalidate(key, tag, accepted, copy, shared));
+          return known ?? explained(await this.#revalidate(key, tag, accepted, copy, shared), before);
         } catch (error) {
           return this.#stale(copy, error, this.#policy(key, tag));
         }
@@ -87,9 +93,10 @@ export class Manifests {
       `manifest-head ${key.upstream} ${key.repository} ${name} ${accepted.join()}`,
       async (shared) => {
         if ('digest' in reference) return this.#describeDigest(key, reference.digest, shared);
-        const copy = await this.#copyOf(key, reference.tag, accepted);
+        const copy = await this.#copies.find(key, reference.tag, accepted);
+        const before = copy?.manifest ?? (await this.#copies.whyNone(key, reference.tag, accepted));
         try {
-          return await this.#describeTag(key, reference.tag, accepted, copy, shared);
+          return explained(await this.#describeTag(key, reference.tag, accepted, copy, shared), before);
         } catch (error) {
           return described(this.#stale(copy, error, this.#policy(key, reference.tag)));
         }
@@ -145,32 +152,20 @@ export class Manifests {
     accepted: readonly string[],
   ): Promise<Served<Manifest> | undefined> {
     const { clock } = this.#parts;
-    const copy = await this.#copyOf(key, tag, accepted);
+    const copy = await this.#copies.find(key, tag, accepted);
     const freshness = freshnessOf(copy, this.#policy(key, tag), clock.now());
     if (copy === undefined || freshness === 'ask') return undefined;
-    const outcome: Outcome = freshness === 'fresh' ? 'hit' : 'stale';
-    return { value: copy.manifest, outcome, ageMs: ageOf(copy, clock.now()) };
+    const isFresh = freshness === 'fresh';
+    const ageMs = ageOf(copy, clock.now());
+    if (isFresh) return { value: copy.manifest, outcome: 'hit', ageMs };
+    return { value: copy.manifest, outcome: 'stale', reason: 'offline', ageMs };
   }
 
-  /** The manifest that the tag last meant: by the upstream's last word of those that count for this client. */
-  async #copyOf(key: RepositoryKey, tag: Tag, accepted: readonly string[]): Promise<Copy | undefined> {
-    let best: Copy | undefined;
-    for (const accept of new Set([EVERY_KIND, acceptKey(accepted)])) {
-      const row = await this.#row(key, tag, accept);
-      if (row === undefined || (best !== undefined && row.checkedAt <= best.checkedAt)) continue;
-      const manifest = await this.#documents.held(key, row.digest);
-      if (manifest === undefined) continue;
-      // What the upstream gave to this very set of types it would give again, whatever it is.
-      const isTaken = accept !== EVERY_KIND || accepted.includes(manifest.mediaType);
-      if (isTaken) best = { manifest, checkedAt: row.checkedAt };
-    }
-    return best;
-  }
-
-  #stale(copy: Copy | undefined, error: unknown, policy: FreshnessPolicy): Served<Manifest> {
+  #stale(copy: TagCopy | undefined, error: unknown, policy: FreshnessPolicy): Served<Manifest> {
     const { clock } = this.#parts;
     if (copy === undefined || !mayServeStale(copy, error, policy, clock.now())) throw error;
-    return { value: copy.manifest, outcome: 'stale', ageMs: ageOf(copy, clock.now()) };
+    const ageMs = ageOf(copy, clock.now());
+    return { value: copy.manifest, outcome: 'stale', reason: staleReason(error), ageMs };
   }
 
   // --- GET by tag --------------------------------------------------------------------------------------------------
@@ -183,7 +178,7 @@ export class Manifests {
     signal: AbortSignal,
   ): Promise<Served<Manifest> | undefined> {
     const { clock } = this.#parts;
-    const row = await this.#row(key, tag, acceptKey(accepted));
+    const row = await this.#copies.row(key, tag, acceptKey(accepted));
     if (row === undefined || freshnessOf(row, this.#policy(key, tag), clock.now()) !== 'fresh')
       return undefined;
     try {
@@ -203,7 +198,7 @@ export class Manifests {
     key: RepositoryKey,
     tag: Tag,
     accepted: readonly string[],
-    copy: Copy | undefined,
+    copy: TagCopy | undefined,
     signal: AbortSignal,
   ): Promise<Served<Manifest>> {
     const { clock, observer } = this.#parts;
@@ -211,7 +206,7 @@ export class Manifests {
     const checkedAt = clock.now();
     const askAs = async (accept: readonly string[], head: ManifestHead): Promise<Served<Manifest>> => {
       const served = await this.#byHead(key, tag, head, { accept, ...patience }, signal);
-      await this.#putTag(key, tag, accept, { digest: served.value.digest, checkedAt });
+      await this.#copies.put(key, tag, accept, { digest: served.value.digest, checkedAt });
       return served;
     };
     const askNarrowly = async () =>
@@ -261,7 +256,7 @@ export class Manifests {
     const upstream = this.#parts.upstream(key.upstream);
     const head = await upstream.headManifest(key.repository, { digest }, options, signal);
     const told = await this.#told(key, head);
-    if (told !== undefined) return { value: told, outcome: 'miss' };
+    if (told !== undefined) return { value: told, outcome: 'miss', reason: 'not-stored' };
     return described(await this.#documents.get(key, digest, {}, signal));
   }
 
@@ -269,7 +264,7 @@ export class Manifests {
     key: RepositoryKey,
     tag: Tag,
     accept: readonly string[],
-    copy: Copy | undefined,
+    copy: TagCopy | undefined,
     signal: AbortSignal,
   ): Promise<Served<ManifestDescription>> {
     const checkedAt = this.#parts.clock.now();
@@ -277,13 +272,13 @@ export class Manifests {
     const told = await this.#told(key, await this.#head(key, tag, options, signal));
     if (told === undefined) {
       const fetched = await this.#fetchTag(key, tag, options, signal);
-      await this.#putTag(key, tag, accept, { digest: fetched.value.digest, checkedAt });
+      await this.#copies.put(key, tag, accept, { digest: fetched.value.digest, checkedAt });
       return { ...described(fetched), ageMs: 0 };
     }
     const isSame = copy?.manifest.digest === told.digest;
     // A copy that the tag no longer means stays what it means here until the new one is: it may yet have to do.
     if (isSame || copy === undefined) {
-      await this.#putTag(key, tag, accept, { digest: told.digest, checkedAt });
+      await this.#copies.put(key, tag, accept, { digest: told.digest, checkedAt });
     }
     return { value: told, outcome: isSame ? 'revalidated' : 'miss', ageMs: 0 };
   }
@@ -349,26 +344,19 @@ export class Manifests {
   #policy(key: RepositoryKey, tag: Tag): FreshnessPolicy {
     return this.#parts.policies.of(key).freshnessOfTag(tag);
   }
-
-  #row(key: RepositoryKey, tag: Tag, accept: string): Promise<TagRow | undefined> {
-    const { contents, metadata } = this.#parts;
-    return contents.guard(() => metadata.tag({ ...key, tag, accept }));
-  }
-
-  async #putTag(key: RepositoryKey, tag: Tag, accepted: readonly string[], row: TagRow): Promise<void> {
-    const { contents, metadata } = this.#parts;
-    await contents.guard(() => metadata.putTag({ ...key, tag, accept: acceptKey(accepted) }, row));
-  }
 }
 
-/** How the index names the set of all types. */
-const EVERY_KIND = '';
-
-function acceptKey(accepted: readonly string[]): string {
-  return accepted.length === MANIFEST_MEDIA_TYPES.length ? EVERY_KIND : accepted.join();
+/** With the reason why the upstream was asked. @param before what the tag meant here, or why nothing was known */
+function explained<T extends { readonly digest: Digest }>(
+  served: Served<T>,
+  before: { readonly digest: Digest } | OutcomeReason,
+): Served<T> {
+  if (served.outcome === 'bypass') return served;
+  if (typeof before === 'string') return { ...served, reason: before };
+  return { ...served, reason: before.digest === served.value.digest ? 'tag-expired' : 'tag-moved' };
 }
 
-function patienceWith(copy: Copy | undefined, policy: FreshnessPolicy): Patience {
+function patienceWith(copy: TagCopy | undefined, policy: FreshnessPolicy): Patience {
   return copy === undefined || !needsNoPatience(policy) ? {} : { patienceMs: PATIENCE_WITH_COPY_MS };
 }
 

@@ -1,3 +1,5 @@
+import type { OutcomeReason } from './outcome-reason.ts';
+
 /**
  * How a request was answered.
  * - `hit`: from the cache, without asking;
@@ -12,11 +14,15 @@ export type Outcome = 'hit' | 'revalidated' | 'stale' | 'miss' | 'joined' | 'byp
 export interface Served<T> {
   readonly value: T;
   readonly outcome: Outcome;
+  /** Why it was no hit; absent on one. */
+  readonly reason?: OutcomeReason | undefined;
   /** Since the upstream last confirmed a mutable answer. Absent on what is immutable. */
   readonly ageMs?: number | undefined;
 }
 
 /** What a request got that shared the work of another one: it was no miss of its own. */
 export function asShared<T>(served: Served<T>, isShared: boolean): Served<T> {
-  return isShared && served.outcome === 'miss' ? { ...served, outcome: 'joined' } : served;
+  return isShared && served.outcome === 'miss'
+    ? { ...served, outcome: 'joined', reason: 'in-flight' }
+    : served;
 }
