@@ -128,14 +128,14 @@ async function openApp(config: Config, options: AppOptions, closers: Closer[]): 
     lookup: options.lookup,
     closers,
   });
-  const { pullThrough, offline, warming } = pulling;
+  const { pullThrough, upstreams, offline, warming } = pulling;
   const rehearsals = new Rehearsals(clock, offline.states);
   standings.offlineChanged(offline.states);
   for (const { upstream, isOffline } of offline.states) {
     metrics.upstreamUp(upstream, true);
     metrics.offline.set(upstream, isOffline);
   }
-  const schedules = await openSchedules(config, { reporting, clock, warming, closers });
+  const schedules = await openSchedules(config, { reporting, clock, warming, upstreams, closers });
   showGauges(metrics, cache, pullThrough);
 
   const state = { isClosing: false };
@@ -148,10 +148,10 @@ async function openApp(config: Config, options: AppOptions, closers: Closer[]): 
   const operations = await openAdmin(config, admins);
   const serving = { config, reporting, certificates };
   // One right after the other: who finds the registry open finds the admin listener open.
-  const registry = await openRegistry(serving, { pullThrough, rehearsals, activity, clock });
+  const registry = await openRegistry(serving, { pullThrough, upstreams, rehearsals, activity, clock });
   closers.push(() => registry.close(0));
   const admin = await openAdminListener(serving, operations);
-  schedules?.begin();
+  schedules.begin();
   return new App({ registry, admin, certificates }, closers.slice(0, -1), state);
 }
 

@@ -108,14 +108,33 @@ const SERVICE_URL = /^(?:tcp|udp|sctp):\/\//;
 
 type Tree = Record<string, unknown>;
 
+/** A configuration, and what it was made of: what is told of it, and compared with the next one. */
+export interface LoadedConfig {
+  readonly config: Config;
+  /** What the keys come to, defaults included. */
+  readonly values: FileConfig;
+  /** What was written, in the file or as a variable, `${VAR}` put in. Holds secrets. */
+  readonly written: Readonly<Record<string, unknown>>;
+  /** Keys that variables gave, with the variable's name. */
+  readonly variables: ReadonlyMap<string, string>;
+  /** Absolute. Absent: there is no file. */
+  readonly file?: string | undefined;
+}
+
+/** As `readConfig`, the configuration alone. */
+export function loadConfig(source: ConfigSource): Config {
+  return readConfig(source).config;
+}
+
 /**
  * Reads the configuration: built-in defaults < file < environment.
  * @throws ConfigError with every problem there is.
  */
-export function loadConfig({ file: named, environment, workingDir }: ConfigSource): Config {
+export function readConfig({ file: named, environment, workingDir }: ConfigSource): LoadedConfig {
   const file = named ?? (environment[FILE_VARIABLE] || undefined);
   const set = Object.entries(VARIABLES).filter(([variable]) => (environment[variable] ?? '') !== '');
-  const problems = new Problems(new Map(set.map(([variable, path]) => [path.join('.'), variable])));
+  const variables = new Map(set.map(([variable, path]) => [path.join('.'), variable]));
+  const problems = new Problems(variables);
   checkEnvironment(environment, problems);
   const path = file === undefined ? undefined : resolve(workingDir, file);
   const written = path === undefined ? {} : readConfigFile(path, environment, problems);
@@ -134,7 +153,13 @@ export function loadConfig({ file: named, environment, workingDir }: ConfigSourc
     environment,
   });
   problems.throwIfAny();
-  return frozen(config);
+  return {
+    config: frozen(config),
+    values,
+    written: tree,
+    variables,
+    ...(path !== undefined && { file: path }),
+  };
 }
 
 function assembled(values: FileConfig, dataDir: string, surroundings: Surroundings): Config {

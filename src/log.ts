@@ -28,6 +28,12 @@ export interface StandardOutputLog extends LogDestination {
   flushSync(): void;
 }
 
+/** A log whose level may change while it is used. */
+export interface AdjustableLog extends Log {
+  /** From the next line on. */
+  setLevel(level: LogLevel): void;
+}
+
 export interface LogOptions {
   readonly level: LogLevel;
   /** True: for people at a terminal; false: one JSON object a line. */
@@ -42,7 +48,7 @@ const WAITING_BYTES_LIMIT = 16 * 1024 * 1024;
 const BATCH_MS = 100;
 const BATCH_LENGTH = 8 * 1024;
 
-export function createLog({ level, pretty, destination }: LogOptions): Log {
+export function createLog({ level, pretty, destination }: LogOptions): AdjustableLog {
   const format = pretty
     ? prettyFactory({ colorize: true, translateTime: 'SYS:HH:MM:ss.l', singleLine: true })
     : undefined;
@@ -60,6 +66,9 @@ export function createLog({ level, pretty, destination }: LogOptions): Log {
     info: (facts, message) => logger.info(facts, message),
     warn: (facts, message) => logger.warn(facts, message),
     error: (facts, message) => logger.error(facts, message),
+    setLevel: (wanted) => {
+      logger.level = wanted;
+    },
   };
 }
 

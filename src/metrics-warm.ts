@@ -53,6 +53,13 @@ export class WarmMetrics {
     this.#bytes.inc({ schedule }, 0);
   }
 
+  /** There is no such schedule any more. */
+  gone(schedule: string): void {
+    for (const outcome of ['done', 'failed']) this.#runs.remove({ schedule, outcome });
+    const others = [this.#running, this.#nextRun, this.#lastRun, this.#lastSuccess, this.#duration];
+    for (const metric of [...others, this.#failedImages, this.#bytes]) metric.remove({ schedule });
+  }
+
   /** `undefined`: never again. Milliseconds since 1970. */
   due(schedule: string, at: number | undefined): void {
     if (at === undefined) this.#nextRun.remove({ schedule });

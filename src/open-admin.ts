@@ -15,22 +15,21 @@ import { errorFacts, type Log } from './log.ts';
 import { indexBytes } from './metadata/database.ts';
 import type { Metrics } from './metrics.ts';
 import type { OpenPullThrough } from './open-pull-through.ts';
+import type { OpenSchedules } from './open-schedules.ts';
 import type { Closer, OpenStore } from './open-store.ts';
 import { LocalOffline } from './pull-through/offline-operations.ts';
 import type { Rehearsals } from './pull-through/rehearsals.ts';
-import type { Schedules } from './warm/schedules.ts';
 
 export interface OpenAdminParts {
   readonly reporting: { readonly log: Log; readonly metrics: Metrics };
   readonly clock: Clock;
   readonly store: OpenStore;
-  readonly pulling: Pick<OpenPullThrough, 'pullThrough' | 'offline' | 'warming'>;
+  readonly pulling: Pick<OpenPullThrough, 'pullThrough' | 'upstreams' | 'offline' | 'warming'>;
   readonly rehearsals: Rehearsals;
   readonly standings: UpstreamOperations;
   /** entrepot's. */
   readonly version: string;
-  /** Absent: nothing is warmed by the clock. */
-  readonly schedules: Schedules | undefined;
+  readonly schedules: OpenSchedules;
   /** Whether the process is on its way to end, so that nobody sends it requests any more. */
   readonly isClosing: () => boolean;
   readonly closers: Closer[];
@@ -107,7 +106,7 @@ function localOperations(
       indexBytes: () => indexBytes(config.dataDir),
       condition: () => cache.condition.report,
       offline: () => offline.states.filter(({ isOffline }) => isOffline),
-      schedules: () => schedules?.states,
+      schedules: () => schedules.states,
     },
     onPurged: (digest) => pullThrough.forget(digest),
   });

@@ -12,7 +12,7 @@ import type { Log } from './log.ts';
 import type { Metrics } from './metrics.ts';
 import type { PullThrough } from './pull-through/pull-through.ts';
 import type { OfflineRequest, Rehearsals } from './pull-through/rehearsals.ts';
-import { UpstreamRoutes } from './pull-through/upstream-routes.ts';
+import type { UpstreamSet } from './pull-through/upstream-set.ts';
 
 /** Of all listeners of the registry together. */
 const CONNECTION_LIMIT = 10_000;
@@ -27,6 +27,7 @@ export interface ServingParts {
 
 export interface RegistryParts {
   readonly pullThrough: PullThrough;
+  readonly upstreams: UpstreamSet;
   readonly rehearsals: Rehearsals;
   readonly activity: Activity;
   readonly clock: Clock;
@@ -38,11 +39,10 @@ export interface RegistryParts {
  */
 export function openRegistry(
   { config, reporting, certificates }: ServingParts,
-  { pullThrough, rehearsals, activity, clock }: RegistryParts,
+  { pullThrough, upstreams, rehearsals, activity, clock }: RegistryParts,
 ): Promise<Listeners> {
-  const { listeners, publicUrl = '', upstreams, connectionsPerClient: perClient } = config;
-  const routes = new UpstreamRoutes(upstreams);
-  const distribution = new Distribution({ pullThrough, routes, publicUrl });
+  const { listeners, publicUrl = '', connectionsPerClient: perClient } = config;
+  const distribution = new Distribution({ pullThrough, upstreams, publicUrl });
   const gate = new ConnectionGate({ total: CONNECTION_LIMIT, perClient }, reporting);
   const { metrics } = reporting;
   const onOffline = (failed: OfflineRequest) => rehearsals.failed(failed);

@@ -4,7 +4,8 @@ import { type Config, offlineUpstreams, type UpstreamConfig } from './config.ts'
 import type { Closer, OpenStore } from './open-store.ts';
 import { PullThrough } from './pull-through/pull-through.ts';
 import type { PullThroughObserver } from './pull-through/pull-through-observer.ts';
-import { RepositoryPolicies } from './pull-through/repository-policies.ts';
+import type { FillSettings } from './pull-through/blob-fetch-task.ts';
+import { type RenewedUpstreams, type UpstreamChange, UpstreamSet } from './pull-through/upstream-set.ts';
 import { type OfflineState, OfflineSwitch } from './upstream/offline-switch.ts';
 import { openUpstream } from './upstream/open-upstream.ts';
 import type { Upstream } from './upstream/upstream.ts';
@@ -32,11 +33,12 @@ export interface OpenPullThroughParts {
 
 export interface OpenPullThrough {
   readonly pullThrough: PullThrough;
-  /** By name. */
-  readonly upstreams: ReadonlyMap<string, Upstream>;
+  readonly upstreams: UpstreamSet;
   /** As the configuration says, to begin with. */
   readonly offline: OfflineSwitch;
   readonly warming: LocalWarming;
+  /** Readies all of it for another configuration. @throws what opening a client throws */
+  renew(config: Config): RenewedUpstreams;
 }
 
 /**
@@ -46,43 +48,72 @@ export interface OpenPullThrough {
 export function openPullThrough(config: Config, parts: OpenPullThroughParts): OpenPullThrough {
   const { store, clock, observer, closers } = parts;
   const allowances = new PullAllowances();
-  const never = offlineUpstreams(config);
   const offline = new OfflineSwitch({
     clock,
-    upstreams: config.upstreams.map(({ name }) => ({ name, isOffline: never.includes(name) })),
+    upstreams: switchedUpstreams(config),
     onChange: parts.onOfflineChange,
   });
   closers.push(() => offline.close());
-  const upstreams = new Map(
-    config.upstreams.map(
-      (upstream) => [upstream.name, openClient(upstream, { ...parts, offline, allowances })] as const,
-    ),
-  );
+  const upstreams = new UpstreamSet(config.upstreams, {
+    clock,
+    open: (upstream) => openClient(upstream, { ...parts, offline, allowances }),
+    isOffline: (name) => offline.isOffline(name),
+    onGone: (name) => {
+      offline.forget(name);
+      allowances.forget(name);
+    },
+  });
+  closers.push(() => upstreams.close());
   const { cache, metadata, slabs } = store;
   const pullThrough = new PullThrough({
     upstreams,
-    policies: new RepositoryPolicies(config.upstreams, (name) => offline.isOffline(name)),
+    policies: upstreams,
     cache,
     metadata,
     slabs,
     clock,
     observer,
-    finishFillBytes: config.cache.finishFillBytes,
-    fillLingerMs: config.cache.fillLingerMs,
+    filling: fillSettings(config),
   });
+  upstreams.isWanted = (name) => pullThrough.isUsing(name);
   closers.push(() => pullThrough.close());
   const warming = new LocalWarming({
     pullThrough,
     upstreams,
     allowances,
     clock,
-    config: config.upstreams,
+    config: () => upstreams.configs,
     onUnexpected: parts.onWarmFault,
   });
   closers.push(() => warming.close());
-  return { pullThrough, upstreams, offline, warming };
+  const renew = (next: Config): RenewedUpstreams => {
+    const renewed = upstreams.renew(next.upstreams);
+    const commit = (): UpstreamChange => {
+      const change = renewed.commit();
+      offline.configure(switchedUpstreams(next));
+      // What was said of one account says nothing of another.
+      for (const name of change.changed) allowances.forget(name);
+      pullThrough.upstreamsChanged();
+      pullThrough.configureFills(fillSettings(next));
+      return change;
+    };
+    return { ...renewed, commit };
+  };
+  return { pullThrough, upstreams, offline, warming, renew };
 }
 
+function switchedUpstreams(
+  config: Config,
+): readonly { readonly name: string; readonly isOffline: boolean }[] {
+  const never = offlineUpstreams(config);
+  return config.upstreams.map(({ name }) => ({ name, isOffline: never.includes(name) }));
+}
+
+function fillSettings({ cache }: Config): FillSettings {
+  return { finishFillBytes: cache.finishFillBytes, lingerMs: cache.fillLingerMs };
+}
+
+/** Closed by whoever has it. */
 function openClient(
   upstream: UpstreamConfig,
   parts: OpenPullThroughParts & {
@@ -90,7 +121,7 @@ function openClient(
     readonly allowances: PullAllowances;
   },
 ): Upstream {
-  const { clock, offline, allowances, upstreamObserver, version, lookup, closers } = parts;
+  const { clock, offline, allowances, upstreamObserver, version, lookup } = parts;
   const told = upstreamObserver(upstream.name);
   const observer: UpstreamObserver = {
     ...told,
@@ -99,8 +130,6 @@ function openClient(
       allowances.report(upstream.name, report);
     },
   };
-  const gate = offline.gate(upstream.name);
-  const client = openUpstream(upstream, { clock, observer, version, lookup, gate });
-  closers.push(() => client.close());
-  return client;
+  const gate = offline.gateToBe(upstream.name);
+  return openUpstream(upstream, { clock, observer, version, lookup, gate });
 }

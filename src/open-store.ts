@@ -1,5 +1,6 @@
 import { BlobCache } from './cache/blob-cache.ts';
 import type { CacheObserver } from './cache/cache-observer.ts';
+import type { CacheSettings } from './cache/cache-settings.ts';
 import { evictionPolicy } from './cache/eviction-policy.ts';
 import { Pins } from './cache/pins.ts';
 import { SparedContents } from './cache/spared-contents.ts';
@@ -46,14 +47,21 @@ export interface OpenStore {
   readonly slabs: SlabPool;
   readonly spared: SparedContents;
   readonly hashes: HashWorkers;
+  /**
+   * Readies another configuration of what is kept; what it gives has it hold, and is to be called at once, or never.
+   * @throws ContentError when the disk does not tell its size
+   */
+  renew(config: StoreConfig): Promise<() => Promise<void>>;
 }
+
+type StoreConfig = Pick<Config, 'cache' | 'upstreams'>;
 
 /**
  * The store of a data directory: for the server, and for commands where no server runs.
  * @throws StartError with one sentence
  */
 export async function openStore(
-  config: Pick<Config, 'dataDir' | 'cache' | 'upstreams'>,
+  config: StoreConfig & Pick<Config, 'dataDir'>,
   { clock, log, observer, reports, closers }: OpenStoreParts,
 ): Promise<OpenStore> {
   await prepareDataDirectory(config.dataDir);
@@ -70,7 +78,11 @@ export async function openStore(
   const content = await openContent(config.dataDir, { hashes, slabs, buffers });
   closers.push(() => content.close());
   const capacityBytes = await content.capacityBytes();
-  const limits = storeLimits(config, capacityBytes);
+  const settingsOf = (settings: StoreConfig, capacity: number): CacheSettings => ({
+    limits: storeLimits(settings, capacity),
+    scrub: settings.cache.scrub,
+    verifyOnRead: settings.cache.verifyOnRead ? slabs : undefined,
+  });
   const pins = new Pins({ metadata, configured: config.cache.pins });
   const spared = new SparedContents(clock);
   const cache = await BlobCache.open({
@@ -78,17 +90,26 @@ export async function openStore(
     metadata,
     clock,
     observer,
-    limits,
     pins,
     spared,
     reports,
-    scrub: config.cache.scrub,
-    verifyOnRead: config.cache.verifyOnRead ? slabs : undefined,
+    ...settingsOf(config, capacityBytes),
   });
   closers.push(() => cache.close());
-  const warning = warnOfSizes({ limits, capacityBytes }, { metadata, content, cache, pins }, log);
+  const warn = ({ limits }: CacheSettings, capacity: number): Promise<void> =>
+    warnOfSizes({ limits, capacityBytes: capacity }, { metadata, content, cache, pins }, log);
+  let warning = warn(settingsOf(config, capacityBytes), capacityBytes);
   closers.push(() => warning);
-  return { content, metadata, cache, pins, slabs, spared, hashes };
+  const renew = async (next: StoreConfig): Promise<() => Promise<void>> => {
+    const capacity = await content.capacityBytes();
+    const settings = settingsOf(next, capacity);
+    return async () => {
+      pins.configure(next.cache.pins);
+      await cache.configure(settings);
+      warning = Promise.all([warning, warn(settings, capacity)]).then(() => undefined);
+    };
+  };
+  return { content, metadata, cache, pins, slabs, spared, hashes, renew };
 }
 
 function lockDataDirectory(dataDir: string): DataDirectoryLock {

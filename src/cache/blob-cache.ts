@@ -20,33 +20,22 @@ import { StoredContent } from './stored-content.ts';
 import type { SparedContents } from './spared-contents.ts';
 import { useClock } from './use-clock.ts';
 import type { Pins } from './pins.ts';
-import {
-  type Reservation,
-  StoreBudget,
-  type StoreLimits,
-  type StoreUsage,
-  type UpstreamUsage,
-} from './store-budget.ts';
-import type { ScrubSettings } from './scrub.ts';
+import { type Reservation, StoreBudget, type StoreUsage, type UpstreamUsage } from './store-budget.ts';
+import type { CacheSettings } from './cache-settings.ts';
 import { StoreUpkeep } from './store-upkeep.ts';
 import { silentUpkeep, type UpkeepObserver } from './upkeep-observer.ts';
 
-export interface BlobCacheParts {
+export interface BlobCacheParts extends CacheSettings {
   readonly content: ContentStore;
   readonly metadata: MetadataStore;
   readonly clock: Clock;
   readonly observer: CacheObserver;
-  readonly limits: StoreLimits;
   /** Absent: nobody is told of upkeep. */
   readonly reports?: UpkeepObserver | undefined;
   /** What is never evicted. Absent: what the index says. */
   readonly pins?: Pins | undefined;
   /** What is passed over when room is made. Absent: nothing. */
   readonly spared?: SparedContents | undefined;
-  /** Absent: nothing is scrubbed. */
-  readonly scrub?: ScrubSettings | undefined;
-  /** Present: whole blobs are hashed while they are read, in slabs of this pool. */
-  readonly verifyOnRead?: SlabPool | undefined;
 }
 
 /**
@@ -63,7 +52,8 @@ export class BlobCache {
   readonly #locks = new KeyedLock<Digest>();
   readonly #uses: LastUses;
   readonly #stranded: StrandedFiles;
-  readonly #expiry: Expiry | undefined;
+  readonly #expiry: Expiry;
+  #verifyOnRead: SlabPool | undefined;
   /** How often the index was lost: what was counted before counts no more. */
   #lossCount = 0;
   /** Whether anything can be stored; nothing is tried while it cannot. */
@@ -111,11 +101,10 @@ export class BlobCache {
     };
     const canEvict = () => this.condition.isSound || this.condition.isFull;
     this.#evictor = new Evictor({ ...evicting, budget: this.#budget, metadata, content, canEvict });
-    if (limits.maxAgeMs !== undefined) {
-      const { maxAgeMs } = limits;
-      const canExpire = () => canEvict() && !this.#evictor.isHeld;
-      this.#expiry = new Expiry({ ...evicting, blobs: metadata.blobs, maxAgeMs, canEvict: canExpire });
-    }
+    const { maxAgeMs } = limits;
+    const canExpire = () => canEvict() && !this.#evictor.isHeld;
+    this.#expiry = new Expiry({ ...evicting, blobs: metadata.blobs, maxAgeMs, canEvict: canExpire });
+    this.#verifyOnRead = parts.verifyOnRead;
     const upkeepParts = {
       ...parts,
       observer: this.#readingObserver(),
@@ -137,6 +126,7 @@ export class BlobCache {
     this.#stored = new StoredContent({
       ...upkeepParts,
       adopt: (digest) => this.upkeep.adoptOnDemand(digest),
+      verifyOnRead: () => this.#verifyOnRead,
       onUse: (digest) => this.touch(digest),
     });
     metadata.onLost = (setAside) => this.#onIndexLost(setAside);
@@ -146,7 +136,15 @@ export class BlobCache {
   async begin(): Promise<void> {
     await this.upkeep.begin();
     this.#evictor.begin();
-    this.#expiry?.begin();
+    this.#expiry.begin();
+  }
+
+  /** Other limits and settings, from now on; what is too much is given up in the background. */
+  async configure({ limits, scrub, verifyOnRead }: CacheSettings): Promise<void> {
+    this.#verifyOnRead = verifyOnRead;
+    this.#expiry.configure(limits.maxAgeMs);
+    if (scrub !== undefined) this.upkeep.configureScrub(scrub);
+    await this.#budget.configure(limits);
   }
 
   get usage(): StoreUsage {
@@ -359,7 +357,7 @@ export class BlobCache {
     await this.condition.close();
     await this.upkeep.close();
     this.#budget.close();
-    await this.#expiry?.close();
+    await this.#expiry.close();
     await this.#evictor.close();
     await this.#uses.close();
   }

@@ -8,7 +8,8 @@ import { Rounds } from './rounds.ts';
 export interface ExpiryParts {
   readonly blobs: Pick<StoredBlobs, 'page' | 'isPinned'>;
   readonly clock: Clock;
-  readonly maxAgeMs: number;
+  /** Absent: nothing is given up for its age. */
+  readonly maxAgeMs: number | undefined;
   readonly evict: (digest: Digest) => Promise<StoredBlob | undefined>;
   readonly writeUses: () => Promise<void>;
   /** Absent: what the index says is pinned is all there is. */
@@ -26,41 +27,55 @@ const INTERVAL_LIMIT_MS = 3_600_000;
 /** Gives up what nobody has used for so long, but for what is pinned: looks through all rows every so often. */
 export class Expiry {
   readonly #parts: ExpiryParts;
-  readonly #rounds: Rounds;
+  #maxAgeMs: number | undefined;
+  #rounds: Rounds | undefined;
+  /** Of rounds by an age that was configured before. */
+  #ending: Promise<unknown> = Promise.resolve();
+  #hasBegun = false;
 
   constructor(parts: ExpiryParts) {
     this.#parts = parts;
-    const intervalMs = Math.min(parts.maxAgeMs / 10, INTERVAL_LIMIT_MS);
-    this.#rounds = new Rounds(parts.clock, intervalMs, (signal) => this.#sweep(signal));
+    this.#maxAgeMs = parts.maxAgeMs;
   }
 
   begin(): void {
+    this.#hasBegun = true;
+    const maxAgeMs = this.#maxAgeMs;
+    if (maxAgeMs === undefined) return;
+    const intervalMs = Math.min(maxAgeMs / 10, INTERVAL_LIMIT_MS);
+    this.#rounds ??= new Rounds(this.#parts.clock, intervalMs, (signal) => this.#sweep(maxAgeMs, signal));
     this.#rounds.begin();
   }
 
-  close(): Promise<void> {
-    return this.#rounds.close();
+  /** From now on; the first round by it comes after its interval. */
+  configure(maxAgeMs: number | undefined): void {
+    if (maxAgeMs === this.#maxAgeMs) return;
+    this.#maxAgeMs = maxAgeMs;
+    this.#ending = Promise.all([this.#ending, this.#rounds?.close()]);
+    this.#rounds = undefined;
+    if (this.#hasBegun) this.begin();
+  }
+
+  async close(): Promise<void> {
+    this.#hasBegun = false;
+    await Promise.all([this.#ending, this.#rounds?.close()]);
   }
 
   /** Ends early when something cannot be done: there is a next time. */
-  async #sweep(signal: AbortSignal): Promise<void> {
-    const { blobs, writeUses, onFailure } = this.#parts;
+  async #sweep(maxAgeMs: number, signal: AbortSignal): Promise<void> {
+    const { blobs, clock, writeUses, onFailure } = this.#parts;
     await writeUses();
     try {
       for (let after: number | undefined = 0; after !== undefined;) {
         if (signal.aborted || !this.#parts.canEvict()) return;
         const page = await blobs.page(after, SLICE);
-        await this.#give(page.blobs.filter(({ usedAt }) => this.#isExpired(usedAt)));
+        await this.#give(page.blobs.filter(({ usedAt }) => clock.now() - usedAt > maxAgeMs));
         after = page.next;
         await nextTurn();
       }
     } catch (cause) {
       onFailure(cause);
     }
-  }
-
-  #isExpired(usedAt: number): boolean {
-    return this.#parts.clock.now() - usedAt > this.#parts.maxAgeMs;
   }
 
   async #give(expired: readonly StoredBlob[]): Promise<void> {

@@ -32,18 +32,29 @@ export class Pins {
   #isEmpty = false;
   #patterns: readonly ImagePattern[];
   #totals: Totals = { bytes: 0, blobs: 0 };
+  #configured: readonly ImagePattern[];
 
   constructor(parts: PinsParts) {
     this.#parts = parts;
+    this.#configured = parts.configured;
     this.#patterns = parts.configured;
     parts.metadata.images.concerns = (key) =>
-      this.#patterns.some(({ digest }) => digest !== undefined) ||
-      this.#patterns.some((pattern) => matchesRepository(pattern, key));
+      [this.#patterns, this.#configured].some(
+        (patterns) =>
+          patterns.some(({ digest }) => digest !== undefined) ||
+          patterns.some((pattern) => matchesRepository(pattern, key)),
+      );
   }
 
   /** False: something may have become pinned, or is no longer, since the last refresh. Costs nothing. */
   get isCurrent(): boolean {
     return this.#seen === this.#parts.metadata.images.changes;
+  }
+
+  /** Those of the configuration are others now: known to the index with the next refresh, which is due. */
+  configure(configured: readonly ImagePattern[]): void {
+    this.#configured = configured;
+    this.#seen = undefined;
   }
 
   /** Of what is stored of pinned images, as of the last refresh. */
@@ -59,7 +70,8 @@ export class Pins {
 
   /** Of the configuration first, then those of the index; what a newer entrepot wrote there and we cannot read is passed over. */
   async patterns(): Promise<readonly { readonly pattern: ImagePattern; readonly isConfigured: boolean }[]> {
-    const { metadata, configured } = this.#parts;
+    const { metadata } = this.#parts;
+    const configured = this.#configured;
     const stored = (await metadata.images.pins()).flatMap((text) => storedImagePattern(text) ?? []);
     return [
       ...configured.map((pattern) => ({ pattern, isConfigured: true })),
@@ -80,6 +92,7 @@ export class Pins {
     const { images } = this.#parts.metadata;
     try {
       const changes = images.changes;
+      const configured = this.#configured;
       const patterns = (await this.patterns()).map(({ pattern }) => pattern);
       // From here on: what changes while the rest is looked up is told by these.
       this.#patterns = patterns;
@@ -90,7 +103,7 @@ export class Pins {
         this.#totals = await images.setPinned([...roots]);
         this.#isEmpty = roots.size === 0;
       }
-      this.#seen = changes;
+      if (configured === this.#configured) this.#seen = changes;
     } finally {
       this.#refreshing = undefined;
     }

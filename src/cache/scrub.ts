@@ -50,8 +50,12 @@ export interface ScrubParts {
  */
 export class Scrub {
   readonly #parts: ScrubParts;
-  readonly #ending = new AbortController();
-  readonly #rate: ByteRate;
+  readonly #closing = new AbortController();
+  /** Of what runs by the settings that hold. */
+  #ending = new AbortController();
+  #settings: ScrubSettings;
+  #rate: ByteRate;
+  #hasBegun = false;
   #progress: ScrubProgress = {
     isRunning: false,
     files: 0,
@@ -65,6 +69,7 @@ export class Scrub {
 
   constructor(parts: ScrubParts) {
     this.#parts = parts;
+    this.#settings = parts.settings;
     this.#rate = new ByteRate(parts.clock, parts.settings.bytesPerSecond);
   }
 
@@ -74,23 +79,43 @@ export class Scrub {
 
   /** Keeps to its schedule from now on. */
   begin(): void {
-    const { everyMs } = this.#parts.settings;
-    if (everyMs !== undefined) this.#running ??= this.#run(everyMs);
+    this.#hasBegun = true;
+    const { everyMs } = this.#settings;
+    if (everyMs !== undefined) this.#running ??= this.#run(everyMs, this.#ending.signal);
+  }
+
+  /** A round that is under way goes on where it is, unless there are to be none. */
+  configure(settings: ScrubSettings): void {
+    const { everyMs, bytesPerSecond } = this.#settings;
+    if (everyMs === settings.everyMs && bytesPerSecond === settings.bytesPerSecond) return;
+    this.#settings = settings;
+    const before = this.#running;
+    this.#ending.abort(new Error('the configuration is another one'));
+    this.#ending = new AbortController();
+    if (!this.#hasBegun || this.#closing.signal.aborted) return;
+    const { signal } = this.#ending;
+    this.#running = (async () => {
+      await before;
+      if (signal.aborted) return;
+      this.#rate = new ByteRate(this.#parts.clock, settings.bytesPerSecond);
+      this.#progress = { ...this.#progress, isRunning: false, nextAt: undefined };
+      if (settings.everyMs !== undefined) await this.#run(settings.everyMs, signal);
+    })();
   }
 
   /** Waits until nothing runs any more. */
   async close(): Promise<void> {
+    this.#closing.abort();
     this.#ending.abort(new Error('the store is being closed'));
     await this.#running;
   }
 
-  async #run(everyMs: number): Promise<void> {
+  async #run(everyMs: number, signal: AbortSignal): Promise<void> {
     const { clock, reports } = this.#parts;
-    const { signal } = this.#ending;
     while (!signal.aborted) {
       try {
-        await this.#waitForTurn(everyMs);
-        await this.#round();
+        await this.#waitForTurn(everyMs, signal);
+        await this.#round(signal);
       } catch (cause) {
         if (signal.aborted) return;
         this.#progress = { ...this.#progress, isRunning: false };
@@ -100,9 +125,8 @@ export class Scrub {
     }
   }
 
-  async #waitForTurn(everyMs: number): Promise<void> {
+  async #waitForTurn(everyMs: number, signal: AbortSignal): Promise<void> {
     const { clock, marks } = this.#parts;
-    const { signal } = this.#ending;
     const endedAt = await marks.mark('scrub-ended-at');
     let begunAt = await marks.mark('scrub-begun-at');
     if (begunAt === undefined || begunAt > clock.now()) {
@@ -119,7 +143,7 @@ export class Scrub {
     }
   }
 
-  async #round(): Promise<void> {
+  async #round(signal: AbortSignal): Promise<void> {
     const { blobs, marks, clock, reports } = this.#parts;
     let position = (await marks.mark('scrub-position')) ?? NO_ROUND;
     if (position === NO_ROUND) {
@@ -140,7 +164,7 @@ export class Scrub {
     reports.scrubBegan();
     for (;;) {
       const page = await blobs.page(position, PAGE_BLOBS);
-      for (const blob of page.blobs) await this.#look(blob);
+      for (const blob of page.blobs) await this.#look(blob, signal);
       if (page.next === undefined) break;
       position = page.next;
       await marks.setMark('scrub-position', position);
@@ -151,9 +175,8 @@ export class Scrub {
     reports.scrubEnded(this.#progress);
   }
 
-  async #look(blob: Parameters<Upkeep['examine']>[0]): Promise<void> {
+  async #look(blob: Parameters<Upkeep['examine']>[0], signal: AbortSignal): Promise<void> {
     const { upkeep, reports } = this.#parts;
-    const { signal } = this.#ending;
     signal.throwIfAborted();
     const onBytes = async (bytes: number) => {
       reports.verified(bytes);

@@ -27,7 +27,8 @@ export interface StoreAccountsParts {
   /** What is stored, in bytes on the disk. */
   readonly stored: StoreTotals;
   readonly limitBytes: () => number;
-  readonly upstreamLimits: ReadonlyMap<string, number>;
+  /** By upstream; asked each time. */
+  readonly upstreamLimits: () => ReadonlyMap<string, number>;
   readonly quarantinedBytes: () => number;
 }
 
@@ -46,7 +47,12 @@ export class StoreAccounts {
     this.#parts = parts;
     this.all = new StoreAccount(parts.stored, parts.limitBytes, () => this.#otherBytes);
     for (const [name, totals] of parts.stored.byUpstream) this.#open(name, totals);
-    for (const name of parts.upstreamLimits.keys()) this.of(name);
+    this.openLimited();
+  }
+
+  /** Those that have a share are there, though nothing of theirs is stored. */
+  openLimited(): void {
+    for (const name of this.#parts.upstreamLimits().keys()) this.of(name);
   }
 
   get usage(): StoreUsage {
@@ -58,7 +64,7 @@ export class StoreAccounts {
     return new Map(
       [...this.#upstreams].map(([name, { storedBytes, storedBlobs, reservedBytes }]) => [
         name,
-        { storedBytes, storedBlobs, reservedBytes, limitBytes: this.#parts.upstreamLimits.get(name) },
+        { storedBytes, storedBlobs, reservedBytes, limitBytes: this.#parts.upstreamLimits().get(name) },
       ]),
     );
   }
@@ -71,7 +77,7 @@ export class StoreAccounts {
 
   /** Those with a limit, with the upstream's name. */
   get limited(): readonly (readonly [string | undefined, StoreAccount])[] {
-    const shares = [...this.#upstreams].filter(([name]) => this.#parts.upstreamLimits.has(name));
+    const shares = [...this.#upstreams].filter(([name]) => this.#parts.upstreamLimits().has(name));
     return [[undefined, this.all], ...shares];
   }
 
@@ -131,7 +137,7 @@ export class StoreAccounts {
   }
 
   #open(name: string, stored: Totals): StoreAccount {
-    const limitBytes = () => this.#parts.upstreamLimits.get(name) ?? Infinity;
+    const limitBytes = () => this.#parts.upstreamLimits().get(name) ?? Infinity;
     const account = new StoreAccount(stored, limitBytes, () => 0);
     this.#upstreams.set(name, account);
     return account;

@@ -75,22 +75,31 @@ export class StoreBudget {
   readonly #accounts: StoreAccounts;
   /** In the order they came: who waits is first to what is freed, later claims queue behind, however small. */
   readonly #waiters = new Set<Waiter>();
+  #limits: StoreLimits;
 
   constructor(parts: StoreBudgetParts) {
     this.#parts = parts;
-    const { stored, limits, clock, freeBytes, quarantinedBytes } = parts;
-    this.#space = new StoreSpace({ clock, freeBytes, minFreeBytes: limits.minFreeBytes });
+    this.#limits = parts.limits;
+    const { stored, clock, freeBytes, quarantinedBytes } = parts;
+    this.#space = new StoreSpace({ clock, freeBytes, minFreeBytes: () => this.#limits.minFreeBytes });
     this.#accounts = new StoreAccounts({
       stored,
       quarantinedBytes,
-      limitBytes: () => Math.min(limits.maxBytes, this.#space.limitBytes),
-      upstreamLimits: limits.upstreamBytes,
+      limitBytes: () => Math.min(this.#limits.maxBytes, this.#space.limitBytes),
+      upstreamLimits: () => this.#limits.upstreamBytes,
     });
   }
 
   /** As configured. */
   get maxBytes(): number {
-    return this.#parts.limits.maxBytes;
+    return this.#limits.maxBytes;
+  }
+
+  /** Holds when it resolves: what is too much goes in the background, what was promised stays promised. */
+  async configure(limits: StoreLimits): Promise<void> {
+    this.#limits = limits;
+    this.#accounts.openLimited();
+    await this.look();
   }
 
   get usage(): StoreUsage {
@@ -104,10 +113,10 @@ export class StoreBudget {
 
   /** Could a blob of this size be stored, if all that can go went? */
   canHold(sizeBytes: number, upstream?: string): boolean {
-    const { allocatedBytes, limits } = this.#parts;
+    const { allocatedBytes } = this.#parts;
     const bytes = allocatedBytes(sizeBytes);
     const fits = this.#accounts.of(upstream).every((account) => account.canHold(bytes));
-    return fits && sizeBytes <= (limits.maxBlobBytes ?? Infinity);
+    return fits && sizeBytes <= (this.#limits.maxBlobBytes ?? Infinity);
   }
 
   /** `undefined` when there is no room, and none could be made in time. */

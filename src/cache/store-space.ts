@@ -7,7 +7,8 @@ const LOOK_AFTER_BYTES = 64 * 1024 * 1024;
 export interface StoreSpaceParts {
   readonly clock: Clock;
   readonly freeBytes: () => Promise<number>;
-  readonly minFreeBytes: number;
+  /** Asked at each look. */
+  readonly minFreeBytes: () => number;
 }
 
 /** What the disk lets the store hold, as it was last seen: what the store has of it, and what is free but for a part. */
@@ -50,7 +51,7 @@ export class StoreSpace {
     this.#lookedAt = clock.monotonic();
     try {
       const free = await freeBytes();
-      this.#limitBytes = heldBytes() + free - minFreeBytes;
+      this.#limitBytes = heldBytes() + free - minFreeBytes();
     } catch {
       // Whatever is wrong with the disk shows where it is used.
     }

@@ -104,6 +104,11 @@ export class StoreUpkeep {
     await this.#forgetting.begin();
   }
 
+  /** How files are verified from now on. */
+  configureScrub(settings: ScrubSettings): void {
+    this.#scrub.configure(settings);
+  }
+
   /** The index began anew while it was used. */
   onIndexLost(setAside: string): void {
     this.#parts.reports.indexLost(setAside);

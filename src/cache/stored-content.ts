@@ -22,8 +22,8 @@ export interface StoredContentParts {
   readonly condemn: (digest: Digest) => Promise<void>;
   /** Looks for a file without a row, while there may be such. Never fails. @returns whether it has a row now */
   readonly adopt: (digest: Digest) => Promise<boolean>;
-  /** Present: whole blobs are hashed while they are read. */
-  readonly verifyOnRead?: SlabPool | undefined;
+  /** Something: whole blobs are hashed while they are read. */
+  readonly verifyOnRead: () => SlabPool | undefined;
   readonly onUse: (digest: Digest) => void;
 }
 
@@ -57,7 +57,7 @@ export class StoredContent {
     digest: Digest,
     firstPosition: number,
     firstLimitBytes?: number,
-    slabs = this.#parts.verifyOnRead,
+    slabs = this.#parts.verifyOnRead(),
     isUse = true,
   ): Promise<Content | undefined> {
     const generation = this.#parts.generations.enter(digest);

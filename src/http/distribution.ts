@@ -15,7 +15,8 @@ import { cacheHeader } from './served-headers.ts';
 
 export interface DistributionParts {
   readonly pullThrough: PullThrough;
-  readonly routes: UpstreamRoutes;
+  /** Asked at each request, since they may change. */
+  readonly upstreams: { readonly routes: UpstreamRoutes };
   /** Put before the paths of links; '' = links are relative. */
   readonly publicUrl: string;
 }
@@ -54,7 +55,7 @@ export class Distribution {
     }
     const { endpoint } = target;
     record.kind = endpoint.kind;
-    const route = this.#parts.routes.find(target, { host });
+    const route = this.#parts.upstreams.routes.find(target, { host });
     record.upstream = route.upstream;
     if (route.namespace !== undefined) exchange.commonHeaders['OCI-Namespace'] = route.namespace;
     if (endpoint.kind === 'base') {

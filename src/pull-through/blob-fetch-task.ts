@@ -14,7 +14,15 @@ export interface BlobFetchParts {
   readonly slabs: SlabPool;
   readonly observer: PullThroughObserver;
   readonly unstoredBudget: UnstoredBudget;
+  /** Read by each fill when it asks; may change while it runs. */
+  readonly settings: FillSettings;
+}
+
+/** What becomes of a fill that nobody reads any more. */
+export interface FillSettings {
+  /** It goes on when no more than this is missing. */
   readonly finishFillBytes: number;
+  /** How long it goes on before that is looked at. */
   readonly lingerMs: number;
 }
 

@@ -70,7 +70,7 @@ export class BlobFetch implements SegmentHost, ReadableFetch {
     this.clock = parts.clock;
     this.slabs = parts.slabs;
     this.sources = [task.source];
-    this.#linger = new Linger(parts.clock, parts.lingerMs, () => this.#onLingered());
+    this.#linger = new Linger(parts.clock, parts.settings.lingerMs, () => this.#onLingered());
     this.#bytes = new FillBytes({
       digest: task.digest,
       upstream: task.source.upstream.name,
@@ -393,7 +393,7 @@ export class BlobFetch implements SegmentHost, ReadableFetch {
   }
 
   #onLingered(): void {
-    const { finishFillBytes } = this.#parts;
+    const { finishFillBytes } = this.#parts.settings;
     const facts = { sizeBytes: this.#sizeBytes, presentBytes: this.presentBytes, finishFillBytes };
     if (!shouldFinish(facts)) this.abort(new PullThroughError('closing', 'nobody reads the blob any more'));
   }

@@ -1,6 +1,6 @@
 import type { Digest } from '../oci/digest.ts';
 import { BlobFetch } from './blob-fetch.ts';
-import type { BlobFetchParts } from './blob-fetch-task.ts';
+import type { BlobFetchParts, FillSettings } from './blob-fetch-task.ts';
 import { PullThroughError } from './pull-through-error.ts';
 import type { BlobSource } from './segment.ts';
 import { SplitShare } from './split-shares.ts';
@@ -33,7 +33,7 @@ const UNSTORED_LIMIT_BYTES = 64 * 1024 * 1024;
  * not matter to who trusts another.
  */
 export class BlobFetches {
-  readonly #parts: BlobFetchParts;
+  readonly #parts: BlobFetchParts & { settings: FillSettings };
   readonly #byKey = new Map<string, BlobFetch>();
   /** Those too that nobody can join any more, in the order in which they began: when, in milliseconds since 1970. */
   readonly #all = new Map<BlobFetch, number>();
@@ -52,8 +52,20 @@ export class BlobFetches {
     this.#parts = { ...parts, unstoredBudget: new UnstoredBudget(parts.clock, UNSTORED_LIMIT_BYTES) };
   }
 
+  /** For fills from now on; what is judged later of those that run is judged by it, too. */
+  configure(settings: FillSettings): void {
+    this.#parts.settings = settings;
+  }
+
   get count(): number {
     return this.#all.size;
+  }
+
+  /** May any fill ask this upstream yet? */
+  isUsing(upstream: string): boolean {
+    for (const { sources } of this.#all.keys())
+      if (sources.some((source) => source.upstream.name === upstream)) return true;
+    return false;
   }
 
   /** Goes up with each fill that ends: tells whether something may have been committed since. */

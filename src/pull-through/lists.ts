@@ -19,7 +19,7 @@ export interface ListsParts {
   readonly flights: SingleFlight;
   readonly clock: Clock;
   readonly upstream: (name: string) => Upstream;
-  readonly policies: RepositoryPolicies;
+  readonly policies: Pick<RepositoryPolicies, 'of'>;
 }
 
 /** Answers that are remembered in memory alone, since clients ask for subjects as they like; some 200 bytes each. */

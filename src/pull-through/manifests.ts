@@ -31,7 +31,7 @@ export interface ManifestDescription {
 export interface ManifestsParts extends ManifestDocumentsParts {
   readonly metadata: MetadataStore;
   readonly clock: Clock;
-  readonly policies: RepositoryPolicies;
+  readonly policies: Pick<RepositoryPolicies, 'of'>;
 }
 
 /** While a copy is held, trouble upstream is not waited out for long: the copy is the better answer. */

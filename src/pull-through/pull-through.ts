@@ -5,6 +5,7 @@ import type { Digest } from '../oci/digest.ts';
 import type { Reference } from '../oci/reference.ts';
 import type { Upstream } from '../upstream/upstream.ts';
 import type { BlobCache } from '../cache/blob-cache.ts';
+import type { FillSettings } from './blob-fetch-task.ts';
 import { BlobFetches, type RunningFetch } from './blob-fetches.ts';
 import { type Blob, Blobs, type FillOutcome, type Selection } from './blobs.ts';
 import { Lists } from './lists.ts';
@@ -12,7 +13,7 @@ import { ManifestMemory } from './manifest-memory.ts';
 import { type Manifest, type ManifestDescription, Manifests } from './manifests.ts';
 import type { PullThroughObserver } from './pull-through-observer.ts';
 import { PullThroughError } from './pull-through-error.ts';
-import { RepositoryPolicies } from './repository-policies.ts';
+import type { RepositoryPolicies } from './repository-policies.ts';
 import { RepositoryContents } from './repository-contents.ts';
 import type { Served } from './served.ts';
 import { SingleFlight } from './single-flight.ts';
@@ -21,15 +22,15 @@ import { SingleFlight } from './single-flight.ts';
 const MANIFEST_MEMORY_BYTES = 64 * 1024 * 1024;
 
 export interface PullThroughParts {
-  readonly upstreams: ReadonlyMap<string, Upstream>;
-  readonly policies: RepositoryPolicies;
+  /** By name; asked at each request, since they may change. */
+  readonly upstreams: Pick<ReadonlyMap<string, Upstream>, 'get'>;
+  readonly policies: Pick<RepositoryPolicies, 'of' | 'segmentLimit'>;
   readonly cache: BlobCache;
   readonly metadata: MetadataStore;
   readonly slabs: SlabPool;
   readonly clock: Clock;
   readonly observer: PullThroughObserver;
-  readonly finishFillBytes: number;
-  readonly fillLingerMs: number;
+  readonly filling: FillSettings;
 }
 
 /**
@@ -43,7 +44,8 @@ export class PullThrough {
   readonly #manifests: Manifests;
   readonly #memory = new ManifestMemory(MANIFEST_MEMORY_BYTES);
   readonly #lists: Lists;
-  readonly #policies: RepositoryPolicies;
+  readonly #policies: Pick<RepositoryPolicies, 'of' | 'segmentLimit'>;
+  readonly #flights = new SingleFlight();
 
   constructor(parts: PullThroughParts) {
     const { upstreams, policies, cache, metadata, clock, observer, slabs } = parts;
@@ -55,9 +57,8 @@ export class PullThrough {
     };
     this.#policies = policies;
     const contents = new RepositoryContents(metadata, observer);
-    const flights = new SingleFlight();
-    const { finishFillBytes, fillLingerMs: lingerMs } = parts;
-    this.#fetches = new BlobFetches({ clock, cache, slabs, observer, finishFillBytes, lingerMs }, (name) =>
+    const flights = this.#flights;
+    this.#fetches = new BlobFetches({ clock, cache, slabs, observer, settings: parts.filling }, (name) =>
       this.#policies.segmentLimit(name),
     );
     this.#blobs = new Blobs({ cache, fetches: this.#fetches, contents, flights, upstream });
@@ -73,6 +74,20 @@ export class PullThrough {
       policies,
     });
     this.#lists = new Lists({ metadata, contents, flights, clock, upstream, policies });
+  }
+
+  /** Upstreams are others now: no request that begins shares what was asked of those before. */
+  upstreamsChanged(): void {
+    this.#flights.detach();
+  }
+
+  configureFills(settings: FillSettings): void {
+    this.#fetches.configure(settings);
+  }
+
+  /** May anything that is under way ask this upstream yet? */
+  isUsing(upstream: string): boolean {
+    return this.#fetches.isUsing(upstream);
   }
 
   /** For gauges. */

@@ -37,6 +37,11 @@ export class SingleFlight {
     }
   }
 
+  /** Who waits goes on to wait; whoever comes now begins anew. For when equal work would have another result. */
+  detach(): void {
+    this.#flights.clear();
+  }
+
   #begin<T>(key: string, work: (signal: AbortSignal) => Promise<T>): Flight<T> {
     const controller = new AbortController();
     const promise = work(controller.signal).finally(() => {

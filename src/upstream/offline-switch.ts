@@ -40,7 +40,7 @@ export interface OfflineOrder {
 
 interface Position {
   readonly name: string;
-  readonly isConfigured: boolean;
+  isConfigured: boolean;
   isOffline: boolean;
   refusal: UpstreamError | undefined;
   going: AbortController;
@@ -57,7 +57,11 @@ interface Position {
 export class OfflineSwitch {
   readonly #clock: Clock;
   readonly #onChange: NonNullable<OfflineSwitchOptions['onChange']>;
-  readonly #positions: ReadonlyMap<string, Position>;
+  #positions: ReadonlyMap<string, Position>;
+  /** Of upstreams that are configured no more, while something of them is still under way. */
+  readonly #leaving = new Map<string, Position>();
+  /** All upstreams were taken offline: who comes to be configured meanwhile is meant, too. */
+  #dark: Pick<Position, 'endMs' | 'until'> | undefined;
   #nextEndMs = Infinity;
   #timer = new AbortController();
 
@@ -65,19 +69,44 @@ export class OfflineSwitch {
     this.#clock = clock;
     this.#onChange = onChange;
     this.#positions = new Map(
-      upstreams.map(({ name, isOffline }) => [
-        name,
-        {
-          name,
-          isConfigured: isOffline,
-          isOffline,
-          refusal: isOffline ? refusalOf(name, undefined) : undefined,
-          going: listenedByMany(),
-          endMs: Infinity,
-          until: undefined,
-        },
-      ]),
+      upstreams.map(({ name, isOffline }) => [name, configuredPosition(name, isOffline)] as const),
     );
+  }
+
+  /**
+   * The configuration is another one. What an operator said of an upstream goes on to hold; while all were taken
+   * offline, those that are new are, too. Those that are gone can still be taken offline, until they are forgotten.
+   */
+  configure(upstreams: OfflineSwitchOptions['upstreams']): void {
+    this.#endWhatIsDue();
+    if (this.#dark !== undefined && this.#dark.endMs <= this.#clock.monotonic()) this.#dark = undefined;
+    const before = this.#positions;
+    const orders: { position: Position; isOffline: boolean }[] = [];
+    const isCommanded = ({ isOffline, isConfigured }: Position): boolean => isOffline !== isConfigured;
+    this.#positions = new Map(
+      upstreams.map(({ name, isOffline: isConfigured }) => {
+        const known = before.get(name) ?? this.#leaving.get(name);
+        this.#leaving.delete(name);
+        const position = known ?? configuredPosition(name, isConfigured);
+        const isSaid = known !== undefined && isCommanded(known);
+        position.isConfigured = isConfigured;
+        if (known === undefined && this.#dark !== undefined && !isConfigured) {
+          Object.assign(position, this.#dark);
+          orders.push({ position, isOffline: true });
+        } else if (!isSaid) orders.push({ position, isOffline: isConfigured });
+        // What the configuration says anyway has no end.
+        else if (!isCommanded(position)) Object.assign(position, { endMs: Infinity, until: undefined });
+        return [name, position] as const;
+      }),
+    );
+    for (const [name, position] of before) if (!this.#positions.has(name)) this.#leaving.set(name, position);
+    this.#place(orders);
+    this.#wakeAtNextEnd();
+  }
+
+  /** Nothing of an upstream that is configured no more is under way. */
+  forget(upstream: string): void {
+    this.#leaving.delete(upstream);
   }
 
   /** Of every upstream, in the configuration's order. */
@@ -93,16 +122,21 @@ export class OfflineSwitch {
 
   /** @throws when no such upstream is configured */
   gate(upstream: string): OfflineGate {
-    const position = this.#positions.get(upstream);
-    if (position === undefined) throw new Error(`there is no upstream ${upstream}`);
+    if (!this.#positions.has(upstream)) throw new Error(`there is no upstream ${upstream}`);
+    return this.gateToBe(upstream);
+  }
+
+  /** As `gate`, of an upstream that is about to be configured: open until it is. */
+  gateToBe(upstream: string): OfflineGate {
     const endWhatIsDue = () => this.#endWhatIsDue();
+    const position = () => this.#positions.get(upstream) ?? this.#leaving.get(upstream);
     return {
       get refusal() {
         endWhatIsDue();
-        return position.refusal;
+        return position()?.refusal;
       },
       get going() {
-        return position.going.signal;
+        return position()?.going.signal ?? NEVER;
       },
     };
   }
@@ -110,7 +144,15 @@ export class OfflineSwitch {
   /** Holds at once. What the configuration says anyway has no end. */
   set({ isOffline, upstreams, forMs }: OfflineOrder): void {
     const ms = forMs === undefined ? undefined : Math.min(Math.max(0, forMs), OFFLINE_LIMIT_MS);
-    const meant = [...this.#positions.values()].filter(({ name }) => upstreams?.includes(name) !== false);
+    const all = [...this.#positions.values(), ...this.#leaving.values()];
+    const meant = all.filter(({ name }) => upstreams?.includes(name) !== false);
+    if (upstreams === undefined)
+      this.#dark = isOffline
+        ? {
+            endMs: ms === undefined ? Infinity : this.#clock.monotonic() + ms,
+            until: ms === undefined ? undefined : this.#clock.now() + ms,
+          }
+        : undefined;
     this.#place(
       meant.map((position) => {
         const isTimed = ms !== undefined && isOffline !== position.isConfigured;
@@ -150,7 +192,8 @@ export class OfflineSwitch {
     }
     if (changed.length === 0) return;
     // First: what breaks off now belongs to what begins now.
-    this.#onChange(changed.map(stateOf));
+    const told = changed.filter(({ name }) => this.#positions.has(name));
+    if (told.length > 0) this.#onChange(told.map(stateOf));
     for (const position of changed) {
       if (position.isOffline) position.going.abort(position.refusal);
       else position.going = listenedByMany();
@@ -175,6 +218,20 @@ export class OfflineSwitch {
     this.#endWhatIsDue();
     if (this.#nextEndMs !== Infinity && !this.#timer.signal.aborted) this.#wakeAtNextEnd();
   }
+}
+
+const NEVER = listenedByMany().signal;
+
+function configuredPosition(name: string, isOffline: boolean): Position {
+  return {
+    name,
+    isConfigured: isOffline,
+    isOffline,
+    refusal: isOffline ? refusalOf(name, undefined) : undefined,
+    going: listenedByMany(),
+    endMs: Infinity,
+    until: undefined,
+  };
 }
 
 /** Every request on its way to the upstream listens; they are bounded by the limiter. */

@@ -23,13 +23,13 @@ export class LocalWarming implements WarmOperations {
   constructor(
     parts: WarmingParts & {
       readonly allowances: PullAllowances;
-      readonly config: readonly Pick<UpstreamConfig, 'name' | 'limits'>[];
+      /** As they are configured at the moment. */
+      readonly config: () => readonly Pick<UpstreamConfig, 'name' | 'limits'>[];
     },
   ) {
     const { clock, pullThrough, allowances, config, ...rest } = parts;
-    const limits = new Map(config.map((upstream) => [upstream.name, upstream.limits] as const));
-    const limitsOf = (upstream: string) => limits.get(upstream) ?? {};
-    const reserveOf = (upstream: string) => limits.get(upstream)?.pullReserve ?? DEFAULT_RESERVE;
+    const limitsOf = (upstream: string) => config().find(({ name }) => name === upstream)?.limits ?? {};
+    const reserveOf = (upstream: string) => limitsOf(upstream).pullReserve ?? DEFAULT_RESERVE;
     this.#parts = { ...rest, clock, pullThrough, limitsOf };
     this.#budget = new PullBudget({ clock, allowances, reserveOf });
     this.#courtesy = new Courtesy({ clock, clientFills: (upstream) => pullThrough.clientFills(upstream) });

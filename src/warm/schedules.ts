@@ -1,6 +1,7 @@
 import type { StoreStatus } from '../cache/store-events.ts';
 import { parseCron } from '../config-cron.ts';
 import type { WarmSchedule } from '../config.ts';
+import { sameSettings } from '../config-change.ts';
 import { missingSources } from '../image-sources/missing-sources.ts';
 import { runSchedule, type ScheduleParts } from './schedule-run.ts';
 
@@ -13,26 +14,62 @@ const RUN_LIMIT_MS = 24 * 3_600_000;
 /** A clock that is set back by no more does not make what ran due again. */
 const SET_BACK_MS = 2 * 3_600_000;
 
+/** One schedule, as it is configured now. */
+interface Entry {
+  schedule: WarmSchedule;
+  /** Aborted when `schedule` is another one, or none any more; not what a run listens to. */
+  change: AbortController;
+  isRemoved: boolean;
+  loop: Promise<void>;
+}
+
 /**
  * Warms when schedules are due. Each of them by itself, and never two runs of one at once: what comes due while it runs
- * is left out, and what came due while the machine slept is made up for once.
+ * is left out, and what came due while the machine slept is made up for once. A run goes on to its end by what it began
+ * with, whatever is configured meanwhile.
  */
 export class Schedules {
   readonly #parts: ScheduleParts;
-  readonly #schedules: readonly WarmSchedule[];
+  readonly #entries = new Map<string, Entry>();
   readonly #states = new Map<string, ScheduleState>();
   readonly #closing = new AbortController();
-  #loops: readonly Promise<void>[] = [];
+  /** Those that are configured no more, until their loops have ended. */
+  readonly #leaving = new Map<string, Entry>();
+  #hasBegun = false;
 
   constructor(schedules: readonly WarmSchedule[], parts: ScheduleParts) {
-    this.#schedules = schedules;
     this.#parts = parts;
-    for (const { name } of schedules) this.#states.set(name, { name, isRunning: false });
+    this.configure(schedules);
   }
 
   /** From now on; once. */
   begin(): void {
-    this.#loops = this.#schedules.map((schedule) => this.#loop(schedule));
+    this.#hasBegun = true;
+    for (const entry of this.#entries.values()) entry.loop = this.#loop(entry);
+  }
+
+  /** Those that are the same go on as they are; one that is gone while it runs is told of until it ends. */
+  configure(schedules: readonly WarmSchedule[]): void {
+    const before = new Map(this.#entries);
+    this.#entries.clear();
+    for (const schedule of schedules) {
+      const known = before.get(schedule.name) ?? this.#leaving.get(schedule.name);
+      before.delete(schedule.name);
+      this.#leaving.delete(schedule.name);
+      if (known !== undefined) this.#change(known, schedule);
+      this.#entries.set(schedule.name, known ?? this.#added(schedule));
+    }
+    for (const [name, entry] of before) {
+      entry.isRemoved = true;
+      entry.change.abort();
+      if (this.#hasBegun) this.#leaving.set(name, entry);
+    }
+    // In the order of the configuration.
+    const states = new Map(this.#states);
+    this.#states.clear();
+    for (const { name } of schedules) this.#states.set(name, states.get(name) ?? { name, isRunning: false });
+    for (const [name, state] of states)
+      if (!this.#states.has(name) && state.isRunning) this.#states.set(name, { ...state, nextAt: undefined });
   }
 
   /** In the order of the configuration. */
@@ -43,29 +80,69 @@ export class Schedules {
   /** Ends what runs; to be called before warming is closed. What was fetched until then stays. */
   async close(): Promise<void> {
     this.#closing.abort(new Error('entrepot is shutting down'));
-    await Promise.all(this.#loops);
+    await Promise.all([...this.#entries.values(), ...this.#leaving.values()].map(({ loop }) => loop));
   }
 
-  async #loop(schedule: WarmSchedule): Promise<void> {
-    const { clock, observer } = this.#parts;
-    const { name } = schedule;
+  #added(schedule: WarmSchedule): Entry {
+    const loop = Promise.resolve();
+    const entry: Entry = { schedule, change: new AbortController(), isRemoved: false, loop };
+    if (this.#hasBegun && !this.#closing.signal.aborted) entry.loop = this.#loop(entry);
+    return entry;
+  }
+
+  #change(entry: Entry, schedule: WarmSchedule): void {
+    entry.isRemoved = false;
+    if (sameSettings(entry.schedule, schedule)) return;
+    entry.schedule = schedule;
+    entry.change.abort();
+  }
+
+  async #loop(entry: Entry): Promise<void> {
+    const { observer } = this.#parts;
     const { signal } = this.#closing;
-    const times = parseCron(schedule.cron, schedule.timezone);
-    if ('wrong' in times) return;
+    const { name } = entry.schedule;
     try {
-      for (const problem of await missingSources(schedule.from)) observer.missing(name, problem);
-      for (let lastDue = -Infinity; ;) {
-        const now = clock.now();
-        const due = times.next(lastDue - now > SET_BACK_MS ? now : Math.max(now, lastDue));
-        this.#change(name, { nextAt: due });
-        observer.due(name, due);
-        if (due === undefined) return;
-        await this.#until(due, signal);
+      let looked: WarmSchedule | undefined;
+      for (let lastDue = -Infinity; !entry.isRemoved;) {
+        const { schedule } = entry;
+        entry.change = new AbortController();
+        const changed = AbortSignal.any([signal, entry.change.signal]);
+        if (looked !== schedule)
+          for (const problem of await missingSources(schedule.from)) observer.missing(name, problem);
+        looked = schedule;
+        const due = await this.#waitForTurn(schedule, lastDue, changed);
+        if (due === undefined) continue;
         lastDue = due;
         await this.#run(schedule, signal);
       }
+      this.#leaving.delete(name);
+      this.#states.delete(name);
     } catch (error) {
       if (!signal.aborted) observer.unexpected(name, error);
+    }
+  }
+
+  /** Resolves when it is due, with when it was; `undefined`: it is another one before that. @throws when all is closed */
+  async #waitForTurn(
+    { name, cron, timezone }: WarmSchedule,
+    lastDue: number,
+    changed: AbortSignal,
+  ): Promise<number | undefined> {
+    const { clock, observer } = this.#parts;
+    const times = parseCron(cron, timezone);
+    const now = clock.now();
+    const due =
+      'wrong' in times ? undefined : times.next(lastDue - now > SET_BACK_MS ? now : Math.max(now, lastDue));
+    if (changed.aborted) return undefined;
+    this.#tell(name, { nextAt: due });
+    observer.due(name, due);
+    try {
+      await this.#until(due ?? Infinity, changed);
+      return due;
+    } catch (error) {
+      this.#closing.signal.throwIfAborted();
+      if (changed.aborted) return undefined;
+      throw error;
     }
   }
 
@@ -80,7 +157,7 @@ export class Schedules {
     const { name } = schedule;
     const begunAt = clock.now();
     observer.begun(name);
-    this.#change(name, { isRunning: true });
+    this.#tell(name, { isRunning: true });
     const over = new AbortController();
     const limit = new AbortController();
     const signal = AbortSignal.any([closing, limit.signal]);
@@ -89,7 +166,7 @@ export class Schedules {
       () => undefined,
     );
     try {
-      const onWaiting = (untilMs: number | undefined) => this.#change(name, { waitingUntil: untilMs });
+      const onWaiting = (untilMs: number | undefined) => this.#tell(name, { waitingUntil: untilMs });
       const result = await runSchedule(schedule, this.#parts, onWaiting, signal).catch((error: unknown) => {
         closing.throwIfAborted();
         if (!limit.signal.aborted) throw error;
@@ -99,16 +176,16 @@ export class Schedules {
       });
       const { outcome, images, failedImages, fetchedBytes, firstProblem } = result;
       const last = { begunAt, endedAt: clock.now(), outcome, images, failedImages, fetchedBytes };
-      this.#change(name, { last: { ...last, ...(firstProblem !== undefined && { problem: firstProblem }) } });
+      this.#tell(name, { last: { ...last, ...(firstProblem !== undefined && { problem: firstProblem }) } });
       observer.ended(name, result);
     } finally {
       over.abort();
-      this.#change(name, { isRunning: false, waitingUntil: undefined });
+      this.#tell(name, { isRunning: false, waitingUntil: undefined });
     }
   }
 
-  #change(name: string, change: Partial<ScheduleState>): void {
-    const state = this.#states.get(name) ?? { name, isRunning: false };
-    this.#states.set(name, { ...state, ...change });
+  #tell(name: string, change: Partial<ScheduleState>): void {
+    const state = this.#states.get(name);
+    if (state !== undefined) this.#states.set(name, { ...state, ...change });
   }
 }

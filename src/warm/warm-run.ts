@@ -28,7 +28,7 @@ const DEFAULT_CONNECTIONS = 96;
 export interface WarmingParts {
   readonly pullThrough: PullThrough;
   /** By name; asked directly only for what costs nothing. */
-  readonly upstreams: ReadonlyMap<string, Upstream>;
+  readonly upstreams: Pick<ReadonlyMap<string, Upstream>, 'get'>;
   readonly clock: Clock;
   /** Told of what is a fault of this program; the image that it happened to counts as failed. */
   readonly onUnexpected: (error: unknown) => void;

@@ -89,8 +89,7 @@ it('readers have all of a blob while the disk still hangs, and it is committed o
     cache,
     slabs,
     observer: silent,
-    finishFillBytes: 0,
-    lingerMs: 1,
+    settings: { finishFillBytes: 0, lingerMs: 1 },
   });
   const config = {
     name: 'docker.io',

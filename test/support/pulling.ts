@@ -145,9 +145,9 @@ async function opened(
   const client = closing(openUpstream(config, { clock }));
   const upstreams = new Map([['docker.io', client]]);
   const policies = new RepositoryPolicies([config], () => false);
-  const filling = { finishFillBytes: 0, fillLingerMs: 1 };
+  const filling = { finishFillBytes: 0, lingerMs: 1 };
   const pullThrough = closing(
-    new PullThrough({ upstreams, policies, cache, metadata, slabs, clock, observer, ...filling }),
+    new PullThrough({ upstreams, policies, cache, metadata, slabs, clock, observer, filling }),
   );
   const root = join(dataDir, 'content', 'v1');
   const pulling: Pulling = {
