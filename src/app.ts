@@ -143,7 +143,7 @@ async function openApp(config: Config, options: AppOptions, closers: Closer[]): 
   closers.push(() => certificates.close());
   const isClosing = () => state.isClosing;
   const { version } = options;
-  const serverParts = { store, pulling, rehearsals, standings, schedules };
+  const serverParts = { store, pulling, rehearsals, standings, activity, schedules };
   const admins = { reporting, clock, version, isClosing, closers, ...serverParts };
   const operations = await openAdmin(config, admins);
   const serving = { config, reporting, certificates };

@@ -1,5 +1,8 @@
 import { hostname } from 'node:os';
 import type { UpstreamOperations } from './activity/upstream-standing.ts';
+import type { Activity } from './activity/activity.ts';
+import { LocalActivity } from './activity/local-activity.ts';
+import { storedFacts } from './activity/stored-facts.ts';
 import { LocalContents } from './cache/local-contents.ts';
 import { LocalOperations } from './cache/local-operations.ts';
 import { cacheAddress } from './client-setup/cache-address.ts';
@@ -27,6 +30,7 @@ export interface OpenAdminParts {
   readonly pulling: Pick<OpenPullThrough, 'pullThrough' | 'upstreams' | 'offline' | 'warming'>;
   readonly rehearsals: Rehearsals;
   readonly standings: UpstreamOperations;
+  readonly activity: Activity;
   /** entrepot's. */
   readonly version: string;
   readonly schedules: OpenSchedules;
@@ -48,6 +52,7 @@ export async function openAdmin(
   closers.push(() => operations.close());
   const contents = new LocalContents({ metadata, cache, slabs, spared, clock });
   closers.push(() => contents.close());
+  const activity = localActivity(parts);
   const { token } = config.admin;
   const noKey = (cause: unknown): void =>
     log.warn({ error: errorFacts(cause) }, 'import.key cannot be written: nothing can be imported meanwhile');
@@ -60,6 +65,7 @@ export async function openAdmin(
     pages: dashboardPages({
       operations,
       offline: offlineOperations,
+      activity,
       upstreams: standings,
       setup: () => setupRequest(config),
     }),
@@ -68,6 +74,7 @@ export async function openAdmin(
       contents,
       warming,
       offline: offlineOperations,
+      activity,
       upstreams: standings,
       clock,
       version,
@@ -86,6 +93,17 @@ function setupRequest({ publicUrl, listeners, upstreams }: Config): SetupRequest
   const listen = { scheme: tls === undefined ? 'http' : 'https', host, port } as const;
   const cache = cacheAddress({ publicUrl, listen, hostname: hostname() });
   return { cache, routes: clientRoutes(upstreams, cache), catchAll: false };
+}
+
+function localActivity({ activity, clock, store, pulling }: OpenAdminParts): LocalActivity {
+  const { pullThrough } = pulling;
+  return new LocalActivity({
+    activity,
+    clock,
+    fills: (limit) => [...pullThrough.fills(limit)],
+    fillCount: () => pullThrough.fillsInFlight,
+    stored: (options, signal) => storedFacts(store.metadata, options, signal),
+  });
 }
 
 function localOperations(
