@@ -17,6 +17,7 @@ export const RELOADABLE_KEYS: readonly string[] = [
   'cache',
   'warm',
   'bundle',
+  'bandwidth',
   'offline',
   'shutdownGrace',
   'log.level',

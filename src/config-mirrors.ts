@@ -1,4 +1,5 @@
 import { type AuthConfig, authFrom } from './config-auth.ts';
+import type { Bandwidth } from './config-bandwidth.ts';
 import { profileFor, rateOf } from './config-profile.ts';
 import type { RegistryProfile } from './config-profiles.ts';
 import type { FileMirror } from './config-schema-upstream.ts';
@@ -13,6 +14,8 @@ export interface UpstreamLimits {
   readonly requestsPerSecond?: number | undefined;
   /** GETs of manifests, which registries count as pulls. Absent: no limit. */
   readonly pullsPerSecond?: number | undefined;
+  /** Of upstreams only: what its blobs may come in with. Absent: no limit. */
+  readonly bandwidth?: Bandwidth | undefined;
   /** Of upstreams only: transfers of blobs at once that splitting large ones may lead to; 1: none is split. Absent: the built-in number. */
   readonly segments?: number | undefined;
   /** Of upstreams only; absent: the built-in one. */

@@ -1,6 +1,7 @@
 import { z } from 'zod';
 import { parseRepositoryPattern } from './oci/repository-pattern.ts';
 import { parseTagPattern } from './oci/tag-pattern.ts';
+import { bandwidth } from './config-schema-bandwidth.ts';
 import { DURATION, parseDuration } from './config-text.ts';
 import { mapping, parsed, pullReserve, rate, TEN_YEARS_MS } from './config-values.ts';
 
@@ -54,6 +55,11 @@ const LIMITS = 'How hard this registry may be asked.';
 export const limits = mapping(paces).describe(LIMITS);
 export const upstreamLimits = mapping({
   ...paces,
+  bandwidth: bandwidth
+    .describe(
+      'Bytes a second that its blobs may come in with: a size, or limit and hours. Default: no limit.',
+    )
+    .optional(),
   segments: whole(1, 32)
     .describe(
       'Large blobs that come slowly are fetched in several segments at once, up to so many for all of them; 1: never. Default: 6.',

@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { bandwidth } from './config-schema-bandwidth.ts';
 import { listeners, listenerTls, tlsChoice } from './config-schema-listen.ts';
 import { profileSchema, upstreamSchema } from './config-schema-upstream.ts';
 import { warmSchema } from './config-schema-warm.ts';
@@ -136,6 +137,11 @@ export const fileSchema = mapping({
   warm: warmSchema
     .describe('What is fetched before anybody asks, on schedules. Default: nothing.')
     .prefault([]),
+  bandwidth: bandwidth
+    .describe(
+      'Bytes a second that blobs may come in with, of all upstreams together: a size, or limit and hours. Default: no limit.',
+    )
+    .optional(),
   bundle: bundle.describe('What is carried here from another cache.').prefault({}),
   offline: boolean
     .describe('true: no upstream is ever asked, but those that say offline: false.')

@@ -1,5 +1,6 @@
 import { dirname, resolve } from 'node:path';
 import type { z } from 'zod';
+import type { Bandwidth } from './config-bandwidth.ts';
 import { type Environment, readConfigFile } from './config-file.ts';
 import { isLoopback, type ListenerConfig, listenersFrom } from './config-listen.ts';
 import { nearest, Problems } from './config-problem.ts';
@@ -61,6 +62,8 @@ export interface Config {
   readonly warm?: readonly WarmSchedule[] | undefined;
   /** Absolute paths of the public keys, one of which must have signed what is imported. Absent: whoever wrote it is believed. */
   readonly bundleKeyFiles?: readonly string[] | undefined;
+  /** What blobs may come in with, of all upstreams together. Absent: no limit. */
+  readonly bandwidth?: Bandwidth | undefined;
   /** No upstream is ever asked but those that say otherwise (`UpstreamConfig.offline`). */
   readonly offline: boolean;
   /** How long pulls in flight may go on after SIGTERM. */
@@ -200,6 +203,7 @@ function assembled(values: FileConfig, dataDir: string, surroundings: Surroundin
     ...(values.bundle.publicKeys.length > 0 && {
       bundleKeyFiles: values.bundle.publicKeys.map((file) => resolve(surroundings.baseDir, file)),
     }),
+    ...(values.bandwidth !== undefined && { bandwidth: values.bandwidth }),
     offline: values.offline,
     shutdownGraceMs: values.shutdownGrace,
     log: values.log,

@@ -2,6 +2,7 @@ import type { LookupFunction } from 'node:net';
 import type { Clock } from './clock.ts';
 import { type Config, offlineUpstreams, type UpstreamConfig } from './config.ts';
 import type { Closer, OpenStore } from './open-store.ts';
+import { Bandwidths } from './pull-through/bandwidth.ts';
 import { PullThrough } from './pull-through/pull-through.ts';
 import type { PullThroughObserver } from './pull-through/pull-through-observer.ts';
 import type { FillSettings } from './pull-through/blob-fetch-task.ts';
@@ -65,6 +66,8 @@ export function openPullThrough(config: Config, parts: OpenPullThroughParts): Op
   });
   closers.push(() => upstreams.close());
   const { cache, metadata, slabs } = store;
+  const bandwidths = new Bandwidths(clock);
+  limitBandwidth(bandwidths, config);
   const pullThrough = new PullThrough({
     upstreams,
     policies: upstreams,
@@ -74,6 +77,7 @@ export function openPullThrough(config: Config, parts: OpenPullThroughParts): Op
     clock,
     observer,
     filling: fillSettings(config),
+    bandwidths,
   });
   upstreams.isWanted = (name) => pullThrough.isUsing(name);
   closers.push(() => pullThrough.close());
@@ -95,6 +99,7 @@ export function openPullThrough(config: Config, parts: OpenPullThroughParts): Op
       for (const name of change.changed) allowances.forget(name);
       pullThrough.upstreamsChanged();
       pullThrough.configureFills(fillSettings(next));
+      limitBandwidth(bandwidths, next);
       return change;
     };
     return { ...renewed, commit };
@@ -132,4 +137,12 @@ function openClient(
   };
   const gate = offline.gateToBe(upstream.name);
   return openUpstream(upstream, { clock, observer, version, lookup, gate });
+}
+
+/** From now on, also for what is under way. */
+function limitBandwidth(bandwidths: Bandwidths, { bandwidth, upstreams }: Config): void {
+  const limited = upstreams.flatMap(({ name, limits }) =>
+    limits?.bandwidth === undefined ? [] : [[name, limits.bandwidth] as const],
+  );
+  bandwidths.change(bandwidth, new Map(limited));
 }

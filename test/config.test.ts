@@ -157,6 +157,7 @@ test('the example file with its examples taken in is valid and knows every key',
       pullsPerSecond: 10,
       pullReserve: { share: 0.1 },
       segments: 6,
+      bandwidth: { bytesPerSecond: 50 * 1024 * 1024, hours: [] },
     },
     maxSize: { share: 0.25 },
     mirrors: [

@@ -1,3 +1,4 @@
+import type { Allowance } from './bandwidth.ts';
 import type { Clock } from '../clock.ts';
 import type { SlabPool } from '../content/slabs.ts';
 import type { Digest } from '../oci/digest.ts';
@@ -37,6 +38,7 @@ export interface BlobFetchTask {
   readonly source: BlobSource;
   /** Of its upstream. */
   readonly share: SplitShare;
+  readonly allowance: Allowance;
   /**
    * Only what readers ask for is fetched, so many bytes, and passes by: neither stored nor verified. For probes, and
    * without room. Absent: all of the blob is fetched.

@@ -9,8 +9,10 @@ import type { BlobTransfer } from '../upstream/upstream.ts';
 import { UpstreamError } from '../upstream/upstream-error.ts';
 import type { BlobFetchParts, BlobFetchTask } from './blob-fetch-task.ts';
 import { Condition } from './condition.ts';
+import type { Allowance } from './bandwidth.ts';
 import { FetchReader, type ReadableFetch, type Wanted } from './fetch-reader.ts';
 import { FillBytes } from './fill-bytes.ts';
+import { FillReaders } from './fill-readers.ts';
 import { shouldFinish } from './fill-policy.ts';
 import { FillSplit } from './fill-split.ts';
 import { Linger } from './linger.ts';
@@ -37,13 +39,14 @@ export class BlobFetch implements SegmentHost, ReadableFetch {
   readonly clock: Clock;
   readonly slabs: SlabPool;
   readonly sources: BlobSource[];
+  readonly allowance: Allowance;
   /** Settles, without an error, when the fill has ended and nothing of it is left but what readers hold. */
   readonly ended: Promise<void>;
   readonly #parts: BlobFetchParts;
   readonly #task: BlobFetchTask;
   readonly #isPassing: boolean;
   readonly #controller = new AbortController();
-  readonly #readers = new Set<FetchReader>();
+  readonly #readers = new FillReaders();
   readonly #segments: SegmentRuns;
   readonly #split: FillSplit;
   #segmentFailure: { readonly error: unknown } | undefined;
@@ -57,8 +60,6 @@ export class BlobFetch implements SegmentHost, ReadableFetch {
   #failure: unknown;
   #isOver = false;
   #canJump = true;
-  /** Readers that have been promised, before the size is known. */
-  #expectedReaders = 0;
   #waiterCount = 0;
   readonly #linger: Linger;
 
@@ -70,6 +71,7 @@ export class BlobFetch implements SegmentHost, ReadableFetch {
     this.clock = parts.clock;
     this.slabs = parts.slabs;
     this.sources = [task.source];
+    this.allowance = task.allowance;
     this.#linger = new Linger(parts.clock, parts.settings.lingerMs, () => this.#onLingered());
     this.#bytes = new FillBytes({
       digest: task.digest,
@@ -81,7 +83,7 @@ export class BlobFetch implements SegmentHost, ReadableFetch {
       passingBytes: task.passingBytes,
       heldBackBytes: HOLD_BACK_BYTES,
       changed: this.#changed,
-      slowestReader: () => this.#slowestReader(),
+      slowestReader: () => this.#readers.slowest,
       onUnstored: (cause) => {
         this.#canJump = false;
         this.#unstored.resolve();
@@ -112,11 +114,11 @@ export class BlobFetch implements SegmentHost, ReadableFetch {
   }
 
   get readerCount(): number {
-    return this.#readers.size;
+    return this.#readers.count;
   }
 
   get hasReaders(): boolean {
-    return this.#readers.size + this.#expectedReaders > 0;
+    return this.#readers.isAny;
   }
 
   /** That came in so far. */
@@ -142,7 +144,7 @@ export class BlobFetch implements SegmentHost, ReadableFetch {
    * @throws what ended the fill; the signal's reason
    */
   async open(wanted: Wanted, sizeBytes: number | undefined, signal: AbortSignal): Promise<FetchReader> {
-    this.#expectedReaders += 1;
+    const arrived = this.#readers.expect();
     this.#linger.end();
     if (sizeBytes !== undefined) this.#learnSize(sizeBytes);
     this.#notify();
@@ -153,7 +155,7 @@ export class BlobFetch implements SegmentHost, ReadableFetch {
       this.#readers.add(reader);
       return reader;
     } finally {
-      this.#expectedReaders -= 1;
+      arrived();
       this.#notify();
       this.#lingerIfUnread();
     }
@@ -236,7 +238,7 @@ export class BlobFetch implements SegmentHost, ReadableFetch {
     if (!isAtFront && (isStored === undefined || start !== segment.position)) return;
     if (!isAtFront) this.#announce(slab, range, segment);
     this.#bytes.settled(slab, range, isStored === true);
-    this.#wakeReaders();
+    this.#readers.wake();
   }
 
   async room(): Promise<void> {
@@ -246,7 +248,7 @@ export class BlobFetch implements SegmentHost, ReadableFetch {
   #announce(slab: Slab, range: Interval, segment: Segment): void {
     this.#bytes.arrived(slab, range);
     segment.position = range.end;
-    this.#wakeReaders();
+    this.#readers.wake();
   }
 
   onBreak(cause: unknown): void {
@@ -257,11 +259,6 @@ export class BlobFetch implements SegmentHost, ReadableFetch {
   #onRangeIgnored(segment: Segment): void {
     this.#canJump = false;
     if (!this.#isPassing && segment.position !== this.#bytes.front) segment.end = segment.position;
-  }
-
-  #slowestReader(): number {
-    if (this.#expectedReaders > 0) return -Infinity;
-    return Math.min(...[...this.#readers].map(({ position }) => position));
   }
 
   // --- the fill ----------------------------------------------------------------------------------------------------
@@ -296,12 +293,11 @@ export class BlobFetch implements SegmentHost, ReadableFetch {
   #plan(): void {
     const running = [...this.#segments.running];
     const { available } = this.#bytes;
-    const waiting = [...this.#readers].filter(({ isWaiting }) => isWaiting).map(({ demand }) => demand);
     const plan = planSegments({
       sizeBytes: this.#sizeBytes ?? Infinity,
       present: available.list,
       running,
-      demands: waiting.filter(({ start, end }) => start < end && available.endAt(start) === start),
+      demands: this.#readers.demands(available),
       isWholeWanted: !this.#isPassing,
       canJump: this.#isPassing || (this.#canJump && this.#sizeBytes !== undefined),
       split: this.#split.plan(running.length),
@@ -329,7 +325,7 @@ export class BlobFetch implements SegmentHost, ReadableFetch {
     }
     this.#state = 'verified';
     this.#verified.resolve();
-    this.#wakeReaders();
+    this.#readers.wake();
     // The hash may be done before the last bytes are in the file.
     await this.#segments.over();
     await this.#bytes.commit(sizeBytes);
@@ -358,7 +354,7 @@ export class BlobFetch implements SegmentHost, ReadableFetch {
     await this.#segments.over();
     this.#linger.end();
     this.#bytes.end();
-    this.#wakeReaders();
+    this.#readers.wake();
     void this.#closeWhenUnread();
   }
 
@@ -372,10 +368,6 @@ export class BlobFetch implements SegmentHost, ReadableFetch {
     this.#sizeBytes = sizeBytes;
     this.#size.resolve(sizeBytes);
     if (!this.#isPassing) this.#split.begin(sizeBytes);
-  }
-
-  #wakeReaders(): void {
-    for (const reader of this.#readers) reader.wake();
   }
 
   /** Makes the fill look again at what should run. */

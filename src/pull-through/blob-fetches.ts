@@ -1,4 +1,5 @@
 import type { Digest } from '../oci/digest.ts';
+import type { Bandwidths } from './bandwidth.ts';
 import { BlobFetch } from './blob-fetch.ts';
 import type { BlobFetchParts, FillSettings } from './blob-fetch-task.ts';
 import { PullThroughError } from './pull-through-error.ts';
@@ -27,6 +28,13 @@ export interface RunningFetch {
 /** Memory that bytes which cannot be stored may take, of all fills together. */
 const UNSTORED_LIMIT_BYTES = 64 * 1024 * 1024;
 
+/** What the lines to upstreams may be used for. */
+export interface Lines {
+  /** How many transfers of an upstream's blobs there may be for the sake of speed; 1: nothing is split. */
+  readonly segmentLimit: (upstream: string) => number;
+  readonly bandwidths: Bandwidths;
+}
+
 /**
  * All blobs in flight. A fill is here from the moment it is decided until its row is written or it has failed. Shared by
  * all repositories of an upstream, and not beyond: what one upstream sends, how slowly, and whether it is right, must
@@ -39,16 +47,12 @@ export class BlobFetches {
   readonly #all = new Map<BlobFetch, number>();
   /** By upstream: there are as many as are configured. */
   readonly #shares = new Map<string, SplitShare>();
-  readonly #segmentLimit: (upstream: string) => number;
+  readonly #lines: Lines;
   #isClosed = false;
   #endedCount = 0;
 
-  /** @param segmentLimit how many transfers of an upstream's blobs there may be for the sake of speed; 1: nothing is split */
-  constructor(
-    parts: Omit<BlobFetchParts, 'unstoredBudget'>,
-    segmentLimit: (upstream: string) => number = () => 1,
-  ) {
-    this.#segmentLimit = segmentLimit;
+  constructor(parts: Omit<BlobFetchParts, 'unstoredBudget'>, lines: Lines) {
+    this.#lines = lines;
     this.#parts = { ...parts, unstoredBudget: new UnstoredBudget(parts.clock, UNSTORED_LIMIT_BYTES) };
   }
 
@@ -125,6 +129,7 @@ export class BlobFetches {
         source,
         passingBytes: undefined,
         share: this.#shareOf(source),
+        allowance: this.#lines.bandwidths.of(source.upstream.name),
       }),
     );
     this.#byKey.set(keyOf(source.upstream.name, digest), fetch);
@@ -144,12 +149,14 @@ export class BlobFetches {
         source,
         passingBytes,
         share: this.#shareOf(source),
+        allowance: this.#lines.bandwidths.of(source.upstream.name),
       }),
     );
   }
 
   #shareOf({ upstream: { name } }: BlobSource): SplitShare {
-    const share = this.#shares.get(name) ?? new SplitShare(this.#parts.clock, () => this.#segmentLimit(name));
+    const share =
+      this.#shares.get(name) ?? new SplitShare(this.#parts.clock, () => this.#lines.segmentLimit(name));
     this.#shares.set(name, share);
     return share;
   }

@@ -5,6 +5,7 @@ import type { Digest } from '../oci/digest.ts';
 import type { Reference } from '../oci/reference.ts';
 import type { Upstream } from '../upstream/upstream.ts';
 import type { BlobCache } from '../cache/blob-cache.ts';
+import type { Bandwidths } from './bandwidth.ts';
 import type { FillSettings } from './blob-fetch-task.ts';
 import { BlobFetches, type RunningFetch } from './blob-fetches.ts';
 import { type Blob, Blobs, type FillOutcome, type Selection } from './blobs.ts';
@@ -31,6 +32,7 @@ export interface PullThroughParts {
   readonly clock: Clock;
   readonly observer: PullThroughObserver;
   readonly filling: FillSettings;
+  readonly bandwidths: Bandwidths;
 }
 
 /**
@@ -58,9 +60,11 @@ export class PullThrough {
     this.#policies = policies;
     const contents = new RepositoryContents(metadata, observer);
     const flights = this.#flights;
-    this.#fetches = new BlobFetches({ clock, cache, slabs, observer, settings: parts.filling }, (name) =>
-      this.#policies.segmentLimit(name),
-    );
+    const lines = {
+      segmentLimit: (name: string) => this.#policies.segmentLimit(name),
+      bandwidths: parts.bandwidths,
+    };
+    this.#fetches = new BlobFetches({ clock, cache, slabs, observer, settings: parts.filling }, lines);
     this.#blobs = new Blobs({ cache, fetches: this.#fetches, contents, flights, upstream });
     this.#manifests = new Manifests({
       cache,

@@ -5,6 +5,7 @@ import type { Digest } from '../oci/digest.ts';
 import type { RepositoryName } from '../oci/reference.ts';
 import type { BlobTransfer, Upstream } from '../upstream/upstream.ts';
 import { UpstreamError } from '../upstream/upstream-error.ts';
+import type { Allowance } from './bandwidth.ts';
 import { BodyQueue } from './body-queue.ts';
 import { Condition } from './condition.ts';
 import type { SegmentStart } from './segment-plan.ts';
@@ -27,6 +28,10 @@ export interface SegmentHost {
   readonly digest: Digest;
   readonly clock: Clock;
   readonly slabs: SlabPool;
+  /** What may be taken of what arrives. */
+  readonly allowance: Allowance;
+  /** Does anybody wait for it? Then it goes before what nobody waits for. */
+  readonly hasReaders: boolean;
   /** In the order to be tried. May grow. */
   readonly sources: readonly BlobSource[];
   /** Called with each answer before its first byte is taken. Throws when it does not fit what is known of the blob. */
@@ -156,13 +161,14 @@ export class Segment {
         const isDue = body.bytes >= due || (body.bytes > 0 && (handing.isIdle || body.isOver));
         if (isDue && handing.hasRoom) {
           await this.#host.room();
+          const granted = await this.#granted(Math.min(due, body.bytes));
           // Only now: nobody holds a slab while waiting for an upstream, or for a client.
           const slab = await this.#host.slabs.acquire(this.#signal);
           if (handing.next >= this.end) {
             slab.release();
             break;
           }
-          handing.give(slab, body.take(slab.bytes, Math.min(SLAB_BYTES, this.end - handing.next)));
+          handing.give(slab, body.take(slab.bytes, Math.min(granted, this.end - handing.next)));
         } else if (body.isOver && body.bytes === 0) {
           if (body.error === undefined && this.end === Infinity) return true;
           throw brokenOff(body);
@@ -175,6 +181,13 @@ export class Segment {
     } finally {
       await handing.done();
     }
+  }
+
+  /** How much may be taken; a slab where nothing is limited. */
+  async #granted(bytes: number): Promise<number> {
+    const { allowance } = this.#host;
+    if (!allowance.isLimited) return SLAB_BYTES;
+    return allowance.grant(bytes, () => this.#host.hasReaders, this.#signal);
   }
 }
 

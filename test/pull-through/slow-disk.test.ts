@@ -13,6 +13,7 @@ import { SqliteMetadataStore } from '../../src/metadata/sqlite-metadata-store.ts
 import { type Digest, digestHex, digestOf } from '../../src/oci/digest.ts';
 import { parseRepositoryName } from '../../src/oci/reference.ts';
 import { BlobCache } from '../../src/cache/blob-cache.ts';
+import { Bandwidths } from '../../src/pull-through/bandwidth.ts';
 import { BlobFetches } from '../../src/pull-through/blob-fetches.ts';
 import type { PullThroughObserver } from '../../src/pull-through/pull-through-observer.ts';
 import { openUpstream } from '../../src/upstream/open-upstream.ts';
@@ -84,13 +85,11 @@ it('readers have all of a blob while the disk still hangs, and it is committed o
     observer: silent,
     limits: storeLimits(10_000_000),
   });
-  const fetches = new BlobFetches({
-    clock: systemClock,
-    cache,
-    slabs,
-    observer: silent,
-    settings: { finishFillBytes: 0, lingerMs: 1 },
-  });
+  const settings = { finishFillBytes: 0, lingerMs: 1 };
+  const fetches = new BlobFetches(
+    { clock: systemClock, cache, slabs, observer: silent, settings },
+    { segmentLimit: () => 1, bandwidths: new Bandwidths(systemClock) },
+  );
   const config = {
     name: 'docker.io',
     url: registry.url,

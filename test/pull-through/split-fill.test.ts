@@ -14,9 +14,9 @@ async function start(limits: object = {}) {
   // A line is slow by this clock, and the test is quick.
   const app = await startApp({
     upstreams: [{ name: 'docker.io', url: registry.url, limits }],
-    clock: hurriedClock(40),
+    clock: hurriedClock(8),
   });
-  registry.faults.add({ match: { path: BLOBS, method: 'GET' }, action: { bytesPerSecond: 20 * MIB } });
+  registry.faults.add({ match: { path: BLOBS, method: 'GET' }, action: { bytesPerSecond: 16 * MIB } });
   const digest = registry.addBlob('library/app', { size: SIZE, seed: 1 });
   const ranges = () =>
     registry.requests

@@ -18,6 +18,7 @@ import { BlobCache } from '../../src/cache/blob-cache.ts';
 import type { Served } from '../../src/pull-through/served.ts';
 import type { Blob, Selection } from '../../src/pull-through/blobs.ts';
 import { RepositoryPolicies } from '../../src/pull-through/repository-policies.ts';
+import { Bandwidths } from '../../src/pull-through/bandwidth.ts';
 import { PullThrough } from '../../src/pull-through/pull-through.ts';
 import { openUpstream } from '../../src/upstream/open-upstream.ts';
 import { closeAfterTest } from './close-after-test.ts';
@@ -146,8 +147,9 @@ async function opened(
   const upstreams = new Map([['docker.io', client]]);
   const policies = new RepositoryPolicies([config], () => false);
   const filling = { finishFillBytes: 0, lingerMs: 1 };
+  const bandwidths = new Bandwidths(clock);
   const pullThrough = closing(
-    new PullThrough({ upstreams, policies, cache, metadata, slabs, clock, observer, filling }),
+    new PullThrough({ upstreams, policies, cache, metadata, slabs, clock, observer, filling, bandwidths }),
   );
   const root = join(dataDir, 'content', 'v1');
   const pulling: Pulling = {
