@@ -29,7 +29,9 @@ async function start() {
 
 /** What a guesser can see of an answer. */
 function seen({ status, body, headers }: GetResult) {
-  const { date: _, ...others } = headers;
+  const { date: _, 'x-request-id': id, ...others } = headers;
+  // Of the request, and nothing else.
+  expect(id).toMatch(/^[0-9a-f]{16}$/);
   return { status, body: body.toString(), headers: others };
 }
 
