@@ -1,5 +1,5 @@
 import { hostname } from 'node:os';
-import type { UpstreamOperations } from './activity/upstream-standing.ts';
+import type { UpstreamStandings } from './activity/upstream-standings.ts';
 import type { Activity } from './activity/activity.ts';
 import { LocalActivity } from './activity/local-activity.ts';
 import { storedFacts } from './activity/stored-facts.ts';
@@ -20,6 +20,7 @@ import type { Metrics } from './metrics.ts';
 import type { OpenPullThrough } from './open-pull-through.ts';
 import type { OpenSchedules } from './open-schedules.ts';
 import type { Closer, OpenStore } from './open-store.ts';
+import { LocalExplain } from './pull-through/local-explain.ts';
 import { LocalOffline } from './pull-through/offline-operations.ts';
 import type { Rehearsals } from './pull-through/rehearsals.ts';
 
@@ -29,7 +30,7 @@ export interface OpenAdminParts {
   readonly store: OpenStore;
   readonly pulling: Pick<OpenPullThrough, 'pullThrough' | 'upstreams' | 'offline' | 'warming'>;
   readonly rehearsals: Rehearsals;
-  readonly standings: UpstreamOperations;
+  readonly standings: UpstreamStandings;
   readonly activity: Activity;
   /** entrepot's. */
   readonly version: string;
@@ -57,6 +58,15 @@ export async function openAdmin(
   const noKey = (cause: unknown): void =>
     log.warn({ error: errorFacts(cause) }, 'import.key cannot be written: nothing can be imported meanwhile');
   const offlineOperations = new LocalOffline(offline, rehearsals);
+  const explain = new LocalExplain({
+    metadata,
+    contents,
+    clock,
+    upstreams: () => pulling.upstreams.configs,
+    isOffline: (upstream) => offline.isOffline(upstream),
+    isDown: (upstream) =>
+      standings.standings.some((found) => found.upstream === upstream && found.breaker === 'open'),
+  });
   return operationsApp({
     token,
     clock,
@@ -76,6 +86,7 @@ export async function openAdmin(
       offline: offlineOperations,
       activity,
       upstreams: standings,
+      explain,
       clock,
       version,
       needsOwnHost: token === undefined,

@@ -5,12 +5,14 @@ import type { StoreContents } from '../cache/store-contents.ts';
 import { StoreOperationError } from '../cache/store-operation-error.ts';
 import type { StoreOperations } from '../cache/store-operations.ts';
 import { systemClock } from '../clock.ts';
-import type { Config } from '../config.ts';
+import { type Config, offlineUpstreams } from '../config.ts';
 import { readImportKey } from '../import-key.ts';
 import { createLog } from '../log.ts';
 import { indexBytes } from '../metadata/database.ts';
 import { MetadataError } from '../metadata/metadata-error.ts';
 import { type Closer, openStore } from '../open-store.ts';
+import type { ExplainOperations } from '../pull-through/explain-operations.ts';
+import { LocalExplain } from '../pull-through/local-explain.ts';
 import type { OfflineOperations } from '../pull-through/offline-operations.ts';
 import { StartError } from '../start-error.ts';
 import type { WarmOperations } from '../warm/warm-operations.ts';
@@ -18,6 +20,7 @@ import type { CommandIo } from './command-io.ts';
 import { openWarming } from './open-warming.ts';
 import { RemoteApi } from './remote-api.ts';
 import { RemoteContents } from './remote-contents.ts';
+import { RemoteExplain } from './remote-explain.ts';
 import { RemoteOffline } from './remote-offline.ts';
 import { RemoteOperations } from './remote-operations.ts';
 import { RemoteWarming } from './remote-warming.ts';
@@ -27,6 +30,7 @@ export interface StoreAccess {
   readonly contents: StoreContents;
   /** Of the server. Absent: none runs. */
   readonly offline?: OfflineOperations | undefined;
+  readonly explain: ExplainOperations;
   /** Begins what pulls, the first time. */
   readonly warming: () => Promise<WarmOperations>;
   readonly close: () => Promise<void>;
@@ -65,6 +69,7 @@ export async function accessStore(
     operations: new RemoteOperations(api),
     contents: new RemoteContents(api),
     offline: new RemoteOffline(api),
+    explain: new RemoteExplain(api),
     warming: () => Promise.resolve(new RemoteWarming(api)),
     close: async () => undefined,
   };
@@ -111,6 +116,14 @@ async function openHere(config: Config, io: CommandIo): Promise<StoreAccess> {
     closers.push(() => operations.close());
     const contents = new LocalContents({ ...store, slabs, clock });
     closers.push(() => contents.close());
+    const never = offlineUpstreams(config);
+    const explain = new LocalExplain({
+      metadata: store.metadata,
+      contents,
+      clock,
+      upstreams: () => upstreams,
+      isOffline: (upstream) => never.includes(upstream),
+    });
     let opened: Promise<WarmOperations> | undefined;
     const warming = () =>
       (opened ??= openWarming(config, {
@@ -119,7 +132,7 @@ async function openHere(config: Config, io: CommandIo): Promise<StoreAccess> {
         io,
         closers,
       }));
-    return { operations, contents, warming, close };
+    return { operations, contents, explain, warming, close };
   } catch (error) {
     await close();
     throw error;

@@ -3,6 +3,7 @@ import { BundleError } from '../bundle/bundle-error.ts';
 import { StoreOperationError } from '../cache/store-operation-error.ts';
 import type { ImageSelection, StoreOperations } from '../cache/store-operations.ts';
 import type { Config } from '../config.ts';
+import type { ExplainOperations } from '../pull-through/explain-operations.ts';
 import type { OfflineOperations } from '../pull-through/offline-operations.ts';
 import { OutputError } from '../oci-layout/output-error.ts';
 import { StartError } from '../start-error.ts';
@@ -23,6 +24,7 @@ export interface StoreCommandContext {
   readonly contents: StoreContents;
   /** Of the server. Absent: none runs. */
   readonly offline?: OfflineOperations | undefined;
+  readonly explain: ExplainOperations;
   /** Begins what pulls, the first time. */
   readonly warming: () => Promise<WarmOperations>;
   readonly io: CommandIo;

@@ -31,6 +31,11 @@ export function addStoreCommands(program: Command, io: CommandIo, done: (code: n
     .action(async (selection: string | undefined, options: ImagesOptions) =>
       done(await (await import('./images.ts')).images(selection, options, io)),
     );
+  command('explain', 'Say how a reference would be answered now, and why.', 'it')
+    .argument('<image>', 'as docker pull takes it, such as nginx:1.27')
+    .action(async (image: string, options: StoreCommandOptions) =>
+      done(await (await import('./explain.ts')).explain(image, options, io)),
+    );
   command('purge', 'Take something out of the cache, at once.', 'what was done')
     .argument('<selection>', SELECTION)
     .option('--dry-run', 'only say what would go')
@@ -86,6 +91,16 @@ Examples:
   entrepot images --sort size
   entrepot images quay.io
   entrepot images nginx --json
+`,
+  explain: `
+Which upstream and which rule hold, what the tag means here and since when, what is stored of each platform, what the
+upstream would be asked and what that would cost of its quota. No upstream is asked to find out.
+
+Exit code 1: clients would be refused it; 2: wrong usage or configuration.
+
+Examples:
+  entrepot explain nginx:1.27
+  entrepot explain quay.io/coreos/etcd:v3.5 --json
 `,
   purge: `
 Nothing of it is served any more without asking its upstream; files that other repositories hold stay. A pull that runs

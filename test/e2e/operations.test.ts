@@ -89,6 +89,16 @@ async function goThrough(scene: Scene, isServed: boolean): Promise<void> {
   expect(table.stdout).toMatch(/^docker\.io +library\/app +v1 +sha256:[0-9a-f]{12} /m);
   expect(table.stderr).toMatch(/^1 image, /);
 
+  const explained = await run('explain', 'app:v1');
+  expect(explained.code).toBe(0);
+  expect(explained.stdout).toMatch(/^docker\.io\/library\/app:v1: (?:HIT|REVALIDATED)\n.*\.\n/);
+  expect(explained.stdout).toMatch(/^quota +0 (?:to 2 )?pulls /m);
+  expect(parsed(await run('explain', 'quay.io/not/here', '--json'))).toMatchObject({
+    answer: { outcome: 'miss' },
+    rule: { isAllowed: true },
+  });
+  expect((await run('explain', 'example.com/app')).code).toBe(1);
+
   const pinned = await run('pin', 'app:v1');
   expect([pinned.code, pinned.stdout]).toEqual([0, 'docker.io/library/app:v1 is pinned.\n']);
   const pins = await run('pins', '--json');
