@@ -1,7 +1,6 @@
 import type { LookupFunction } from 'node:net';
 import { Activity } from './activity/activity.ts';
 import { UpstreamStandings } from './activity/upstream-standings.ts';
-import type { BlobCache } from './cache/blob-cache.ts';
 import type { Clock } from './clock.ts';
 import type { Config, ListenAddress } from './config.ts';
 import { Certificates, type Listeners } from './http/listeners.ts';
@@ -13,7 +12,7 @@ import { openAdminListener, openRegistry } from './open-listeners.ts';
 import { openPullThrough } from './open-pull-through.ts';
 import { openSchedules } from './open-schedules.ts';
 import { type Closer, openStore } from './open-store.ts';
-import type { PullThrough } from './pull-through/pull-through.ts';
+import { showGauges } from './show-gauges.ts';
 import { Rehearsals } from './pull-through/rehearsals.ts';
 import { bothObservers } from './upstream/upstream-observer.ts';
 
@@ -108,7 +107,7 @@ async function openApp(config: Config, options: AppOptions, closers: Closer[]): 
   const { cache } = store;
   store.hashes.begin();
   await cache.begin();
-  const standings = new UpstreamStandings(clock, config.upstreams);
+  const standings = new UpstreamStandings(clock, config.upstreams, (name) => metrics.upstreams.figures(name));
   const activity = new Activity(clock);
   const showOffline = offlineObserver(reporting);
   const pulling = openPullThrough(config, {
@@ -131,12 +130,9 @@ async function openApp(config: Config, options: AppOptions, closers: Closer[]): 
   const { pullThrough, upstreams, offline, warming } = pulling;
   const rehearsals = new Rehearsals(clock, offline.states);
   standings.offlineChanged(offline.states);
-  for (const { upstream, isOffline } of offline.states) {
-    metrics.upstreamUp(upstream, true);
-    metrics.offline.set(upstream, isOffline);
-  }
+  for (const { upstream, isOffline } of offline.states) metrics.offline.set(upstream, isOffline);
   const schedules = await openSchedules(config, { reporting, clock, warming, upstreams, closers });
-  showGauges(metrics, cache, pullThrough);
+  showGauges(config, { metrics, clock, store, pulling, activity, closers });
 
   const state = { isClosing: false };
   const certificates = new Certificates({ clock, log });
@@ -153,21 +149,6 @@ async function openApp(config: Config, options: AppOptions, closers: Closer[]): 
   const admin = await openAdminListener(serving, operations);
   schedules.begin();
   return new App({ registry, admin, certificates }, closers.slice(0, -1), state);
-}
-
-function showGauges(metrics: Metrics, cache: BlobCache, pullThrough: PullThrough): void {
-  metrics.gauges(() => {
-    const { storedBytes, storedBlobs, reservedBytes, limitBytes } = cache.usage;
-    const { fillsInFlight, fillReaders } = pullThrough;
-    return {
-      fillsInFlight,
-      fillReaders,
-      storeBytes: storedBytes,
-      storeBlobs: storedBlobs,
-      storeLimitBytes: limitBytes,
-      storeReservedBytes: reservedBytes,
-    };
-  });
 }
 
 async function closeAll(closers: readonly Closer[]): Promise<void> {

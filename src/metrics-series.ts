@@ -1,4 +1,4 @@
-import { Counter, Histogram, type Registry } from 'prom-client';
+import { Counter, Gauge, Histogram, type Registry } from 'prom-client';
 
 /**
  * Counters and histograms for what happens on every request. prom-client hashes and sorts the labels at every single
@@ -46,7 +46,44 @@ export class FastCounter<Label extends string> {
   }
 }
 
-/** One distribution of durations. */
+/** A gauge whose series can go again: what was configured may be so no longer. */
+export class FamilyGauge<Label extends string> {
+  readonly #labels: readonly Label[];
+  readonly #series = new Map<string, { readonly labels: Record<Label, string>; readonly value: number }>();
+
+  constructor({ name, help, labels, registry }: MetricOptions<Label>) {
+    const all = this.#series;
+    this.#labels = labels;
+    registry.registerMetric(
+      new Gauge({
+        name,
+        help,
+        labelNames: [...labels],
+        registers: [],
+        collect() {
+          this.reset();
+          for (const { labels: own, value } of all.values()) this.set(own, value);
+        },
+      }),
+    );
+  }
+
+  set(labels: Record<Label, string>, value: number): void {
+    // No label value holds a control character: they come from the configuration.
+    this.#series.set(this.#labels.map((label) => labels[label]).join('\0'), { labels, value });
+  }
+
+  clear(): void {
+    this.#series.clear();
+  }
+
+  /** Takes those series out whose label is this. */
+  drop(label: Label, value: string): void {
+    for (const [key, { labels }] of this.#series) if (labels[label] === value) this.#series.delete(key);
+  }
+}
+
+/** One distribution of durations or sizes. */
 export class HistogramSeries {
   readonly #bounds: readonly number[];
   /** How many observations fell into each bucket alone; the last is beyond every bound. */

@@ -29,10 +29,11 @@ export function pullThroughObserver({ log, metrics }: Reporting): PullThroughObs
   };
   return {
     fillResumed(digest, cause) {
-      metrics.fillResumed();
+      metrics.fills.resumed();
       log.info({ digest, error: errorFacts(cause) }, 'a broken transfer goes on');
     },
     fillFailed(digest, cause) {
+      metrics.fills.failed(cause instanceof Error && 'reason' in cause ? String(cause.reason) : undefined);
       log.warn({ digest, error: errorFacts(cause) }, 'a fill failed; nothing of it is cached');
     },
     integrityFailure(where, digest, cause) {
@@ -57,9 +58,13 @@ export function pullThroughObserver({ log, metrics }: Reporting): PullThroughObs
         log.error({ reason, error: errorFacts(cause) }, 'the store is in trouble: pulls go on without it');
       }
     },
-    evicted(blobs, bytes) {
-      metrics.evicted(blobs, bytes);
-      log.debug({ blobs, bytes }, 'evicted');
+    fillEnded(fill) {
+      metrics.fills.ended(fill);
+    },
+    evicted(evicted) {
+      metrics.store.evicted(evicted);
+      const { blobs, bytes, reason } = evicted;
+      log.debug({ blobs, bytes, reason }, 'evicted');
     },
     tagMoved(upstream, repository, tag, from, to) {
       log.info({ upstream, repository, tag, from, to }, 'a tag moved');
@@ -161,7 +166,7 @@ export function upstreamObserver(
     requestFinished({ kind, method, code, durationMs }) {
       if (kind === 'manifest' && method === 'GET' && code === 200) activity?.upstreamPull(upstream);
       const known = kind === 'token' || kind === 'ping' ? 'other' : kind;
-      metrics.upstreamRequestFinished({
+      metrics.upstreams.requestFinished({
         upstream,
         kind: known,
         method: method === 'POST' ? 'other' : method,
@@ -171,27 +176,28 @@ export function upstreamObserver(
       log.debug({ upstream, kind, method, code, ms: Math.round(durationMs) }, 'upstream request');
     },
     bytesReceived(count) {
-      metrics.upstreamBytes(upstream, count);
+      metrics.upstreams.bytes(upstream, count);
       activity?.upstreamBytes(upstream, count);
     },
-    rateLimit({ limit, remaining, account }) {
-      metrics.rateLimit({ upstream, account, limit, remaining });
-    },
+    // What these mean depends on what was said before: UpstreamStandings makes metrics of them.
+    rateLimit() {},
+    paused() {},
     availabilityChanged(cause) {
-      metrics.upstreamUp(upstream, cause === undefined);
+      metrics.upstreams.up(upstream, cause === undefined);
       if (cause === undefined) log.info({ upstream }, 'the upstream answers again');
       else log.warn({ upstream, error: errorFacts(cause) }, 'the upstream does not answer');
     },
     mirrorAvailabilityChanged({ mirror, cause }) {
-      metrics.mirrorUp(upstream, mirror, cause === undefined);
+      metrics.upstreams.mirrorUp(upstream, mirror, cause === undefined);
       if (cause === undefined) log.info({ upstream, mirror }, 'the mirror answers again');
       else log.warn({ upstream, mirror, error: errorFacts(cause) }, 'the mirror does not answer');
     },
-    breakerChanged() {},
-    paused() {},
+    breakerChanged(phase) {
+      metrics.upstreams.breaker(upstream, phase);
+    },
     tryFailed() {},
     retried({ kind, reason, delayMs }) {
-      metrics.upstreamRetried(upstream);
+      metrics.upstreams.retried(upstream);
       log.info({ upstream, kind, reason, delayMs: Math.round(delayMs) }, 'asking the upstream again');
     },
     refused({ what, host }) {

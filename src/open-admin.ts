@@ -92,7 +92,7 @@ export async function openAdmin(
       needsOwnHost: token === undefined,
       importKey: token ?? (await makeImportKey(config.dataDir, noKey)),
     }),
-    metrics: () => metrics.render(),
+    metrics: (format) => metrics.render(format),
     isClosing,
     probe: () => cache.condition.check(),
   });
@@ -119,7 +119,7 @@ function localActivity({ activity, clock, store, pulling }: OpenAdminParts): Loc
 
 function localOperations(
   config: Config,
-  { clock, store, pulling, schedules }: OpenAdminParts,
+  { reporting, clock, store, pulling, schedules }: OpenAdminParts,
 ): LocalOperations {
   const { metadata, content, cache, pins } = store;
   const { pullThrough, offline } = pulling;
@@ -138,5 +138,6 @@ function localOperations(
       schedules: () => schedules.states,
     },
     onPurged: (digest) => pullThrough.forget(digest),
+    onEvicted: (evicted) => reporting.metrics.store.evicted(evicted),
   });
 }

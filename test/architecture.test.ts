@@ -21,6 +21,7 @@ const RANKS: Readonly<Record<string, number>> = {
   observers: 3.5,
   // Part of the composition: commands need it without the rest.
   'open-store': 3.4,
+  'show-gauges': 3.6,
   'open-pull-through': 3.5,
   'open-schedules': 3.6,
   // What operators ask for, put together.

@@ -1,5 +1,6 @@
 import { register as globalRegistry } from 'prom-client';
 import { expect, test } from 'vitest';
+import type { GaugeValues } from '../src/metrics-standing.ts';
 import { createMetrics, type Metrics } from '../src/metrics.ts';
 
 const UPSTREAMS = ['docker.io', 'quay.io'];
@@ -56,6 +57,29 @@ test('every metric of the contract is there from the start, with its help and ty
     entrepot_mirror_up: 'gauge',
     entrepot_upstream_retries_total: 'counter',
     entrepot_fills_resumed_total: 'counter',
+    entrepot_response_size_bytes: 'histogram',
+    entrepot_saved_bytes_total: 'counter',
+    entrepot_saved_pulls_total: 'counter',
+    entrepot_requests_in_flight: 'gauge',
+    entrepot_upstream_ratelimit_window_seconds: 'gauge',
+    entrepot_upstream_ratelimit_reset_timestamp_seconds: 'gauge',
+    entrepot_upstream_breaker_state: 'gauge',
+    entrepot_upstream_paused_until_timestamp_seconds: 'gauge',
+    entrepot_fills_total: 'counter',
+    entrepot_fills_failed_total: 'counter',
+    entrepot_fill_clients: 'histogram',
+    entrepot_fill_oldest_age_seconds: 'gauge',
+    entrepot_eviction_age_seconds: 'histogram',
+    entrepot_store_max_bytes: 'gauge',
+    entrepot_store_quarantined_bytes: 'gauge',
+    entrepot_store_pinned_bytes: 'gauge',
+    entrepot_store_disk_free_bytes: 'gauge',
+    entrepot_store_oldest_use_timestamp_seconds: 'gauge',
+    entrepot_store_upstream_bytes: 'gauge',
+    entrepot_store_upstream_limit_bytes: 'gauge',
+    entrepot_index_bytes: 'gauge',
+    entrepot_index_wal_bytes: 'gauge',
+    entrepot_warm_jobs: 'gauge',
     entrepot_evictions_total: 'counter',
     entrepot_evicted_bytes_total: 'counter',
     entrepot_integrity_failures_total: 'counter',
@@ -126,20 +150,20 @@ test('a duration on a bound counts below it, one beyond all bounds is only in +I
 
 test('what an upstream answers, sends and limits is counted', async () => {
   const subject = metrics();
-  subject.upstreamRequestFinished({
+  subject.upstreams.requestFinished({
     upstream: 'quay.io',
     kind: 'blob',
     method: 'GET',
     code: 200,
     durationMs: 5,
   });
-  subject.upstreamRequestFinished({ upstream: 'quay.io', kind: 'blob', method: 'GET', durationMs: 5 });
-  subject.upstreamBytes('quay.io', 10);
-  subject.upstreamBytes('quay.io', 20);
-  subject.upstreamRetried('quay.io');
-  subject.upstreamUp('quay.io', false);
-  subject.rateLimit({ upstream: 'docker.io', limit: 100, remaining: 76 });
-  subject.rateLimit({ upstream: 'docker.io', remaining: 75 });
+  subject.upstreams.requestFinished({ upstream: 'quay.io', kind: 'blob', method: 'GET', durationMs: 5 });
+  subject.upstreams.bytes('quay.io', 10);
+  subject.upstreams.bytes('quay.io', 20);
+  subject.upstreams.retried('quay.io');
+  subject.upstreams.up('quay.io', false);
+  subject.upstreams.quota('docker.io', { limit: 100, remaining: 76, windowMs: 60_000, resetsAt: 5000 });
+  subject.upstreams.quota('docker.io', { remaining: 75 });
   expect(await samples(subject, 'entrepot_upstream_requests_total')).toEqual({
     '{upstream="quay.io",kind="blob",method="GET",code="200"}': 1,
     '{upstream="quay.io",kind="blob",method="GET",code="none"}': 1,
@@ -147,22 +171,31 @@ test('what an upstream answers, sends and limits is counted', async () => {
   expect(await samples(subject, 'entrepot_upstream_request_duration_seconds_count')).toEqual({
     '{upstream="quay.io",kind="blob"}': 2,
   });
-  expect(await samples(subject, 'entrepot_upstream_bytes_total')).toEqual({ '{upstream="quay.io"}': 30 });
+  expect(await samples(subject, 'entrepot_upstream_bytes_total')).toMatchObject({
+    '{upstream="quay.io"}': 30,
+  });
   expect(await samples(subject, 'entrepot_upstream_retries_total')).toMatchObject({
     '{upstream="quay.io"}': 1,
   });
-  expect(await samples(subject, 'entrepot_upstream_up')).toEqual({ '{upstream="quay.io"}': 0 });
+  expect(await samples(subject, 'entrepot_upstream_up')).toEqual({
+    '{upstream="docker.io"}': 1,
+    '{upstream="quay.io"}': 0,
+  });
   const labels = '{upstream="docker.io",account="anonymous"}';
   expect(await samples(subject, 'entrepot_upstream_ratelimit_limit')).toEqual({ [labels]: 100 });
   expect(await samples(subject, 'entrepot_upstream_ratelimit_remaining')).toEqual({ [labels]: 75 });
+  expect(await samples(subject, 'entrepot_upstream_ratelimit_window_seconds')).toEqual({ [labels]: 60 });
+  expect(await samples(subject, 'entrepot_upstream_ratelimit_reset_timestamp_seconds')).toEqual({
+    [labels]: 5,
+  });
 });
 
 test('faults of the cache are counted where they happened', async () => {
   const subject = metrics();
   subject.integrityFailure('read');
   subject.cacheError('metadata');
-  subject.fillResumed();
-  subject.evicted(2, 300);
+  subject.fills.resumed();
+  subject.store.evicted({ blobs: 2, bytes: 300, reason: 'limit', agesMs: [1000, 100_000_000] });
   subject.unexpectedError();
   expect(await samples(subject, 'entrepot_integrity_failures_total')).toEqual({
     '{where="fill"}': 0,
@@ -175,25 +208,39 @@ test('faults of the cache are counted where they happened', async () => {
   });
   expect(await samples(subject, 'entrepot_cache_errors_total')).toMatchObject({ '{where="metadata"}': 1 });
   expect(await samples(subject, 'entrepot_fills_resumed_total')).toEqual({ '': 1 });
-  expect(await samples(subject, 'entrepot_evictions_total')).toEqual({ '': 2 });
-  expect(await samples(subject, 'entrepot_evicted_bytes_total')).toEqual({ '': 300 });
+  const evictions = await samples(subject, 'entrepot_evictions_total');
+  expect(evictions).toMatchObject({ '{reason="limit"}': 2, '{reason="age"}': 0, '{reason="disk"}': 0 });
+  expect(await samples(subject, 'entrepot_evicted_bytes_total')).toMatchObject({ '{reason="limit"}': 300 });
+  expect(await samples(subject, 'entrepot_eviction_age_seconds_bucket')).toMatchObject({
+    '{le="60"}': 1,
+    '{le="86400"}': 1,
+    '{le="259200"}': 2,
+  });
   expect(await samples(subject, 'entrepot_unexpected_errors_total')).toEqual({ '': 1 });
 });
 
+const STANDING: GaugeValues = {
+  requestsInFlight: 0,
+  fillsInFlight: 1,
+  fillReaders: 2,
+  oldestFillSeconds: 3,
+  storeBytes: 7,
+  storeLimitBytes: 9,
+  storeMaxBytes: 10,
+  storeReservedBytes: 3,
+  storeBlobs: 4,
+  storeQuarantinedBytes: 0,
+  warmJobs: 0,
+  byUpstream: [],
+};
+
 test('gauges are asked for at each scrape, and a source that fails does not fail the scrape', async () => {
   const subject = metrics();
-  expect(await samples(subject, 'entrepot_store_bytes')).toEqual({ '': 0 });
+  expect(await samples(subject, 'entrepot_store_bytes')).toEqual({});
   let storeBytes = 7;
   subject.gauges(async () => {
     if (storeBytes < 0) throw new Error('closed');
-    return {
-      fillsInFlight: 1,
-      fillReaders: 2,
-      storeBytes,
-      storeLimitBytes: 9,
-      storeReservedBytes: 3,
-      storeBlobs: 4,
-    };
+    return { ...STANDING, storeBytes };
   });
   expect(await samples(subject, 'entrepot_store_bytes')).toEqual({ '': 7 });
   storeBytes = 8;
@@ -203,30 +250,165 @@ test('gauges are asked for at each scrape, and a source that fails does not fail
   expect(await samples(subject, 'entrepot_cache_errors_total')).toMatchObject({ '{where="scrape"}': 2 });
 });
 
+test('what is not known yet is not shown as zero, and shares of unknown upstreams are one', async () => {
+  const subject = metrics();
+  let pinned: number | undefined;
+  subject.gauges(() => ({
+    ...STANDING,
+    storePinnedBytes: pinned,
+    byUpstream: [
+      { upstream: 'quay.io', bytes: 5, limitBytes: 50 },
+      { upstream: 'gone.example', bytes: 1, limitBytes: 2 },
+      { upstream: 'also-gone.example', bytes: 2 },
+    ],
+  }));
+  expect(await samples(subject, 'entrepot_store_pinned_bytes')).toEqual({});
+  pinned = 6;
+  expect(await samples(subject, 'entrepot_store_pinned_bytes')).toEqual({ '': 6 });
+  expect(await samples(subject, 'entrepot_store_upstream_bytes')).toEqual({
+    '{upstream="quay.io"}': 5,
+    '{upstream="other"}': 3,
+  });
+  expect(await samples(subject, 'entrepot_store_upstream_limit_bytes')).toEqual({
+    '{upstream="quay.io"}': 50,
+  });
+});
+
+test('what was spared is counted: bytes, and manifests given by GET', async () => {
+  const subject = metrics();
+  const pull = { ...HIT, kind: 'manifest', isPull: true, bytes: 10 } as const;
+  subject.requestFinished(HIT);
+  for (const outcome of ['hit', 'revalidated', 'stale', 'joined', 'miss', 'bypass'] as const)
+    subject.requestFinished({ ...pull, outcome });
+  subject.requestFinished({ ...pull, isPull: false, bytes: 0 });
+  const none = { '{upstream="quay.io"}': 0 };
+  expect(await samples(subject, 'entrepot_saved_bytes_total')).toEqual({
+    '{upstream="docker.io"}': 1040,
+    ...none,
+  });
+  expect(await samples(subject, 'entrepot_saved_pulls_total')).toEqual({
+    '{upstream="docker.io"}': 4,
+    ...none,
+  });
+});
+
+test('sizes of answers are told from 1 KiB to 10 GiB; an answer without a body has none', async () => {
+  const subject = metrics();
+  for (const bytes of [0, 1, 1024, 1025, 10 * 2 ** 30, 11 * 2 ** 30])
+    subject.requestFinished({ ...HIT, bytes });
+  const buckets = await samples(subject, 'entrepot_response_size_bytes_bucket');
+  expect(buckets).toMatchObject({
+    '{le="1024",kind="blob"}': 2,
+    '{le="4096",kind="blob"}': 3,
+    '{le="4294967296",kind="blob"}': 3,
+    '{le="10737418240",kind="blob"}': 4,
+    '{le="+Inf",kind="blob"}': 5,
+  });
+});
+
+test('fills are counted by how they ended, by why they failed, and by how many they were for', async () => {
+  const subject = metrics();
+  subject.fills.ended({ outcome: 'stored', readers: 3 });
+  subject.fills.ended({ outcome: 'failed', readers: 1 });
+  subject.fills.failed('timeout');
+  subject.fills.failed('a reason that nobody knows');
+  subject.fills.failed(undefined);
+  expect(await samples(subject, 'entrepot_fills_total')).toEqual({
+    '{outcome="stored"}': 1,
+    '{outcome="passed"}': 0,
+    '{outcome="failed"}': 1,
+    '{outcome="given-up"}': 0,
+  });
+  const failed = await samples(subject, 'entrepot_fills_failed_total');
+  expect(failed).toMatchObject({ '{reason="timeout"}': 1, '{reason="other"}': 2, '{reason="corrupt"}': 0 });
+  expect(await samples(subject, 'entrepot_fill_clients_bucket')).toMatchObject({
+    '{le="1"}': 1,
+    '{le="5"}': 2,
+  });
+  expect(await samples(subject, 'entrepot_fill_clients_sum')).toEqual({ '': 4 });
+});
+
+test('a breaker is in one of its states, and a pause lasts until the latest time that was told', async () => {
+  const subject = metrics();
+  subject.upstreams.breaker('quay.io', 'open');
+  const states = await samples(subject, 'entrepot_upstream_breaker_state');
+  expect(states).toMatchObject({
+    '{upstream="quay.io",state="open"}': 1,
+    '{upstream="quay.io",state="closed"}': 0,
+    '{upstream="docker.io",state="closed"}': 1,
+  });
+  for (const at of [5000, 9000, 7000]) subject.upstreams.figures('quay.io').pausedUntil(at);
+  expect(await samples(subject, 'entrepot_upstream_paused_until_timestamp_seconds')).toEqual({
+    '{upstream="docker.io"}': 0,
+    '{upstream="quay.io"}': 9,
+  });
+});
+
+test('upstreams that are configured later get names of their own, and those that are gone stand nowhere', async () => {
+  const subject = metrics();
+  subject.upstreams.quota('quay.io', { limit: 1 });
+  subject.upstreams.mirrorUp('quay.io', 'mirror.example', true);
+  subject.configured(['docker.io', 'ghcr.io']);
+  subject.requestFinished({ ...HIT, upstream: 'ghcr.io' });
+  subject.requestFinished({ ...HIT, upstream: 'quay.io' });
+  subject.upstreams.up('docker.io', false);
+  subject.configured(['docker.io', 'ghcr.io']);
+  expect(await samples(subject, 'entrepot_upstream_up')).toEqual({
+    '{upstream="docker.io"}': 0,
+    '{upstream="ghcr.io"}': 1,
+  });
+  expect(await samples(subject, 'entrepot_upstream_ratelimit_limit')).toEqual({});
+  expect(await samples(subject, 'entrepot_mirror_up')).toEqual({});
+  const labels = Object.keys(await samples(subject, 'entrepot_requests_total'));
+  expect(labels.map((label) => /upstream="([^"]*)"/.exec(label)?.[1])).toEqual(['ghcr.io', 'other']);
+});
+
+function ours(text: string): readonly string[] {
+  return text.split('\n').filter((line) => line.startsWith('entrepot_'));
+}
+
+test('OpenMetrics says the same with its own names of families, and ends', async () => {
+  const subject = metrics();
+  subject.requestFinished({ ...HIT, timeToFirstByteMs: 2 });
+  const plain = await subject.render();
+  const open = await subject.render('openmetrics');
+  const again = await subject.render();
+  expect(open.contentType).toBe('application/openmetrics-text; version=1.0.0; charset=utf-8');
+  expect(again.contentType).toBe(plain.contentType);
+  const lines = open.text.split('\n');
+  expect(lines.slice(-2)).toEqual(['# EOF', '']);
+  expect(lines.slice(0, -1)).not.toContain('');
+  expect(lines).toContain('# TYPE entrepot_requests counter');
+  expect(open.text).toMatch(/^# HELP entrepot_requests Requests answered\.$/m);
+  expect(open.text).not.toMatch(/^# (?:TYPE|HELP) (?:entrepot|process)\S+_total /m);
+  expect(ours(open.text)).toEqual(ours(plain.text));
+  expect(ours(again.text)).toEqual(ours(plain.text));
+});
+
 test('names, accounts and statuses from outside make no series of their own', async () => {
   const subject = metrics();
   const attack = (index: number) => {
     const upstream = `evil-${index}.example`;
     subject.requestFinished({ ...HIT, upstream, code: 200 + index });
-    subject.upstreamRequestFinished({
+    subject.upstreams.requestFinished({
       upstream,
       kind: 'blob',
       method: 'GET',
       code: 520 + index,
       durationMs: 1,
     });
-    subject.upstreamBytes(upstream, 1);
-    subject.upstreamRetried(upstream);
-    subject.upstreamUp(upstream, true);
-    subject.rateLimit({ upstream, account: `account-${index}`, limit: 1, remaining: 1 });
+    subject.upstreams.bytes(upstream, 1);
+    subject.upstreams.retried(upstream);
+    subject.upstreams.up(upstream, true);
+    subject.upstreams.quota(upstream, { account: `account-${index}`, limit: 1, remaining: 1 });
   };
   for (let index = 0; index < 1000; index += 1) attack(index);
   const before = await seriesCount(subject);
-  for (let index = 1000; index < 20_000; index += 1) attack(index);
+  for (let index = 1000; index < 100_000; index += 1) attack(index);
   expect(await seriesCount(subject)).toBe(before);
   const requests = await samples(subject, 'entrepot_requests_total');
   expect(Object.keys(requests).every((labels) => labels.includes('upstream="other"'))).toBe(true);
-  expect(Object.values(requests).reduce((sum, count) => sum + count, 0)).toBe(20_000);
+  expect(Object.values(requests).reduce((sum, count) => sum + count, 0)).toBe(100_000);
 });
 
 test('two sets of metrics share nothing, and the global registry stays empty', async () => {

@@ -71,6 +71,10 @@ export class Activity {
     return taken;
   }
 
+  get liveCount(): number {
+    return this.#live.size;
+  }
+
   live(): Pick<LiveView, 'at' | 'requests' | 'requestCount'> {
     const at = this.#clock.now();
     const now = performance.now();

@@ -1,7 +1,7 @@
 import type { Clock } from '../clock.ts';
 import type { BreakerPhase } from '../upstream/health.ts';
 import type { UpstreamObserver } from '../upstream/upstream-observer.ts';
-import { QuotaWindows } from './quota-window.ts';
+import { type Quota, QuotaWindows } from './quota-window.ts';
 import type { UpstreamStanding } from './upstream-standing.ts';
 
 /** Of the newest requests: enough for a 99th percentile. */
@@ -10,6 +10,13 @@ const ERROR_COUNT = 10;
 /** Longer messages are cut: they are for a line of a page. */
 const MESSAGE_LIMIT = 300;
 
+/** Told what is known now, for metrics. Must not throw. */
+export interface UpstreamFigures {
+  quota(quota: Quota): void;
+  /** @param atMs milliseconds since 1970 */
+  pausedUntil(atMs: number): void;
+}
+
 type Observed = Omit<UpstreamStanding, 'upstream' | 'url'>;
 type ToldError = Observed['lastErrors'][number];
 
@@ -17,6 +24,7 @@ type ToldError = Observed['lastErrors'][number];
 export class ObservedUpstream {
   readonly observer: UpstreamObserver;
   readonly #clock: Pick<Clock, 'now'>;
+  readonly #figures: UpstreamFigures | undefined;
   readonly #latencies = new Float64Array(LATENCY_COUNT);
   readonly #quotas: QuotaWindows;
   readonly #mirrors = new Map<string, boolean>();
@@ -31,8 +39,9 @@ export class ObservedUpstream {
   #isUp: boolean | undefined;
   #upSince: number | undefined;
 
-  constructor(clock: Pick<Clock, 'now'>) {
+  constructor(clock: Pick<Clock, 'now'>, figures?: UpstreamFigures) {
     this.#clock = clock;
+    this.#figures = figures;
     this.#quotas = new QuotaWindows(clock);
     this.observer = this.#observe();
   }
@@ -69,7 +78,10 @@ export class ObservedUpstream {
       bytesReceived: (count) => {
         this.#bytes += count;
       },
-      rateLimit: (report) => this.#quotas.told(report),
+      rateLimit: (report) => {
+        const quota = this.#quotas.told(report);
+        if (quota !== undefined) this.#figures?.quota(quota);
+      },
       availabilityChanged: (cause) => this.#turn(cause === undefined),
       mirrorAvailabilityChanged: ({ mirror, cause }) => this.#mirrors.set(mirror, cause === undefined),
       breakerChanged: (phase) => {
@@ -77,6 +89,7 @@ export class ObservedUpstream {
       },
       paused: ({ forMs }) => {
         this.#pausedUntil = Math.max(this.#pausedUntil, this.#clock.now() + forMs);
+        this.#figures?.pausedUntil(this.#pausedUntil);
       },
       tryFailed: ({ kind, error }) => this.#failed(error.message, kind),
       retried() {},

@@ -26,10 +26,10 @@ export class QuotaWindows {
     this.#clock = clock;
   }
 
-  /** Accounts beyond the first hundred are passed over. */
-  told({ account, limit, remaining, windowMs, resetInMs }: RateLimitReport): void {
+  /** Accounts beyond the first hundred are passed over. @returns what is known now */
+  told({ account, limit, remaining, windowMs, resetInMs }: RateLimitReport): Quota | undefined {
     const known = this.#accounts.get(account);
-    if (known === undefined && this.#accounts.size >= ACCOUNT_LIMIT) return;
+    if (known === undefined && this.#accounts.size >= ACCOUNT_LIMIT) return undefined;
     const now = this.#clock.now();
     const before = known?.quota;
     const window = windowMs ?? before?.windowMs;
@@ -40,17 +40,16 @@ export class QuotaWindows {
       (left !== undefined && before?.remaining !== undefined && left > before.remaining);
     const guessed = isNewWindow && window !== undefined ? now + window : known?.windowEndsAt;
     const resetsAt = resetInMs === undefined ? guessed : now + resetInMs;
-    this.#accounts.set(account, {
-      windowEndsAt: guessed,
-      quota: {
-        ...(account !== ANONYMOUS && { account }),
-        limit: limit ?? before?.limit,
-        remaining: left,
-        windowMs: window,
-        resetsAt,
-        checkedAt: now,
-      },
-    });
+    const quota = {
+      ...(account !== ANONYMOUS && { account }),
+      limit: limit ?? before?.limit,
+      remaining: left,
+      windowMs: window,
+      resetsAt,
+      checkedAt: now,
+    };
+    this.#accounts.set(account, { windowEndsAt: guessed, quota });
+    return quota;
   }
 
   get all(): readonly Quota[] {

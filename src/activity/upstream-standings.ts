@@ -1,7 +1,7 @@
 import type { Clock } from '../clock.ts';
 import type { UpstreamConfig } from '../config.ts';
 import type { UpstreamObserver } from '../upstream/upstream-observer.ts';
-import { ObservedUpstream } from './observed-upstream.ts';
+import { ObservedUpstream, type UpstreamFigures } from './observed-upstream.ts';
 import type { UpstreamOperations, UpstreamStanding } from './upstream-standing.ts';
 
 type NamedUpstream = Pick<UpstreamConfig, 'name' | 'url' | 'mirrors'>;
@@ -9,20 +9,29 @@ type NamedUpstream = Pick<UpstreamConfig, 'name' | 'url' | 'mirrors'>;
 /** How the upstreams of this process are, from what their clients tell. Kept in memory: it begins with each client. */
 export class UpstreamStandings implements UpstreamOperations {
   readonly #clock: Pick<Clock, 'now'>;
+  readonly #figuresOf: ((upstream: string) => UpstreamFigures) | undefined;
   #upstreams: readonly NamedUpstream[];
   readonly #observed = new Map<string, ObservedUpstream>();
   /** Since when those that are offline are, wall time. */
   readonly #offline = new Map<string, number>();
 
-  /** @param upstreams in the order that they are told in */
-  constructor(clock: Pick<Clock, 'now'>, upstreams: readonly NamedUpstream[]) {
+  /**
+   * @param upstreams in the order that they are told in
+   * @param figuresOf who is told what is known of an upstream as soon as it is
+   */
+  constructor(
+    clock: Pick<Clock, 'now'>,
+    upstreams: readonly NamedUpstream[],
+    figuresOf?: (upstream: string) => UpstreamFigures,
+  ) {
     this.#clock = clock;
+    this.#figuresOf = figuresOf;
     this.#upstreams = upstreams;
   }
 
   /** For a new client of an upstream: what was known of the one before is forgotten, and what that tells from now on is not heard. */
   observer(upstream: string): UpstreamObserver {
-    const observed = new ObservedUpstream(this.#clock);
+    const observed = new ObservedUpstream(this.#clock, this.#figuresOf?.(upstream));
     this.#observed.set(upstream, observed);
     return observed.observer;
   }

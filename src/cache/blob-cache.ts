@@ -7,7 +7,7 @@ import type { Ingest } from '../content/ingest.ts';
 import type { BlobRow, NewBlob, StoredBlob, StoreTotals } from '../metadata/stored-blobs.ts';
 import type { MetadataStore } from '../metadata/metadata-store.ts';
 import type { Digest } from '../oci/digest.ts';
-import type { CacheObserver } from './cache-observer.ts';
+import type { CacheObserver, Evicted } from './cache-observer.ts';
 import { Evictor } from './evictor.ts';
 import { Expiry } from './expiry.ts';
 import { Generations } from './generations.ts';
@@ -96,7 +96,7 @@ export class BlobCache {
       writeUses: () => this.#uses.write(),
       pins: parts.pins,
       spared: parts.spared,
-      onEvicted: (blobs: number, bytes: number) => observer.evicted(blobs, bytes),
+      onEvicted: (evicted: Evicted) => observer.evicted(evicted),
       onFailure,
     };
     const canEvict = () => this.condition.isSound || this.condition.isFull;

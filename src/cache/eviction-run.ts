@@ -1,7 +1,9 @@
 import { setImmediate as nextTurn } from 'node:timers/promises';
+import type { Clock } from '../clock.ts';
 import type { MetadataStore } from '../metadata/metadata-store.ts';
 import type { StoredBlob } from '../metadata/stored-blobs.ts';
 import type { Digest } from '../oci/digest.ts';
+import type { Evicted } from './cache-observer.ts';
 import type { Pins } from './pins.ts';
 import type { EvictEvent } from './store-events.ts';
 
@@ -21,6 +23,9 @@ export interface EvictionRunParts {
   readonly writeUses: () => Promise<void>;
   /** Row first, then file; what only a manifest used comes next. @returns what went */
   readonly evict: (digest: Digest) => Promise<StoredBlob | undefined>;
+  readonly clock: Pick<Clock, 'now'>;
+  /** Absent: nobody is told. */
+  readonly onEvicted?: ((evicted: Evicted) => void) | undefined;
 }
 
 /** Gives up what is next in rank until no more than `toBytes` are stored, or only what is pinned. */
@@ -42,7 +47,9 @@ export async function* evictTo(
       const told = await toldOf(metadata, blob);
       if ((await evict(blob.digest)) === undefined) continue;
       isProgress = true;
-      gone.bytes += allocatedBytes(blob.sizeBytes);
+      const bytes = allocatedBytes(blob.sizeBytes);
+      parts.onEvicted?.({ blobs: 1, bytes, reason: 'command', agesMs: [parts.clock.now() - blob.usedAt] });
+      gone.bytes += bytes;
       gone.blobs += 1;
       yield told;
       // With a manifest what only it used comes next: the order has changed.

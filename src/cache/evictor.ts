@@ -5,6 +5,7 @@ import type { ContentStore } from '../content/content-store.ts';
 import type { MetadataStore } from '../metadata/metadata-store.ts';
 import type { StoredBlob } from '../metadata/stored-blobs.ts';
 import type { Digest } from '../oci/digest.ts';
+import type { Evicted, EvictionReason } from './cache-observer.ts';
 import type { Pins } from './pins.ts';
 import type { SparedContents } from './spared-contents.ts';
 import type { Shortage, StoreBudget } from './store-budget.ts';
@@ -24,7 +25,7 @@ export interface EvictorParts {
   readonly spared?: Pick<SparedContents, 'has' | 'count'> | undefined;
   /** False while nothing can be removed. */
   readonly canEvict: () => boolean;
-  readonly onEvicted: (blobs: number, bytes: number) => void;
+  readonly onEvicted: (evicted: Evicted) => void;
   readonly onFailure: (cause: unknown) => void;
 }
 
@@ -147,7 +148,7 @@ export class Evictor {
       await this.#countPinned();
       if (shortage.upstream === undefined && (await this.#trimQuarantine())) return true;
       const victims = await this.#choose(shortage);
-      return await this.#remove(victims);
+      return await this.#remove(victims, this.#reasonOf(shortage));
     } catch (cause) {
       onFailure(cause);
       return false;
@@ -191,9 +192,16 @@ export class Evictor {
     return [];
   }
 
-  async #remove(victims: readonly StoredBlob[]): Promise<boolean> {
-    const { content, evict, pins, onEvicted, onFailure } = this.#parts;
-    let blobs = 0;
+  #reasonOf({ upstream }: Shortage): EvictionReason {
+    const { budget } = this.#parts;
+    if (upstream !== undefined) return 'upstream-limit';
+    return budget.usage.limitBytes < budget.maxBytes ? 'disk' : 'limit';
+  }
+
+  async #remove(victims: readonly StoredBlob[], reason: EvictionReason): Promise<boolean> {
+    const { content, clock, evict, pins, onEvicted, onFailure } = this.#parts;
+    const now = clock.now();
+    const agesMs: number[] = [];
     let isStale = false;
     let bytes = 0;
     const failures: unknown[] = [];
@@ -204,13 +212,14 @@ export class Evictor {
       try {
         const row = await evict(digest);
         if (row === undefined) return;
-        blobs += 1;
+        agesMs.push(now - row.usedAt);
         bytes += content.allocatedBytes(row.sizeBytes);
       } catch (cause) {
         failures.push(cause);
       }
     });
-    if (blobs > 0) onEvicted(blobs, bytes);
+    const blobs = agesMs.length;
+    if (blobs > 0) onEvicted({ blobs, bytes, reason, agesMs });
     const [failure] = failures;
     this.#hasFailed = failure !== undefined;
     if (failure !== undefined) onFailure(failure);

@@ -2,6 +2,7 @@ import { setImmediate as nextTurn } from 'node:timers/promises';
 import type { Clock } from '../clock.ts';
 import type { StoredBlob, StoredBlobs } from '../metadata/stored-blobs.ts';
 import type { Digest } from '../oci/digest.ts';
+import type { Evicted } from './cache-observer.ts';
 import type { Pins } from './pins.ts';
 import { Rounds } from './rounds.ts';
 
@@ -16,7 +17,7 @@ export interface ExpiryParts {
   readonly pins?: Pick<Pins, 'refresh'> | undefined;
   /** False while nothing may be removed. */
   readonly canEvict: () => boolean;
-  readonly onEvicted: (blobs: number, bytes: number) => void;
+  readonly onEvicted: (evicted: Evicted) => void;
   readonly onFailure: (cause: unknown) => void;
 }
 
@@ -80,16 +81,18 @@ export class Expiry {
 
   async #give(expired: readonly StoredBlob[]): Promise<void> {
     const { blobs, evict, pins, onEvicted } = this.#parts;
-    let count = 0;
+    const now = this.#parts.clock.now();
+    const agesMs: number[] = [];
     let bytes = 0;
     for (const { digest } of expired) {
       // Free while nothing changed; a pull may have made it part of a pinned image.
       await pins?.refresh();
       if (await blobs.isPinned(digest)) continue;
       const row = await evict(digest);
-      count += row === undefined ? 0 : 1;
-      bytes += row?.sizeBytes ?? 0;
+      if (row === undefined) continue;
+      agesMs.push(now - row.usedAt);
+      bytes += row.sizeBytes;
     }
-    if (count > 0) onEvicted(count, bytes);
+    if (agesMs.length > 0) onEvicted({ blobs: agesMs.length, bytes, reason: 'age', agesMs });
   }
 }

@@ -13,6 +13,7 @@ import {
 } from '../oci/image-pattern.ts';
 import type { NamedUpstream } from '../oci/named-upstream.ts';
 import type { BlobCache } from './blob-cache.ts';
+import type { Evicted } from './cache-observer.ts';
 import { evictionPlan, evictTo } from './eviction-run.ts';
 import { describeImages, listImages } from './image-list.ts';
 import type { Pins } from './pins.ts';
@@ -42,6 +43,8 @@ export interface LocalOperationsParts {
   readonly sources: StatusSources;
   /** Called for content that is purged; must not throw. */
   readonly onPurged?: ((digest: Digest) => void) | undefined;
+  /** Told of what an operator had evicted; must not throw. */
+  readonly onEvicted?: ((evicted: Evicted) => void) | undefined;
 }
 
 /** Images counted for a pin; what comes beyond is not. */
@@ -90,10 +93,12 @@ export class LocalOperations implements StoreOperations {
     { toBytes, dryRun }: { readonly toBytes: number; readonly dryRun: boolean },
     signal: AbortSignal,
   ): AsyncIterable<EvictEvent> {
-    const { metadata, content, cache, pins } = this.#parts;
+    const { metadata, content, cache, pins, clock, onEvicted } = this.#parts;
     const parts = {
       metadata,
       pins,
+      clock,
+      onEvicted,
       storedBytes: () => cache.usage.storedBytes,
       allocatedBytes: (sizeBytes: number) => content.allocatedBytes(sizeBytes),
       writeUses: () => cache.writeUses(),

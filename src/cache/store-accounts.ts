@@ -12,6 +12,8 @@ export interface StoreUsage {
   readonly otherBytes: number;
   /** What all of these may come to now: less than is configured while the disk has less to give. */
   readonly limitBytes: number;
+  /** As configured. */
+  readonly maxBytes: number;
 }
 
 /** What one upstream brought. */
@@ -55,7 +57,7 @@ export class StoreAccounts {
     for (const name of this.#parts.upstreamLimits().keys()) this.of(name);
   }
 
-  get usage(): StoreUsage {
+  get usage(): Omit<StoreUsage, 'maxBytes'> {
     const { storedBytes, storedBlobs, reservedBytes, limitBytes } = this.all;
     return { storedBytes, storedBlobs, reservedBytes, limitBytes, otherBytes: this.#otherBytes };
   }

@@ -103,7 +103,7 @@ export class StoreBudget {
   }
 
   get usage(): StoreUsage {
-    return this.#accounts.usage;
+    return { ...this.#accounts.usage, maxBytes: this.maxBytes };
   }
 
   /** By name, of all upstreams that have brought something or have a share. */

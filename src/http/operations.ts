@@ -1,5 +1,7 @@
-import { Hono } from 'hono';
+import { type Context, Hono } from 'hono';
+import { accepts } from 'hono/accepts';
 import type { Clock } from '../clock.ts';
+import type { MetricsFormat } from '../metrics.ts';
 import { type AdminEnvironment, authentication, csrfProtection } from './admin-access.ts';
 import { AdminSessions } from './admin-session.ts';
 import { Assets } from './dashboard/assets.ts';
@@ -12,7 +14,9 @@ import type { Api } from './api-routes.ts';
 export interface OperationsParts {
   /** Absent: everybody who reaches the listener may ask (it is then on loopback). */
   readonly token: string | undefined;
-  readonly metrics: () => Promise<{ readonly contentType: string; readonly text: string }>;
+  readonly metrics: (
+    format: MetricsFormat,
+  ) => Promise<{ readonly contentType: string; readonly text: string }>;
   /** @throws what is broken */
   readonly probe: () => Promise<void>;
   readonly isClosing: () => boolean;
@@ -54,11 +58,20 @@ export function operationsApp(parts: OperationsParts): Hono<AdminEnvironment> {
   app.use('*', authentication({ token, sessions, isPage }));
   app.use('*', csrfProtection(sessions));
   app.get('/metrics', async (c) => {
-    const { contentType, text } = await metrics();
-    return c.body(text, 200, { 'Content-Type': contentType });
+    const { contentType, text } = await metrics(formatFor(c));
+    return c.body(text, 200, { 'Content-Type': contentType, Vary: 'Accept' });
   });
   app.route('/api/v1', api);
   const needsOwnHost = token === undefined;
   app.route('/', pagesApp({ assets, pages, sessions, clock, version, needsOwnHost }));
   return app;
+}
+
+const OPEN_METRICS = 'application/openmetrics-text';
+
+/** What the client likes best of the two; Prometheus's text for who says nothing. */
+function formatFor(c: Context): MetricsFormat {
+  const supports = ['text/plain', OPEN_METRICS];
+  const chosen = accepts(c, { header: 'Accept', supports, default: 'text/plain' });
+  return chosen === OPEN_METRICS ? 'openmetrics' : 'text';
 }

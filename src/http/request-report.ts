@@ -1,4 +1,5 @@
 import type { Activity } from '../activity/activity.ts';
+import { isPull } from '../activity/traffic.ts';
 import type { Log } from '../log.ts';
 import { errorFacts } from '../log.ts';
 import type { Metrics } from '../metrics.ts';
@@ -39,11 +40,13 @@ function report(exchange: Exchange, { log, metrics, activity, clock, onOffline }
   const isComplete = response.writableFinished;
   const hasLeft = !response.headersSent;
   const status = hasLeft ? CLIENT_LEFT : response.statusCode;
+  const method = request.method ?? '';
   metrics.requestFinished({
     upstream,
     kind,
     outcome: outcome ?? 'none',
     code: status,
+    isPull: isPull({ kind, method, status }),
     bytes: sentBytes,
     durationMs,
     timeToFirstByteMs,
@@ -53,7 +56,6 @@ function report(exchange: Exchange, { log, metrics, activity, clock, onOffline }
   const isUnexpected = record.error !== undefined && errorAnswer(record.error, kind).isUnexpected;
   if (isUnexpected && !exchange.signal.aborted) metrics.unexpectedError();
   const error = record.error === undefined ? undefined : errorFacts(record.error);
-  const method = request.method ?? '';
   const agent = request.headers['user-agent'];
   const isLong = (request.url?.length ?? 0) > USUAL_TARGET_LENGTH;
   activity.finished(exchange, {

@@ -79,6 +79,10 @@ export function prepareBlobStatements(database: Database.Database) {
     use: prepare<[number, number | null, number, number]>(
       'UPDATE blobs SET used_at = ?, earlier_at = ?, rank = ? WHERE content = ?',
     ),
+    oldestUse: prepare<[number, number], { oldest: number | null; last: number | null; count: number }>(
+      `SELECT min(used_at) AS oldest, max(content) AS last, count(*) AS count
+       FROM (SELECT content, used_at FROM blobs WHERE content > ? ORDER BY content LIMIT ?)`,
+    ),
     page: prepare<[number, number], BlobColumns>(`${COLUMNS} WHERE b.content > ? ORDER BY b.content LIMIT ?`),
     /** Users beyond some thousands of one blob are not counted: each is a row to look at. */
     sharing: prepare<

@@ -143,11 +143,19 @@ function moveAside(path: string): string {
 
 /** What the index takes of the disk. */
 export async function indexBytes(dataDir: string): Promise<number> {
-  const sizes = ['', '-wal', '-journal'].map(async (ending) => {
+  return (await indexFiles(dataDir)).bytes;
+}
+
+/** What the index takes of the disk, and what its write-ahead log takes of that. */
+export async function indexFiles(
+  dataDir: string,
+): Promise<{ readonly bytes: number; readonly walBytes: number }> {
+  const sizeOf = async (ending: string): Promise<number> => {
     const facts = await stat(join(dataDir, FILE + ending)).catch(() => undefined);
     return facts?.size ?? 0;
-  });
-  return (await Promise.all(sizes)).reduce((sum, size) => sum + size, 0);
+  };
+  const [main, walBytes, journal] = await Promise.all([sizeOf(''), sizeOf('-wal'), sizeOf('-journal')]);
+  return { bytes: main + walBytes + journal, walBytes };
 }
 
 /** Whether it failed because there is no room for it. */

@@ -4,6 +4,7 @@ import type {
   BlobPage,
   BlobRow,
   NewBlob,
+  OldestUse,
   Ranking,
   SharingPage,
   StoredBlob,
@@ -155,6 +156,14 @@ export class SqliteBlobs implements StoredBlobs {
   #floorAt(statements: Statements, now: number): number {
     this.#floor ??= statements.lowestRank.get()?.rank ?? now;
     return this.#floor;
+  }
+
+  oldestUse(after: number, limit: number): Promise<OldestUse> {
+    return this.#connection.run((statements) => {
+      const row = statements.oldestUse.get(after, limit);
+      const isFull = row !== undefined && row.count === limit && row.last !== null;
+      return { usedAt: row?.oldest ?? undefined, next: isFull ? (row.last ?? undefined) : undefined };
+    });
   }
 
   sharing(after: number, limit: number): Promise<SharingPage> {

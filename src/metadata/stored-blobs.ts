@@ -70,6 +70,12 @@ export interface BlobPage {
   readonly next: number | undefined;
 }
 
+/** Milliseconds since 1970, absent without rows; and where the next begin, `undefined` at the end. */
+export interface OldestUse {
+  readonly usedAt: number | undefined;
+  readonly next: number | undefined;
+}
+
 /** What some blobs take, and what they would take if each stored manifest that lists one had its own. */
 export interface SharingPage {
   readonly bytes: number;
@@ -105,6 +111,8 @@ export interface StoredBlobs {
   touch(uses: ReadonlyMap<Digest, number>): Promise<void>;
   /** The latest use that was ever written down; `undefined` before the first. Also of what is stored no longer. */
   latestUse(): Promise<number | undefined>;
+  /** The earliest last use of some rows, in the order of their numbers. @param after 0 for the first of them */
+  oldestUse(after: number, limit: number): Promise<OldestUse>;
   /** Some rows in the order of their numbers, summed up. @param after 0 for the first page */
   sharing(after: number, limit: number): Promise<SharingPage>;
   /** Rows in the order of their numbers, which only grow. @param after 0 for the first page */

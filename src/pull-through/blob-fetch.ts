@@ -10,22 +10,17 @@ import { UpstreamError } from '../upstream/upstream-error.ts';
 import type { BlobFetchParts, BlobFetchTask } from './blob-fetch-task.ts';
 import { Condition } from './condition.ts';
 import type { Allowance } from './bandwidth.ts';
-import { FetchReader, type ReadableFetch, type Wanted } from './fetch-reader.ts';
+import { FetchReader, HOLD_BACK_BYTES, type ReadableFetch, type Wanted } from './fetch-reader.ts';
 import { FillBytes } from './fill-bytes.ts';
 import { FillReaders } from './fill-readers.ts';
 import { shouldFinish } from './fill-policy.ts';
 import { FillSplit } from './fill-split.ts';
 import { Linger } from './linger.ts';
 import { PullThroughError } from './pull-through-error.ts';
+import type { EndedFill } from './pull-through-observer.ts';
 import type { BlobSource, Segment, SegmentHost } from './segment.ts';
 import { isCovered, planSegments } from './segment-plan.ts';
 import { SegmentRuns } from './segment-runs.ts';
-
-/**
- * What a reader of the whole blob is not given before the digest is verified. Clients see the end of a body that is
- * right, or none; a body that fits is not even begun before.
- */
-export const HOLD_BACK_BYTES = 64 * 1024;
 
 type State = 'pending' | 'verified' | 'failed';
 
@@ -60,6 +55,7 @@ export class BlobFetch implements SegmentHost, ReadableFetch {
   #failure: unknown;
   #isOver = false;
   #canJump = true;
+  #outcome: EndedFill['outcome'] = 'passed';
   #waiterCount = 0;
   readonly #linger: Linger;
 
@@ -328,7 +324,7 @@ export class BlobFetch implements SegmentHost, ReadableFetch {
     this.#readers.wake();
     // The hash may be done before the last bytes are in the file.
     await this.#segments.over();
-    await this.#bytes.commit(sizeBytes);
+    if (await this.#bytes.commit(sizeBytes)) this.#outcome = 'stored';
   }
 
   #fail(error: unknown): void {
@@ -340,7 +336,8 @@ export class BlobFetch implements SegmentHost, ReadableFetch {
     if (this.#state !== 'verified') {
       this.#state = 'failed';
       this.#failure = error;
-      if (!this.#controller.signal.aborted) observer.fillFailed(this.digest, error);
+      this.#outcome = this.#controller.signal.aborted ? 'given-up' : 'failed';
+      if (this.#outcome === 'failed') observer.fillFailed(this.digest, error);
     }
     this.#size.reject(error);
     this.#verified.reject(error);
@@ -355,6 +352,7 @@ export class BlobFetch implements SegmentHost, ReadableFetch {
     this.#linger.end();
     this.#bytes.end();
     this.#readers.wake();
+    this.#parts.observer.fillEnded({ outcome: this.#outcome, readers: this.#readers.addedCount });
     void this.#closeWhenUnread();
   }
 

@@ -1,6 +1,12 @@
 import type { Chunk, Content } from '../content/content.ts';
 import type { Interval } from '../content/intervals.ts';
 
+/**
+ * What a reader of the whole blob is not given before the digest is verified. Clients see the end of a body that is
+ * right, or none; a body that fits is not even begun before.
+ */
+export const HOLD_BACK_BYTES = 64 * 1024;
+
 /** A reader's first piece: many clients that come together all get a first byte before any of them gets much. */
 const FIRST_BYTES = 64 * 1024;
 

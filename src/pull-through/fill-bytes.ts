@@ -211,11 +211,11 @@ export class FillBytes {
     return this.#ingest?.verify(sizeBytes);
   }
 
-  /** Publishes verified bytes, if they were stored. Never fails. */
-  async commit(sizeBytes: number): Promise<void> {
-    if (this.#ingest === undefined || this.#reservation === undefined || !this.isStoring) return;
+  /** Publishes verified bytes, if they were stored. Never fails. @returns whether they are */
+  async commit(sizeBytes: number): Promise<boolean> {
+    if (this.#ingest === undefined || this.#reservation === undefined || !this.isStoring) return false;
     const { cache, digest, upstream } = this.#parts;
-    await cache.commit(this.#ingest, { digest, sizeBytes, upstream }, this.#reservation);
+    return cache.commit(this.#ingest, { digest, sizeBytes, upstream }, this.#reservation);
   }
 
   /** Nothing more comes in or is on its way: gives back what is only kept for speed. Readers go on. */

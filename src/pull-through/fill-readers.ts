@@ -6,9 +6,15 @@ export class FillReaders {
   readonly #readers = new Set<FetchReader>();
   /** Promised, before the size is known. */
   #expectedCount = 0;
+  #addedCount = 0;
 
   get count(): number {
     return this.#readers.size;
+  }
+
+  /** Those too that have gone. */
+  get addedCount(): number {
+    return this.#addedCount;
   }
 
   /** Those too that are only expected. */
@@ -32,6 +38,7 @@ export class FillReaders {
 
   add(reader: FetchReader): void {
     this.#readers.add(reader);
+    this.#addedCount += 1;
   }
 
   delete(reader: FetchReader): void {

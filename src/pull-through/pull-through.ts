@@ -99,6 +99,11 @@ export class PullThrough {
     return this.#fetches.count;
   }
 
+  /** When the oldest of them began, milliseconds since 1970; `undefined`: there is none. */
+  get oldestFillBegunAt(): number | undefined {
+    return this.#fetches.list(1)[0]?.begunAt;
+  }
+
   get fillReaders(): number {
     return this.#fetches.readerCount;
   }

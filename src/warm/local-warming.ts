@@ -35,6 +35,11 @@ export class LocalWarming implements WarmOperations {
     this.#courtesy = new Courtesy({ clock, clientFills: (upstream) => pullThrough.clientFills(upstream) });
   }
 
+  /** Calls that go on. */
+  get runningCount(): number {
+    return this.#running.size;
+  }
+
   async *warm(request: WarmRequest, signal: AbortSignal): AsyncGenerator<WarmEvent, void, undefined> {
     const { targets, concurrency = 1 } = request;
     if (targets.length > TARGET_LIMIT)

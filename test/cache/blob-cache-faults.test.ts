@@ -32,7 +32,8 @@ async function start(limitBytes = 100 * MIB) {
     fillFailed: () => undefined,
     integrityFailure: (where) => void told.push(`integrity ${where}`),
     cacheFailure: (where) => void told.push(`failure ${where}`),
-    evicted: (blobs) => void told.push(`evicted ${blobs}`),
+    fillEnded: () => undefined,
+    evicted: ({ blobs }) => void told.push(`evicted ${blobs}`),
     tagMoved: () => undefined,
     conditionChanged: () => undefined,
   };

@@ -90,7 +90,8 @@ it(
             fillFailed: () => undefined,
             integrityFailure: (where, digest, cause) => void alarms.push([where, digest, cause]),
             cacheFailure: (where, cause) => void alarms.push([where, cause]),
-            evicted: (blobs) => {
+            fillEnded: () => undefined,
+            evicted: ({ blobs }) => {
               evictions += blobs;
             },
             tagMoved: () => undefined,

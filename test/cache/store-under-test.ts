@@ -49,7 +49,7 @@ export async function startStore(options: StoreOptions = {}) {
     integrityFailure: (where) => void told.push(`integrity ${where}`),
     cacheFailure: (where) => void told.push(`failure ${where}`),
     conditionChanged: (change) => void changes.push(change.isSound ? 'sound' : change.reason),
-    evicted: (blobs) => void told.push(`evicted ${blobs}`),
+    evicted: ({ blobs }) => void told.push(`evicted ${blobs}`),
   };
   const clock = options.clock ?? new FakeClock();
   const limitBytes = options.limitBytes ?? 1024 * 1024 * 1024;

@@ -1,6 +1,7 @@
+import { Agent, request, type RequestOptions } from 'node:http';
 import { rename, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { describe, expect, it, vi } from 'vitest';
+import { describe, expect, it, onTestFinished, vi } from 'vitest';
 import { closeAfterTest } from '../support/close-after-test.ts';
 import { FakeRegistry } from '../support/fake-registry.ts';
 import { Gate } from '../support/gate.ts';
@@ -23,6 +24,17 @@ async function start(options: Partial<RunningAppOptions> = {}): Promise<{
     ask: async (path, authorization) =>
       get(app.adminUrl + path, { headers: authorization === undefined ? {} : { authorization } }),
   };
+}
+
+/** Its body is read and thrown away. */
+async function status(url: URL, options: RequestOptions): Promise<number | undefined> {
+  return new Promise((resolve, reject) => {
+    request(url, options, (response) => {
+      response.resume().on('end', () => resolve(response.statusCode));
+    })
+      .on('error', reject)
+      .end();
+  });
 }
 
 describe('/metrics', () => {
@@ -66,21 +78,60 @@ describe('/metrics', () => {
     for (const reader of readers) expect((await reader.finished()).complete).toBe(true);
   });
 
-  it('has no series named after what clients send', async () => {
-    const { app, ask } = await start();
-    const series = async (): Promise<number> =>
-      (await ask('/metrics')).body.toString().match(/^entrepot_/gm)?.length ?? 0;
-    const pull = async (from: number, to: number): Promise<void> => {
-      for (let at = from; at < to; at += 1) {
-        await get(`${app.url}/v2/secret-${at}/manifests/tag-${at}`);
-        await get(`${app.url}/path-${at}`);
+  it('has no series named after what clients send, however many names and methods they make up', async () => {
+    const { app, registry, ask } = await start();
+    const text = async (): Promise<string> => (await ask('/metrics')).body.toString();
+    const series = async (): Promise<readonly string[]> => (await text()).match(/^entrepot_\S+/gm) ?? [];
+    const agent = new Agent({ keepAlive: true, maxSockets: 20 });
+    onTestFinished(() => agent.destroy());
+    const methods = ['GET', 'HEAD', 'PUT', 'POST', 'DELETE', 'PATCH', 'OPTIONS', 'PROPFIND', 'QUERY', 'LOCK'];
+    const targets = [
+      (at: number) => `/v2/evil-${at}.example/app/manifests/tag-${at}`,
+      (at: number) => `/v2/app/blobs/sha256:made-up-${at}`,
+      (at: number) => `/v2/app/manifests/v1?ns=evil-${at}.example`,
+      (at: number) => `/made-up-${at}`,
+    ];
+    const one = async (at: number): Promise<void> => {
+      const method = methods[at % methods.length] ?? 'GET';
+      const path = targets[(at * 7) % targets.length]?.(at) ?? '/';
+      const headers = { host: `evil-${at}.example`, 'user-agent': `evil-${at}`, accept: `made/up-${at}` };
+      await status(new URL(path, app.url), { method, headers, agent });
+    };
+    const flood = async (from: number, to: number): Promise<void> => {
+      for (let at = from; at < to; at += 100)
+        await Promise.all(Array.from({ length: 100 }, (_, more) => one(at + more)));
+      // Of those that reach an upstream, each its own status.
+      for (const code of from === 0 ? [402, 499, 506, 599] : [418, 451, 509, 598]) {
+        const fault = registry.faults.add({ action: { respond: { status: code } } });
+        await get(`${app.url}/v2/app/manifests/of-${code}`);
+        fault.remove();
       }
     };
-    await pull(0, 10);
+    await flood(0, 200);
+    await vi.waitFor(async () => expect(await text()).toContain('entrepot_store_pinned_bytes 0\n'));
     const before = await series();
-    await pull(10, 60);
-    expect(await series()).toBe(before);
-    expect((await ask('/metrics')).body.toString()).not.toMatch(/secret|path-/);
+    await flood(200, 2000);
+    expect(await series()).toEqual(before);
+    expect(await text()).not.toMatch(/evil|made-up|made\/up/);
+  }, 60_000);
+
+  it('is OpenMetrics for who likes that better, as Prometheus does', async () => {
+    const { app } = await start();
+    const typeFor = async (accept?: string) => {
+      const headers = accept === undefined ? {} : { accept };
+      const answer = await get(`${app.adminUrl}/metrics`, { headers });
+      expect(answer.body.toString().endsWith('# EOF\n')).toBe(
+        answer.headers['content-type']?.startsWith('application/openmetrics-text'),
+      );
+      return answer.headers['content-type']?.split(';')[0];
+    };
+    const prometheus2 =
+      'application/openmetrics-text;version=1.0.0,application/openmetrics-text;version=0.0.1;q=0.75,text/plain;version=0.0.4;q=0.5,*/*;q=0.1';
+    expect(await typeFor(prometheus2)).toBe('application/openmetrics-text');
+    expect(await typeFor('text/plain;version=0.0.4,application/openmetrics-text;q=0.5')).toBe('text/plain');
+    expect(await typeFor('application/json')).toBe('text/plain');
+    expect(await typeFor('*/*')).toBe('text/plain');
+    expect(await typeFor()).toBe('text/plain');
   });
 });
 

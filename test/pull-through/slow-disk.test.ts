@@ -29,6 +29,7 @@ const silent: PullThroughObserver = {
   fillFailed: () => undefined,
   integrityFailure: () => undefined,
   cacheFailure: () => undefined,
+  fillEnded: () => undefined,
   evicted: () => undefined,
   tagMoved: () => undefined,
   conditionChanged: () => undefined,

@@ -125,7 +125,8 @@ async function opened(
     fillFailed: () => void told.push('fill failed'),
     integrityFailure: (where: string) => void told.push(`integrity ${where}`),
     cacheFailure: (where: string) => void told.push(`failure ${where}`),
-    evicted: (blobs: number) => void told.push(`evicted ${blobs}`),
+    fillEnded: () => undefined,
+    evicted: ({ blobs }: { blobs: number }) => void told.push(`evicted ${blobs}`),
     tagMoved: () => undefined,
     conditionChanged: () => undefined,
   };
