@@ -4,32 +4,45 @@ import { UpstreamStandings } from './activity/upstream-standings.ts';
 import type { Clock } from './clock.ts';
 import type { Config, ListenAddress } from './config.ts';
 import { Certificates, type Listeners } from './http/listeners.ts';
-import { errorFacts, type Log } from './log.ts';
+import { type AdjustableLog, errorFacts } from './log.ts';
 import type { Metrics } from './metrics.ts';
 import { offlineObserver, pullThroughObserver, upkeepObserver, upstreamObserver } from './observers.ts';
 import { openAdmin } from './open-admin.ts';
 import { openAdminListener, openRegistry } from './open-listeners.ts';
 import { openPullThrough } from './open-pull-through.ts';
+import { type ConfigSourceParts, Reload, type RenewablePart } from './open-reload.ts';
 import { openSchedules } from './open-schedules.ts';
+import { renewableParts } from './renewable-parts.ts';
 import { type Closer, openStore } from './open-store.ts';
 import { showGauges } from './show-gauges.ts';
 import { Rehearsals } from './pull-through/rehearsals.ts';
 import { bothObservers } from './upstream/upstream-observer.ts';
 
 export interface AppOptions {
-  readonly log: Log;
+  readonly log: AdjustableLog;
   readonly metrics: Metrics;
   readonly clock: Clock;
   /** entrepot's, told to upstreams. */
   readonly version: string;
   /** In place of `dns.lookup` for upstreams, for tests under the names of real registries. */
   readonly lookup?: LookupFunction | undefined;
+  /** Where the configuration came from. Absent: it cannot be read again. */
+  readonly source?: ConfigSourceParts | undefined;
 }
 
 interface Serving {
   readonly registry: Listeners;
   readonly admin: Listeners;
   readonly certificates: Certificates;
+  readonly reload: Reload;
+  readonly state: AppState;
+}
+
+/** What of the server changes as it runs. */
+interface AppState {
+  isClosing: boolean;
+  /** That holds now. */
+  config: Config;
 }
 
 /** The composition root: everything that serves, built from a Config, and closed in reverse order. */
@@ -39,8 +52,9 @@ export class App {
   readonly #registry: Listeners;
   readonly #admin: Listeners;
   readonly #certificates: Certificates;
+  readonly #reload: Reload;
   readonly #closers: readonly Closer[];
-  readonly #state: { isClosing: boolean };
+  readonly #state: AppState;
 
   /**
    * Serves when it resolves.
@@ -57,14 +71,11 @@ export class App {
   }
 
   /** Only for `open`. */
-  constructor(
-    { registry, admin, certificates }: Serving,
-    closers: readonly Closer[],
-    state: { isClosing: boolean },
-  ) {
+  constructor({ registry, admin, certificates, reload, state }: Serving, closers: readonly Closer[]) {
     this.#registry = registry;
     this.#admin = admin;
     this.#certificates = certificates;
+    this.#reload = reload;
     this.#closers = closers;
     this.#state = state;
     const [adminAddress] = admin.addresses;
@@ -72,14 +83,21 @@ export class App {
     this.addresses = { registry: registry.addresses, admin: adminAddress };
   }
 
-  /** Reads the listeners' certificates again, now; never rejects. */
+  /** The configuration that holds now. */
+  get config(): Config {
+    return this.#state.config;
+  }
+
+  /** Reads the configuration and the listeners' certificates again, now; never rejects: what is wrong is logged. */
   async reload(): Promise<void> {
+    await this.#reload.reload(new AbortController().signal).catch(() => undefined);
     await this.#certificates.reload();
   }
 
   /** Not ready, no new connections; what is in flight may go on for `graceMs`, then ends; then everything is closed. */
   async close({ graceMs }: { readonly graceMs: number }): Promise<void> {
     this.#state.isClosing = true;
+    await this.#reload.close();
     await this.#registry.close(graceMs);
     this.#admin.abort();
     await this.#admin.close(0);
@@ -134,21 +152,26 @@ async function openApp(config: Config, options: AppOptions, closers: Closer[]): 
   const schedules = await openSchedules(config, { reporting, clock, warming, upstreams, closers });
   showGauges(config, { metrics, clock, store, pulling, activity, closers });
 
-  const state = { isClosing: false };
+  const state: AppState = { isClosing: false, config };
   const certificates = new Certificates({ clock, log });
   closers.push(() => certificates.close());
   const isClosing = () => state.isClosing;
-  const { version } = options;
-  const serverParts = { store, pulling, rehearsals, standings, activity, schedules };
-  const admins = { reporting, clock, version, isClosing, closers, ...serverParts };
+  const current = () => state.config;
+  const { version, source } = options;
+  const parts: RenewablePart[] = [];
+  const onConfig = (next: Config) => (state.config = next);
+  const reload = new Reload({ log, metrics, source, onConfig, parts });
+  const serverParts = { store, pulling, rehearsals, standings, activity, schedules, reload };
+  const admins = { reporting, clock, version, isClosing, current, closers, ...serverParts };
   const operations = await openAdmin(config, admins);
-  const serving = { config, reporting, certificates };
+  const serving = { config, current, reporting, certificates };
   // One right after the other: who finds the registry open finds the admin listener open.
   const registry = await openRegistry(serving, { pullThrough, upstreams, rehearsals, activity, clock });
   closers.push(() => registry.close(0));
   const admin = await openAdminListener(serving, operations);
+  parts.push(...renewableParts({ log, metrics, ...serverParts, registry, admin, certificates, current }));
   schedules.begin();
-  return new App({ registry, admin, certificates }, closers.slice(0, -1), state);
+  return new App({ registry, admin, certificates, reload, state }, closers.slice(0, -1));
 }
 
 async function closeAll(closers: readonly Closer[]): Promise<void> {

@@ -13,6 +13,11 @@ export class OfflineMetrics {
     });
   }
 
+  /** It is configured no more. */
+  gone(upstream: string): void {
+    this.#offline.remove({ upstream });
+  }
+
   /** @param upstream one of the configured ones */
   set(upstream: string, isOffline: boolean): void {
     this.#offline.set({ upstream }, isOffline ? 1 : 0);

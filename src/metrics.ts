@@ -3,6 +3,7 @@ import { FillMetrics } from './metrics-fills.ts';
 import { ListenerMetrics } from './metrics-listeners.ts';
 import { ClosedNames, codeLabel, isOwnCode } from './metrics-names.ts';
 import { OfflineMetrics } from './metrics-offline.ts';
+import { ReloadMetrics } from './metrics-reload.ts';
 import { type CounterSeries, FastCounter, FastHistogram, type HistogramSeries } from './metrics-series.ts';
 import { type GaugeValues, StandingMetrics } from './metrics-standing.ts';
 import { StoreMetrics } from './metrics-store.ts';
@@ -69,6 +70,7 @@ export class Metrics {
   /** Our own listeners' part. */
   readonly listeners = new ListenerMetrics(this.#registry);
   readonly offline = new OfflineMetrics(this.#registry);
+  readonly reloads = new ReloadMetrics(this.#registry);
   readonly warm = new WarmMetrics(this.#registry);
   /** The store's condition, and what leaves it. */
   readonly store = new StoreMetrics(this.#registry);

@@ -23,6 +23,7 @@ import type { Closer, OpenStore } from './open-store.ts';
 import { LocalExplain } from './pull-through/local-explain.ts';
 import { LocalOffline } from './pull-through/offline-operations.ts';
 import type { Rehearsals } from './pull-through/rehearsals.ts';
+import type { ReloadOperations } from './reload-operations.ts';
 
 export interface OpenAdminParts {
   readonly reporting: { readonly log: Log; readonly metrics: Metrics };
@@ -32,6 +33,9 @@ export interface OpenAdminParts {
   readonly rehearsals: Rehearsals;
   readonly standings: UpstreamStandings;
   readonly activity: Activity;
+  readonly reload: ReloadOperations;
+  /** The configuration that holds at the moment. */
+  readonly current: () => Config;
   /** entrepot's. */
   readonly version: string;
   readonly schedules: OpenSchedules;
@@ -45,7 +49,8 @@ export async function openAdmin(
   config: Config,
   parts: OpenAdminParts,
 ): Promise<ReturnType<typeof operationsApp>> {
-  const { reporting, clock, store, pulling, rehearsals, standings, version, isClosing, closers } = parts;
+  const { reporting, clock, store, pulling, rehearsals, standings, reload, version, isClosing, closers } =
+    parts;
   const { log, metrics } = reporting;
   const { warming, offline } = pulling;
   const { metadata, cache, slabs, spared } = store;
@@ -77,7 +82,7 @@ export async function openAdmin(
       offline: offlineOperations,
       activity,
       upstreams: standings,
-      setup: () => setupRequest(config),
+      setup: () => setupRequest(parts.current()),
     }),
     api: adminApi({
       operations,
@@ -87,6 +92,7 @@ export async function openAdmin(
       activity,
       upstreams: standings,
       explain,
+      reload,
       clock,
       version,
       needsOwnHost: token === undefined,
@@ -119,7 +125,7 @@ function localActivity({ activity, clock, store, pulling }: OpenAdminParts): Loc
 
 function localOperations(
   config: Config,
-  { reporting, clock, store, pulling, schedules }: OpenAdminParts,
+  { reporting, clock, store, pulling, schedules, current }: OpenAdminParts,
 ): LocalOperations {
   const { metadata, content, cache, pins } = store;
   const { pullThrough, offline } = pulling;
@@ -129,7 +135,9 @@ function localOperations(
     cache,
     pins,
     clock,
-    upstreams: config.upstreams,
+    get upstreams() {
+      return current().upstreams;
+    },
     sources: {
       isServed: true,
       indexBytes: () => indexBytes(config.dataDir),

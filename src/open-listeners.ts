@@ -21,6 +21,8 @@ const ADMIN_CONNECTION_LIMIT = 1_000;
 
 export interface ServingParts {
   readonly config: Config;
+  /** The configuration that holds at the moment. */
+  readonly current: () => Config;
   readonly reporting: { readonly log: Log; readonly metrics: Metrics };
   readonly certificates: Certificates;
 }
@@ -38,12 +40,24 @@ export interface RegistryParts {
  * @throws StartError with one sentence, nothing left open
  */
 export function openRegistry(
-  { config, reporting, certificates }: ServingParts,
+  { config, current, reporting, certificates }: ServingParts,
   { pullThrough, upstreams, rehearsals, activity, clock }: RegistryParts,
 ): Promise<Listeners> {
-  const { listeners, publicUrl = '', connectionsPerClient: perClient } = config;
-  const distribution = new Distribution({ pullThrough, upstreams, publicUrl });
-  const gate = new ConnectionGate({ total: CONNECTION_LIMIT, perClient }, reporting);
+  const { listeners } = config;
+  const distribution = new Distribution({
+    pullThrough,
+    upstreams,
+    get publicUrl() {
+      return current().publicUrl ?? '';
+    },
+  });
+  const limits = {
+    total: CONNECTION_LIMIT,
+    get perClient() {
+      return current().connectionsPerClient;
+    },
+  };
+  const gate = new ConnectionGate(limits, reporting);
   const { metrics } = reporting;
   const onOffline = (failed: OfflineRequest) => rehearsals.failed(failed);
   const reports = { ...reporting, activity, clock, onOffline };

@@ -1,3 +1,5 @@
+import type { ConfigDocument } from './config-document.ts';
+
 /** What a reload did. */
 export interface ReloadResult {
   /** Keys of the configuration that are other than before, in full (`upstreams.docker.io.auth`), and hold now. */
@@ -12,4 +14,6 @@ export interface ReloadOperations {
    * that cannot change without a restart
    */
   reload(signal: AbortSignal): Promise<ReloadResult>;
+  /** The configuration that holds, without a secret. */
+  config(signal: AbortSignal): Promise<ConfigDocument>;
 }

@@ -27,6 +27,9 @@ const RANKS: Readonly<Record<string, number>> = {
   // What operators ask for, put together.
   'open-admin': 3.7,
   'open-listeners': 3.6,
+  // Takes another configuration, and all that goes by it.
+  'open-reload': 3.6,
+  'renewable-parts': 3.7,
   http: 3,
   // Fills the cache before anybody asks.
   warm: 2.5,

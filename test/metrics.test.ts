@@ -41,6 +41,8 @@ test('every metric of the contract is there from the start, with its help and ty
     Array.from(text.matchAll(/^# TYPE (entrepot_\S+) (\S+)$/gm), ([, name, type]) => [name, type]),
   );
   expect(types).toEqual({
+    entrepot_config_last_reload_successful: 'gauge',
+    entrepot_config_reloads_total: 'counter',
     entrepot_connections_refused_total: 'counter',
     entrepot_tls_certificate_expiry_timestamp_seconds: 'gauge',
     entrepot_requests_total: 'counter',

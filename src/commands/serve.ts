@@ -3,11 +3,12 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { App } from '../app.ts';
 import { systemClock } from '../clock.ts';
 import type { Config } from '../config.ts';
-import { createLog, errorFacts, type Log } from '../log.ts';
+import { type AdjustableLog, createLog, errorFacts } from '../log.ts';
 import { createMetrics, type Metrics } from '../metrics.ts';
+import type { ConfigSourceParts } from '../open-reload.ts';
 import { StartError } from '../start-error.ts';
 import type { CommandIo, ProcessEvent } from './command-io.ts';
-import { type ConfigOption, readConfiguration, WRONG_CONFIGURATION } from './configuration.ts';
+import { type ConfigOption, loadConfiguration, readNow, WRONG_CONFIGURATION } from './configuration.ts';
 import { announcement } from './serve-announcement.ts';
 
 const STOPPED = 0;
@@ -25,8 +26,9 @@ const CLOSE_LIMIT_MS = 10_000;
  * @returns the exit code: 0 stopped, 1 could not start or a fault, 2 configuration, 130 or 143 after a second signal.
  */
 export async function serve(options: ConfigOption, io: CommandIo): Promise<number> {
-  const config = readConfiguration(options, io, 'nothing was started');
-  if (config === undefined) return WRONG_CONFIGURATION;
+  const loaded = loadConfiguration(options, io, 'nothing was started');
+  if (loaded === undefined) return WRONG_CONFIGURATION;
+  const { config } = loaded;
   const log = createLog({ level: config.log.level, pretty: io.isTerminal, destination: io.logOutput });
   const metrics = createMetrics({
     version: io.version,
@@ -36,7 +38,8 @@ export async function serve(options: ConfigOption, io: CommandIo): Promise<numbe
   // Before the first byte of work: the first process of a container has no default reaction to signals.
   const stops = new Stops(io, { log, metrics });
   try {
-    return await run(config, { io, log, metrics, stops });
+    const source = { loaded, read: () => readNow(options, io) };
+    return await run(source, { io, log, metrics, stops });
   } catch (error) {
     if (!(error instanceof StartError)) throw error;
     io.stderr.write(`entrepot: ${error.message}\n`);
@@ -49,23 +52,31 @@ export async function serve(options: ConfigOption, io: CommandIo): Promise<numbe
 
 interface Running {
   readonly io: CommandIo;
-  readonly log: Log;
+  readonly log: AdjustableLog;
   readonly metrics: Metrics;
   readonly stops: Stops;
 }
 
-async function run(config: Config, { io, log, metrics, stops }: Running): Promise<number> {
-  const opening = App.open(config, { log, metrics, clock: systemClock, version: io.version });
-  const opened = await Promise.race([opening, stops.second]);
-  if (typeof opened === 'string') return KILLED[opened];
-  announce(config, opened, { io, log });
-
-  const reload = (): void => void opened.reload();
+async function run(source: ConfigSourceParts, running: Running): Promise<number> {
+  const { io, log, metrics, stops } = running;
+  const { config } = source.loaded;
+  const opening = App.open(config, { log, metrics, clock: systemClock, version: io.version, source });
+  // Before that, too: it would end the process.
+  const reload = (): void => void opening.then(async (app) => app.reload()).catch(() => undefined);
   io.events.on('SIGHUP', reload);
-  const cause = await stops.first;
-  io.events.off('SIGHUP', reload);
-  const graceMs =
-    cause === 'fault' ? Math.min(FAULT_GRACE_MS, config.shutdownGraceMs) : config.shutdownGraceMs;
+  try {
+    const opened = await Promise.race([opening, stops.second]);
+    if (typeof opened === 'string') return KILLED[opened];
+    announce(config, opened, { io, log });
+    return await stop(await stops.first, opened, running);
+  } finally {
+    io.events.off('SIGHUP', reload);
+  }
+}
+
+async function stop(cause: StopCause, opened: App, { log, stops }: Running): Promise<number> {
+  const { shutdownGraceMs } = opened.config;
+  const graceMs = cause === 'fault' ? Math.min(FAULT_GRACE_MS, shutdownGraceMs) : shutdownGraceMs;
   log.info({ cause, graceMs }, 'stopping: pulls in flight may end');
   const ended = new AbortController();
   const closing = opened.close({ graceMs }).then(() => 'closed' as const);
@@ -98,17 +109,18 @@ function announce(config: Config, app: App, { io, log }: Pick<Running, 'io' | 'l
 }
 
 type StopSignal = keyof typeof KILLED;
+type StopCause = StopSignal | 'fault';
 
 /** Why to stop, as it comes in: the first signal or fault, and the signal that says not to wait any longer. */
 class Stops {
   /** Resolves once, never rejects; so does `second`. */
-  readonly first: Promise<StopSignal | 'fault'>;
+  readonly first: Promise<StopCause>;
   readonly second: Promise<StopSignal>;
   readonly #io: CommandIo;
   readonly #listeners: readonly (readonly [ProcessEvent, (what: unknown) => void])[];
 
   constructor(io: CommandIo, { log, metrics }: Pick<Running, 'log' | 'metrics'>) {
-    const first = deferred<StopSignal | 'fault'>();
+    const first = deferred<StopCause>();
     const second = deferred<StopSignal>();
     this.first = first.promise;
     this.second = second.promise;

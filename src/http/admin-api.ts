@@ -35,8 +35,6 @@ export interface AdminApiParts {
   readonly upstreams?: UpstreamOperations | undefined;
   readonly explain?: ExplainOperations | undefined;
   readonly reload?: ReloadOperations | undefined;
-  /** The configuration that holds, without its secrets. */
-  readonly config?: (() => Readonly<Record<string, unknown>>) | undefined;
   readonly clock: Clock;
   /** entrepot's, told in every answer. */
   readonly version: string;
@@ -71,7 +69,7 @@ export function adminApi(parts: AdminApiParts): Api {
   if (parts.activity) addActivityRoutes(api, parts.activity);
   if (parts.upstreams) addUpstreamRoutes(api, parts.upstreams);
   if (parts.explain) addExplainRoutes(api, parts.explain);
-  addConfigRoutes(api, parts);
+  if (parts.reload) addConfigRoutes(api, parts.reload);
   addDocument(api, parts.version);
   return api;
 }

@@ -5,7 +5,7 @@ import {
   type Server,
   type ServerOptions,
 } from 'node:http';
-import { createServer as createTlsServer } from 'node:https';
+import { createServer as createTlsServer, Server as TlsServer } from 'node:https';
 import type { Socket } from 'node:net';
 import type { TLSSocket } from 'node:tls';
 import type { ListenAddress } from '../config.ts';
@@ -48,8 +48,8 @@ export interface ListenerOptions {
   readonly pace?: Pace;
   /** Absent: every connection is taken. */
   readonly gate?: ConnectionGate | undefined;
-  /** Absent: plain HTTP. */
-  readonly certificate?: ServerCertificate | undefined;
+  /** What it shows to begin with. Absent: plain HTTP. */
+  readonly certificate?: Pick<ServerCertificate, 'pair'> | undefined;
   /** Whether a request's body may take as long as it takes: who serves it watches it. Absent: none may. */
   readonly mayTakeLong?: ((request: IncomingMessage) => boolean) | undefined;
 }
@@ -81,7 +81,7 @@ export class Listener {
     const server =
       certificate === undefined
         ? createServer(options, onRequest)
-        : tlsServer({ ...options, ...certificate.pair }, { certificate, shaking }, onRequest);
+        : tlsServer({ ...options, ...certificate.pair }, shaking, onRequest);
     if (gate !== undefined) admitOnly(server, (socket) => gate.admit(socket));
     // Node would leave out what comes behind the 2000th: a second Host, or the length of a body. Their size is bounded.
     server.maxHeadersCount = 0;
@@ -115,6 +115,11 @@ export class Listener {
   private constructor(server: Server, shaking: Map<string, Socket>) {
     this.#server = server;
     this.#shaking = shaking;
+  }
+
+  /** What connections from now on are shown, of one that speaks TLS; those that are open keep what they have. */
+  show({ pair }: Pick<ServerCertificate, 'pair'>): void {
+    if (this.#server instanceof TlsServer) this.#server.setSecureContext(pair);
   }
 
   /** Where it really listens: with the port that the system chose, where 0 was asked. */
@@ -157,15 +162,8 @@ function endLate(request: IncomingMessage): void {
   request.once('close', () => clearTimeout(timer));
 }
 
-/** Speaks TLS 1.2 and up and HTTP/1.1 in it, with whatever certificate there is at the moment. */
-function tlsServer(
-  options: ServerOptions,
-  {
-    certificate,
-    shaking,
-  }: { readonly certificate: ServerCertificate; readonly shaking: Map<string, Socket> },
-  onRequest: RequestListener,
-): Server {
+/** Speaks TLS 1.2 and up and HTTP/1.1 in it. */
+function tlsServer(options: ServerOptions, shaking: Map<string, Socket>, onRequest: RequestListener): Server {
   const server = createTlsServer(
     {
       ...options,
@@ -174,8 +172,6 @@ function tlsServer(
     },
     onRequest,
   );
-  // Connections that are open keep what they have.
-  certificate.onChange(() => server.setSecureContext(certificate.pair));
   // Failed handshakes are the clients' business: Node has closed the connection.
   server.on('tlsClientError', () => undefined);
   server.on('secureConnection', (socket: TLSSocket) => shaking.delete(placeOf(socket)));

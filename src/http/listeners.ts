@@ -20,41 +20,66 @@ export interface ListenersOptions {
   readonly mayTakeLong?: ListenerOptions['mayTakeLong'];
 }
 
+/** A listener, and the certificate that it shows. */
+interface Open {
+  readonly listener: Listener;
+  /** As it is configured, for metrics. */
+  readonly name: string;
+  /** Ends listening to changes of the certificate. */
+  stop: () => void;
+}
+
 /** Several listeners that serve the same, opened and closed as one. */
 export class Listeners {
-  readonly #listeners: readonly Listener[];
+  readonly #open: readonly Open[];
+  readonly #options: ListenersOptions;
 
   /**
    * All of them listen, or none.
    * @throws StartError with one sentence
    */
   static async open(options: ListenersOptions, serve: RequestListener): Promise<Listeners> {
-    const open: Listener[] = [];
+    const open: Open[] = [];
     try {
       for (const config of options.listeners) open.push(await openOne(config, options, serve));
     } catch (error) {
-      await Promise.all(open.map(async (listener) => listener.close(0)));
+      await Promise.all(open.map(async ({ listener }) => listener.close(0)));
       throw error;
     }
-    return new Listeners(open);
+    return new Listeners(open, options);
   }
 
-  private constructor(listeners: readonly Listener[]) {
-    this.#listeners = listeners;
+  private constructor(open: readonly Open[], options: ListenersOptions) {
+    this.#open = open;
+    this.#options = options;
   }
 
   /** In the order of the configuration; with the ports that the system chose, where 0 was asked. */
   get addresses(): readonly ListenAddress[] {
-    return this.#listeners.map(({ address }) => address);
+    return this.#open.map(({ listener }) => listener.address);
+  }
+
+  /**
+   * Readies other certificates for the same listeners; what it gives has them shown.
+   * @throws StartError with one sentence
+   */
+  async renew(configs: readonly ListenerConfig[]): Promise<() => void> {
+    const certificates = await Promise.all(
+      configs.map(async (config) => certificateOf(config, this.#options)),
+    );
+    return () => {
+      for (const [at, open] of this.#open.entries()) show(open, certificates[at], this.#options.metrics);
+    };
   }
 
   /** As `Listener.close`, all at once. */
   async close(graceMs: number): Promise<void> {
-    await Promise.all(this.#listeners.map(async (listener) => listener.close(graceMs)));
+    for (const { stop } of this.#open) stop();
+    await Promise.all(this.#open.map(async ({ listener }) => listener.close(graceMs)));
   }
 
   abort(): void {
-    for (const listener of this.#listeners) listener.abort();
+    for (const { listener } of this.#open) listener.abort();
   }
 }
 
@@ -69,10 +94,27 @@ export class Certificates {
 
   /** @throws an Error with one sentence that names the file */
   async of(tls: ListenerTls): Promise<ServerCertificate> {
-    const key = `${tls.minVersion}\n${tls.certFile}\n${tls.keyFile}`;
-    const certificate = this.#open.get(key) ?? (await ServerCertificate.open(tls, this.#options));
+    const key = keyOf(tls);
+    const known = this.#open.get(key);
+    if (known !== undefined) return known;
+    const certificate = await ServerCertificate.open(tls, this.#options);
+    const meanwhile = this.#open.get(key);
+    if (meanwhile !== undefined) {
+      certificate.close();
+      return meanwhile;
+    }
     this.#open.set(key, certificate);
     return certificate;
+  }
+
+  /** Nobody shows any other than these. */
+  keep(listeners: readonly ListenerConfig[]): void {
+    const kept = new Set(listeners.flatMap(({ tls }) => (tls === undefined ? [] : [keyOf(tls)])));
+    for (const [key, certificate] of this.#open) {
+      if (kept.has(key)) continue;
+      certificate.close();
+      this.#open.delete(key);
+    }
   }
 
   /** Reads all files now; never rejects. */
@@ -85,22 +127,45 @@ export class Certificates {
   }
 }
 
+function keyOf({ minVersion, certFile, keyFile }: ListenerTls): string {
+  return `${minVersion}\n${certFile}\n${keyFile}`;
+}
+
 async function openOne(
   config: ListenerConfig,
-  { what, gate, certificates, metrics, mayTakeLong }: ListenersOptions,
+  options: ListenersOptions,
   serve: RequestListener,
-): Promise<Listener> {
-  if (config.tls === undefined) return Listener.open(what, config, serve, { gate, mayTakeLong });
-  const name = printListen(config);
-  let certificate: ServerCertificate;
+): Promise<Open> {
+  const { what, gate, mayTakeLong, metrics } = options;
+  const certificate = await certificateOf(config, options);
+  const listener = await Listener.open(what, config, serve, { gate, certificate, mayTakeLong });
+  const open: Open = { listener, name: printListen(config), stop: () => undefined };
+  show(open, certificate, metrics);
+  return open;
+}
+
+function show(open: Open, certificate: ServerCertificate | undefined, metrics: Metrics): void {
+  open.stop();
+  if (certificate === undefined) return;
+  const { listener, name } = open;
+  const tell = (): void => {
+    listener.show(certificate);
+    metrics.listeners.certificateExpires(name, certificate.expiresAtMs);
+  };
+  open.stop = certificate.onChange(tell);
+  tell();
+}
+
+/** @throws StartError with one sentence */
+async function certificateOf(
+  config: ListenerConfig,
+  { what, certificates }: Pick<ListenersOptions, 'what' | 'certificates'>,
+): Promise<ServerCertificate | undefined> {
+  if (config.tls === undefined) return undefined;
   try {
-    certificate = await certificates.of(config.tls);
+    return await certificates.of(config.tls);
   } catch (cause) {
     const reason = cause instanceof Error ? cause.message : 'unknown';
-    throw new StartError(`${what} cannot speak TLS on ${name}: ${reason}.`, { cause });
+    throw new StartError(`${what} cannot speak TLS on ${printListen(config)}: ${reason}.`, { cause });
   }
-  const tell = (): void => metrics.listeners.certificateExpires(name, certificate.expiresAtMs);
-  certificate.onChange(tell);
-  tell();
-  return Listener.open(what, config, serve, { gate, certificate, mayTakeLong });
 }

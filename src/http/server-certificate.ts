@@ -70,9 +70,10 @@ export class ServerCertificate {
     return this.#loaded.expiresAtMs;
   }
 
-  /** Calls `listener` whenever there is a new pair. */
-  onChange(listener: () => void): void {
+  /** Calls `listener` whenever there is a new pair. @returns what ends that */
+  onChange(listener: () => void): () => void {
     this.#listeners.add(listener);
+    return () => void this.#listeners.delete(listener);
   }
 
   /** Reads the files now, changed or not; never rejects. */

@@ -7,6 +7,7 @@ import { profileFor } from '../../src/config-profile.ts';
 import type { CacheConfig, Config, ListenerConfig, UpstreamConfig, WarmSchedule } from '../../src/config.ts';
 import { createLog } from '../../src/log.ts';
 import { createMetrics } from '../../src/metrics.ts';
+import type { ConfigSourceParts } from '../../src/open-reload.ts';
 import { tempDir } from './temp-dir.ts';
 
 export interface RunningAppOptions {
@@ -50,20 +51,28 @@ const MIB = 1024 * 1024;
 /** Started now, closed when the running test has finished. */
 export async function startApp(options: RunningAppOptions): Promise<RunningApp> {
   const dataDir = options.dataDir ?? join(await tempDir(), 'data');
+  return startConfigured(configOf(options, dataDir), options);
+}
+
+/** As `startApp`, with a configuration, and where it is read again. */
+export async function startConfigured(
+  config: Config,
+  options: Pick<RunningAppOptions, 'clock' | 'lookup'> & { readonly source?: ConfigSourceParts },
+): Promise<RunningApp> {
+  const { dataDir } = config;
   const lines: LogLine[] = [];
   const log = createLog({
     level: 'debug',
     pretty: false,
     destination: { write: (line) => void lines.push(JSON.parse(line) as LogLine) },
   });
-  const config = configOf(options, dataDir);
   const metrics = createMetrics({
     version: '0.0.0',
     nodeVersion: process.version,
     upstreams: config.upstreams.map(({ name }) => name),
   });
-  const { clock = systemClock, lookup } = options;
-  const app = await App.open(config, { log, metrics, clock, version: '0.0.0', lookup });
+  const { clock = systemClock, lookup, source } = options;
+  const app = await App.open(config, { log, metrics, clock, version: '0.0.0', lookup, source });
   let closing: Promise<void> | undefined;
   const close = () => (closing ??= app.close({ graceMs: 0 }));
   // Secrets of tests are called canaries: no log line and no metric may hold one, whatever the test is about.
