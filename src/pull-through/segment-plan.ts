@@ -5,6 +5,8 @@ import { type Interval, Intervals } from '../content/intervals.ts';
  * nydus gives up after 5 s: an upstream that sends 1 MB/s leaves it time for its own bytes.
  */
 export const JUMP_DISTANCE_BYTES = 2 * 1024 * 1024;
+/** What a segment gives up has to be worth a request, and the bytes that were on their way to it. */
+export const LEAST_SHARE_BYTES = 8 * 1024 * 1024;
 /** Segments at once: the front and a few jumps; those that share the whole come on top. */
 export const SEGMENT_LIMIT = 5;
 
@@ -120,8 +122,10 @@ function spread(
   }
   const longest = segments.toSorted((a, b) => b.end - b.position - (a.end - a.position))[0];
   if (longest === undefined || segments.length >= count) return;
-  if (longest.end - longest.position < 2 * windowBytes || segments.some((each) => each.isTentative)) return;
-  const start = longest.position + windowBytes;
+  // Towards the end, when less than whole windows are left, they are halved: else the last ones would end one by one.
+  const share = Math.min(windowBytes, Math.floor((longest.end - longest.position) / 2));
+  if (share < LEAST_SHARE_BYTES || segments.some((each) => each.isTentative)) return;
+  const start = longest.position + share;
   segments.push({ position: start, end: Math.min(start + windowBytes, longest.end), isTentative: true });
 }
 

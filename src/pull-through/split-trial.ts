@@ -1,10 +1,10 @@
 const MIB = 1024 * 1024;
 
 /** How often somebody should look. */
-export const SPLIT_TICK_MS = 250;
+export const SPLIT_TICK_MS = 200;
 /** New connections are slow at first: what comes in so long after a change tells nothing. */
-const RAMP_MS = 500;
-const MEASURE_MS = 750;
+const RAMP_MS = 400;
+const MEASURE_MS = 600;
 /** What comes in so much time anyway is not worth another request. */
 const LEAST_REST_MS = 4_000;
 /** A line that brings so much a second is not what keeps a pull waiting. */

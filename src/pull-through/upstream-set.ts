@@ -232,9 +232,10 @@ function clientSettings(config: UpstreamConfig): unknown {
     maxStaleMs: _stale,
     ...further
   } = rest;
-  const { immutableTags: _tags, stale: _reactions, repositories = [], ...client } = further;
+  const { immutableTags: _tags, stale: _reactions, repositories = [], limits = {}, ...client } = further;
+  const { segments: _segments, bandwidth: _bandwidth, pullReserve: _reserve, ...hard } = limits;
   const accounts = repositories.flatMap(({ pattern, auth }) =>
     auth === undefined ? [] : [{ pattern, auth }],
   );
-  return { ...client, accounts };
+  return { ...client, limits: hard, accounts };
 }
