@@ -13,6 +13,7 @@ import { evictionPolicy } from './scenarios/eviction-policy.ts';
 import { fanOut } from './scenarios/fan-out.ts';
 import { memory } from './scenarios/memory.ts';
 import { scale } from './scenarios/scale.ts';
+import { slowLine } from './scenarios/slow-line.ts';
 import { warmBlob } from './scenarios/warm-blob.ts';
 import { warmManifest } from './scenarios/warm-manifest.ts';
 import { type Programs, type Scenario, Workbench } from './workbench.ts';
@@ -30,6 +31,7 @@ const SCENARIOS: readonly Scenario[] = [
   warmManifest,
   cold,
   cold100,
+  slowLine,
   memory,
   scale,
   bundle,

@@ -33,6 +33,8 @@ export class NginxUpstream {
   readonly url: string;
   /** The same content; no connection gets more than 100 MB/s. */
   readonly limitedUrl: string;
+  /** No connection gets more than 20 MB/s. */
+  readonly cappedUrl: string;
   readonly #dir: string;
   readonly #process: ServerProcess;
   #seed = 1;
@@ -42,11 +44,12 @@ export class NginxUpstream {
     this.#process = server;
     this.url = `http://127.0.0.1:${ports[0]}`;
     this.limitedUrl = `http://127.0.0.1:${ports[1]}`;
+    this.cappedUrl = `http://127.0.0.1:${ports[2]}`;
   }
 
   /** `dir`: an empty directory, best in memory. */
   static async start(nginx: string, dir: string): Promise<NginxUpstream> {
-    const ports = await freePorts(2);
+    const ports = await freePorts(3);
     for (const name of ['blobs', 'manifests', 'tmp']) await mkdir(join(dir, name));
     const config = join(dir, 'nginx.conf');
     await writeFile(config, configuration(dir, ports));
@@ -140,7 +143,7 @@ export class NginxUpstream {
   }
 }
 
-function configuration(dir: string, [port, limitedPort]: readonly number[]): string {
+function configuration(dir: string, [port, limitedPort, cappedPort]: readonly number[]): string {
   const locations = `
     add_header Docker-Distribution-API-Version registry/2.0;
     location = /v2/ { default_type application/json; return 200 '{}'; }
@@ -175,6 +178,11 @@ http {
   server {
     listen 127.0.0.1:${limitedPort};
     limit_rate 100000000;
+    sendfile_max_chunk 1m; ${locations}
+  }
+  server {
+    listen 127.0.0.1:${cappedPort};
+    limit_rate 20000000;
     sendfile_max_chunk 1m; ${locations}
   }
 }
