@@ -17,6 +17,7 @@ import { makeImportKey } from './import-key.ts';
 import { errorFacts, type Log } from './log.ts';
 import { indexBytes } from './metadata/database.ts';
 import type { Metrics } from './metrics.ts';
+import { openHealth } from './open-health.ts';
 import type { OpenPullThrough } from './open-pull-through.ts';
 import type { OpenSchedules } from './open-schedules.ts';
 import type { Closer, OpenStore } from './open-store.ts';
@@ -99,8 +100,7 @@ export async function openAdmin(
       importKey: token ?? (await makeImportKey(config.dataDir, noKey)),
     }),
     metrics: (format) => metrics.render(format),
-    isClosing,
-    probe: () => cache.condition.check(),
+    health: openHealth({ clock, version, store, standings, isClosing, closers }),
   });
 }
 

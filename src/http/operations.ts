@@ -7,6 +7,8 @@ import { AdminSessions } from './admin-session.ts';
 import { Assets } from './dashboard/assets.ts';
 import { assetsApp, browserGuard, pagesApp } from './dashboard/dashboard.ts';
 import type { DashboardPage } from './dashboard/dashboard-page.ts';
+import type { Health } from './health.ts';
+import { addHealth, addVerboseHealth } from './health-routes.ts';
 import { loginApp } from './login.ts';
 import { LoginAttempts } from './login-attempts.ts';
 import type { Api } from './api-routes.ts';
@@ -17,9 +19,7 @@ export interface OperationsParts {
   readonly metrics: (
     format: MetricsFormat,
   ) => Promise<{ readonly contentType: string; readonly text: string }>;
-  /** @throws what is broken */
-  readonly probe: () => Promise<void>;
-  readonly isClosing: () => boolean;
+  readonly health: Health;
   /** Served below /api/v1. */
   readonly api: Api;
   /** For people with a browser. */
@@ -31,22 +31,13 @@ export interface OperationsParts {
 }
 
 /**
- * Metrics, health, the admin API and the page, for the admin listener. `/healthz` and `/readyz` need no token: they tell
- * nothing else.
+ * Metrics, health, the admin API and the page, for the admin listener. `/healthz` and `/readyz` need no token, unless
+ * they are asked for everything.
  */
 export function operationsApp(parts: OperationsParts): Hono<AdminEnvironment> {
-  const { token, metrics, probe, isClosing, api, pages, clock, version, isTls } = parts;
+  const { token, metrics, health, api, pages, clock, version, isTls } = parts;
   const app = new Hono<AdminEnvironment>();
-  app.get('/healthz', (c) => c.text('ok\n'));
-  app.get('/readyz', async (c) => {
-    if (isClosing()) return c.text('shutting down\n', 503);
-    try {
-      await probe();
-      return c.text('ready\n');
-    } catch (error) {
-      return c.text(`not ready: ${error instanceof Error ? error.message : 'unknown'}\n`, 503);
-    }
-  });
+  addHealth(app, health);
   const sessions = new AdminSessions(clock);
   const assets = new Assets();
   const paths = new Set(pages.map(({ path }) => path));
@@ -57,6 +48,7 @@ export function operationsApp(parts: OperationsParts): Hono<AdminEnvironment> {
   app.route('/', loginApp({ token, sessions, attempts: new LoginAttempts(clock), assets, isTls, isPage }));
   app.use('*', authentication({ token, sessions, isPage }));
   app.use('*', csrfProtection(sessions));
+  addVerboseHealth(app, health);
   app.get('/metrics', async (c) => {
     const { contentType, text } = await metrics(formatFor(c));
     return c.body(text, 200, { 'Content-Type': contentType, Vary: 'Accept' });

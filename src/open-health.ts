@@ -1,0 +1,72 @@
+import type { UpstreamStandings } from './activity/upstream-standings.ts';
+import type { UpstreamStanding } from './activity/upstream-standing.ts';
+import type { Clock } from './clock.ts';
+import { Health, type HealthDetail } from './http/health.ts';
+import { LoopDelay } from './loop-delay.ts';
+import type { Closer, OpenStore } from './open-store.ts';
+
+export interface OpenHealthParts {
+  readonly clock: Clock;
+  readonly version: string;
+  readonly store: Pick<OpenStore, 'cache' | 'metadata'>;
+  readonly standings: Pick<UpstreamStandings, 'standings'>;
+  readonly isClosing: () => boolean;
+  readonly closers: Closer[];
+}
+
+/** An event loop that is so late all the time answers nobody in time. */
+const LOOP_DELAY_LIMIT_MS = 1_000;
+
+/** What this process needs to do its part; that upstreams are away is nothing that another process would do better. */
+export function openHealth({
+  clock,
+  version,
+  store,
+  standings,
+  isClosing,
+  closers,
+}: OpenHealthParts): Health {
+  const { cache, metadata } = store;
+  const delay = new LoopDelay(clock);
+  delay.begin();
+  closers.push(() => delay.close());
+  return new Health({
+    clock,
+    version,
+    isClosing,
+    checks: [
+      {
+        name: 'store',
+        look: async () => {
+          await cache.condition.check();
+          return undefined;
+        },
+      },
+      {
+        name: 'index',
+        look: async () => {
+          await metadata.lastPlace();
+          return undefined;
+        },
+      },
+      {
+        name: 'event loop',
+        look: () => {
+          const { medianMs } = delay;
+          const text = `late by ${Math.round(medianMs)} ms, in the median of five seconds`;
+          if (medianMs > LOOP_DELAY_LIMIT_MS) throw new Error(text);
+          return text;
+        },
+      },
+    ],
+    details: () => standings.standings.map(detailOf),
+  });
+}
+
+function detailOf({ upstream, state, since, lastErrors }: UpstreamStanding): HealthDetail {
+  const isWell = state !== 'down';
+  const when = since === undefined ? '' : ` since ${new Date(since).toISOString()}`;
+  const why = isWell ? undefined : lastErrors[0]?.message;
+  const message = why === undefined ? `${state}${when}` : `${state}${when}: ${why}`;
+  return { name: `upstream ${upstream}`, isWell, message };
+}
