@@ -3,6 +3,7 @@ import type { UpstreamStandings } from './activity/upstream-standings.ts';
 import type { Activity } from './activity/activity.ts';
 import { LocalActivity } from './activity/local-activity.ts';
 import { storedFacts } from './activity/stored-facts.ts';
+import { LocalCatalogue } from './cache/local-catalogue.ts';
 import { LocalContents } from './cache/local-contents.ts';
 import { LocalOperations } from './cache/local-operations.ts';
 import { cacheAddress } from './client-setup/cache-address.ts';
@@ -64,6 +65,13 @@ export async function openAdmin(
   const noKey = (cause: unknown): void =>
     log.warn({ error: errorFacts(cause) }, 'import.key cannot be written: nothing can be imported meanwhile');
   const offlineOperations = new LocalOffline(offline, rehearsals);
+  const catalogue = new LocalCatalogue({
+    ...store,
+    contents,
+    clock,
+    upstreams: () => pulling.upstreams.configs,
+  });
+  closers.push(() => catalogue.close());
   const explain = new LocalExplain({
     metadata,
     contents,
@@ -94,6 +102,7 @@ export async function openAdmin(
       upstreams: standings,
       explain,
       reload,
+      catalogue,
       clock,
       version,
       needsOwnHost: token === undefined,

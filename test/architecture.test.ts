@@ -74,7 +74,7 @@ const PACKAGE_OWNERS: Readonly<Record<string, RegExp>> = {
   '@opentelemetry/resources': /^tracing[a-z-]*\.ts$/,
   '@opentelemetry/sdk-trace-node': /^tracing[a-z-]*\.ts$/,
   '@opentelemetry/exporter-trace-otlp-http': /^tracing[a-z-]*\.ts$/,
-  zod: /^(?:config[a-z-]*|cache\/store-events|warm\/warm-events|activity\/[a-z-]+|bundle\/[a-z-]+|http\/[a-z-]*api[a-z-]*|pull-through\/(?:offline-report|explain-operations)|commands\/remote-[a-z-]+)\.ts$/,
+  zod: /^(?:config[a-z-]*|cache\/(?:store|image)-events|warm\/warm-events|activity\/[a-z-]+|bundle\/[a-z-]+|http\/[a-z-]*api[a-z-]*|pull-through\/(?:offline-report|explain-operations)|commands\/remote-[a-z-]+)\.ts$/,
   'fastest-levenshtein': /^config[a-z-]*\.ts$/,
   pino: /^log\.ts$/,
   'pino-pretty': /^log\.ts$/,

@@ -1,26 +1,17 @@
 import { z } from 'zod';
 import {
   evictEvent,
-  imageEntry,
   pinChange,
   pinEntry,
   purgeEvent,
   storeStatus,
   verifyEvent,
 } from '../cache/store-events.ts';
-import { StoreOperationError } from '../cache/store-operation-error.ts';
-import type { ImageSelection, StoreOperations } from '../cache/store-operations.ts';
-import { digestFrom } from '../oci/digest.ts';
-import { isRepositoryName, isTag } from '../oci/reference.ts';
-import { digestName, flag, repositoryName, tagName, upstreamName } from './api-input.ts';
+import type { StoreOperations } from '../cache/store-operations.ts';
+import { flag, upstreamName } from './api-input.ts';
 import { type Api, addRoute, addStreamRoute, named, type Stream } from './api-routes.ts';
+import { selected, selectionOf } from './image-api-input.ts';
 
-const selected = z.strictObject({
-  upstream: upstreamName.optional(),
-  repository: repositoryName.optional(),
-  tag: tagName.optional(),
-  digest: digestName.optional(),
-});
 const purged = selected.extend({ upstream: upstreamName, dryRun: flag });
 const bytesError = 'accepted is a number of bytes, 0 or more';
 const evicted = z.strictObject({
@@ -49,22 +40,6 @@ export function addStoreRoutes(api: Api, { operations, stream }: StoreApiParts):
       answer: named('StoreStatus', storeStatus),
     },
     ({ signal }) => operations.status(signal),
-  );
-  addStreamRoute(
-    api,
-    {
-      method: 'get',
-      path: '/images',
-      tag: 'images',
-      summary: 'What is cached, or what of a selection is',
-      query: selected,
-      event: named('Image', imageEntry),
-    },
-    stream,
-    ({ query }) => {
-      const wanted = selectionOf(query);
-      return (signal) => operations.images(wanted, signal);
-    },
   );
   addStreamRoute(
     api,
@@ -158,20 +133,4 @@ function addPinRoutes(api: Api, operations: StoreOperations): void {
     },
     ({ body, signal }) => operations.unpin(body.pattern, signal),
   );
-}
-
-function selectionOf({ upstream, repository, tag, digest }: z.infer<typeof selected>): ImageSelection {
-  if (repository !== undefined && upstream === undefined)
-    throw new StoreOperationError('invalid', 'upstream: is missing beside repository');
-  if ((tag !== undefined || digest !== undefined) && repository === undefined)
-    throw new StoreOperationError('invalid', 'repository: is missing beside tag or digest');
-  if (tag !== undefined && digest !== undefined)
-    throw new StoreOperationError('invalid', 'digest: accepted is a tag or a digest, not both');
-  const meant = digestFrom(digest);
-  return {
-    upstream,
-    ...(repository !== undefined && isRepositoryName(repository) && { repository }),
-    ...(meant !== undefined && { reference: { digest: meant } }),
-    ...(tag !== undefined && isTag(tag) && { reference: { tag } }),
-  };
 }

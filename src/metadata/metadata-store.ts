@@ -26,6 +26,13 @@ export interface TagRow {
   readonly checkedAt: number;
 }
 
+/** What a tag meant before it meant something else. */
+export interface FormerTag {
+  readonly digest: Digest;
+  /** When the upstream first said otherwise, milliseconds since 1970. */
+  readonly until: number;
+}
+
 /** Which tag, and for which set of accepted manifest types: '' for all that entrepot knows. */
 export interface TagKey extends RepositoryKey {
   readonly tag: Tag;
@@ -108,6 +115,8 @@ export interface MetadataStore extends Marks {
 
   tag(key: TagKey): Promise<TagRow | undefined>;
   putTag(key: TagKey, row: TagRow): Promise<void>;
+  /** What the tag meant before, to clients that take every type; the newest first, some at most. Forgotten with the tag. */
+  tagHistory(key: RepositoryKey, tag: Tag): Promise<readonly FormerTag[]>;
   /** Forgets the tag for one set of types; for every set when `accept` is absent. */
   deleteTag(key: RepositoryKey, tag: Tag, accept?: string): Promise<void>;
   /** The tags that are known here, in lexical order. */

@@ -153,4 +153,18 @@ export const MIGRATIONS: readonly string[] = [
   `,
   // Without it every content that is forgotten would be looked for in all lists.
   'CREATE INDEX referrers_by_subject ON referrers (subject)',
+  // What a tag meant before, until when; digests as they are: contents that are forgotten keep their name here. It goes
+  // with the tag. Replacing a row of tags fires no trigger (recursive_triggers is off).
+  `
+  CREATE TABLE tag_history (
+    repository INTEGER NOT NULL REFERENCES repositories (id) ON DELETE CASCADE,
+    tag TEXT NOT NULL,
+    until INTEGER NOT NULL,
+    digest BLOB NOT NULL,
+    PRIMARY KEY (repository, tag, until)
+  ) STRICT, WITHOUT ROWID;
+  CREATE TRIGGER tag_forgotten AFTER DELETE ON tags WHEN OLD.accept = '' BEGIN
+    DELETE FROM tag_history WHERE repository = OLD.repository AND tag = OLD.tag;
+  END;
+  `,
 ];

@@ -31,6 +31,17 @@ export function prepareRepositoryStatements(database: Database.Database) {
     putTag: prepare<[number, string, string, number, number]>(
       'INSERT OR REPLACE INTO tags (repository, tag, accept, content, checked_at) VALUES (?, ?, ?, ?, ?)',
     ),
+    addTagHistory: prepare<[number, string, number, Buffer]>(
+      'INSERT OR REPLACE INTO tag_history (repository, tag, until, digest) VALUES (?, ?, ?, ?)',
+    ),
+    trimTagHistory: prepare<[{ repository: number; tag: string; limit: number }]>(
+      `DELETE FROM tag_history WHERE repository = @repository AND tag = @tag AND until <= (
+         SELECT until FROM tag_history WHERE repository = @repository AND tag = @tag
+         ORDER BY until DESC LIMIT 1 OFFSET @limit)`,
+    ),
+    tagHistory: prepare<[number, string], { until: number; digest: Buffer }>(
+      'SELECT until, digest FROM tag_history WHERE repository = ? AND tag = ? ORDER BY until DESC',
+    ),
     deleteTag: prepare<[number, string, string | null]>(
       'DELETE FROM tags WHERE repository = ? AND tag = ? AND accept = coalesce(?, accept)',
     ),

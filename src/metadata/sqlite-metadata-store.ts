@@ -9,6 +9,7 @@ import { IndexConnection } from './index-connection.ts';
 import type {
   ForgettingPlace,
   ForgettingSlice,
+  FormerTag,
   Holding,
   Listed,
   Listing,
@@ -22,9 +23,12 @@ import type {
 } from './metadata-store.ts';
 import { SqliteBlobs } from './sqlite-blobs.ts';
 import { SqliteImages } from './sqlite-images.ts';
+import type { Statements } from './statements.ts';
 
 /** Children of a manifest that one transaction takes: some milliseconds, in which nobody else is served. */
 const CHILDREN_AT_ONCE = 500;
+/** Changes of a tag that are kept: of one that moves with every build, some weeks. */
+const TAG_HISTORY_LIMIT = 20;
 
 /** The index in one SQLite database. The only connection that writes it. Takes the database over, and closes it. */
 export class SqliteMetadataStore implements MetadataStore {
@@ -135,9 +139,22 @@ export class SqliteMetadataStore implements MetadataStore {
       const id = this.#connection.addRepository(key);
       const content = this.#connection.addContent(row.digest, 'layer');
       // Most tags mean what they meant, and are only confirmed.
-      const isSame = statements.tag.get(id, key.tag, key.accept)?.digest.equals(digestKey(row.digest));
-      statements.putTag.run(id, key.tag, key.accept, content, Math.round(row.checkedAt));
+      const previous = statements.tag.get(id, key.tag, key.accept);
+      const isSame = previous?.digest.equals(digestKey(row.digest));
+      const checkedAt = Math.round(row.checkedAt);
+      statements.putTag.run(id, key.tag, key.accept, content, checkedAt);
+      // What it means to all, and not what the upstream makes of it for some kinds of client.
+      if (previous !== undefined && isSame === false && key.accept === '')
+        addTagHistory(statements, { repository: id, tag: key.tag }, checkedAt, previous.digest);
       if (isSame !== true) this.images.changed(key);
+    });
+  }
+
+  tagHistory(key: RepositoryKey, tag: Tag): Promise<readonly FormerTag[]> {
+    return this.#connection.run((statements) => {
+      const id = this.#connection.repositoryId(key);
+      const rows = id === undefined ? [] : statements.tagHistory.all(id, tag);
+      return rows.map(({ until, digest }) => ({ digest: digestOfKey(digest), until }));
     });
   }
 
@@ -225,4 +242,14 @@ export class SqliteMetadataStore implements MetadataStore {
   close(): Promise<void> {
     return this.#connection.run(() => this.#connection.close());
   }
+}
+
+function addTagHistory(
+  { addTagHistory: add, trimTagHistory }: Statements,
+  { repository, tag }: { readonly repository: number; readonly tag: Tag },
+  until: number,
+  digest: Buffer,
+): void {
+  add.run(repository, tag, until, digest);
+  trimTagHistory.run({ repository, tag, limit: TAG_HISTORY_LIMIT });
 }

@@ -1,4 +1,5 @@
 import { type ImageParts, imageParts, type PartState, type PlatformParts } from '../cache/image-parts.ts';
+import { parseImageText } from '../cache/image-text.ts';
 import type { StoreContents } from '../cache/store-contents.ts';
 import { StoreOperationError } from '../cache/store-operation-error.ts';
 import type { Clock } from '../clock.ts';
@@ -6,9 +7,8 @@ import type { UpstreamConfig } from '../config.ts';
 import { MetadataError } from '../metadata/metadata-error.ts';
 import type { MetadataStore } from '../metadata/metadata-store.ts';
 import type { Digest } from '../oci/digest.ts';
-import { type ImageReference, parseImageReference } from '../oci/image-reference.ts';
+import type { ImageReference } from '../oci/image-reference.ts';
 import { splitUpstream } from '../oci/named-upstream.ts';
-import { OciError } from '../oci/error.ts';
 import { printReference } from '../oci/reference.ts';
 import { bySpecificity, matchesPattern } from '../oci/repository-pattern.ts';
 import { decideExplanation } from './explain-decision.ts';
@@ -41,7 +41,7 @@ export class LocalExplain implements ExplainOperations {
 
   async explain(text: string, signal: AbortSignal): Promise<Explanation> {
     const upstreams = this.#parts.upstreams();
-    const image = imageOf(text, upstreams);
+    const image = parseImageText(text, upstreams);
     const { upstream, repository, reference } = image;
     const config = upstreams.find(({ name }) => name === upstream);
     if (config === undefined)
@@ -129,20 +129,6 @@ export class LocalExplain implements ExplainOperations {
     signal: AbortSignal,
   ): Promise<ImageParts> {
     return translated(imageParts(this.#parts, key, digest, signal));
-  }
-}
-
-/** @throws StoreOperationError `invalid`, or `not-found` for a host that is no upstream */
-function imageOf(text: string, upstreams: readonly UpstreamConfig[]): ImageReference {
-  const split = splitUpstream(text, upstreams);
-  if ('problem' in split) throw new StoreOperationError('not-found', split.problem);
-  try {
-    const image = parseImageReference(text, upstreams);
-    if (!('problem' in image)) return image;
-    throw new StoreOperationError('invalid', `image: ${image.problem}`);
-  } catch (error) {
-    if (error instanceof OciError) throw new StoreOperationError('invalid', `image: ${error.message}`);
-    throw error;
   }
 }
 

@@ -40,6 +40,7 @@ async function ask(adminUrl: string, path: string, { method, headers, body }: As
 }
 
 const JSON_TYPE = { 'content-type': 'application/json' };
+const NDJSON = { accept: 'application/x-ndjson' };
 
 async function start(options: { readonly adminToken?: string } = {}): Promise<RunningApp> {
   const registry = closeAfterTest(await FakeRegistry.start());
@@ -169,7 +170,7 @@ describe('the admin API', () => {
     expect((await ask(adminUrl, 'status', { headers: JSON_TYPE, body: '{}' })).status).toBe(404);
     expect((await ask(adminUrl, 'images?repository=app')).status).toBe(400);
     expect((await ask(adminUrl, 'images?colour=red')).status).toBe(400);
-    const missing = await ask(adminUrl, 'images?upstream=quay.io');
+    const missing = await ask(adminUrl, 'images?upstream=quay.io', { headers: NDJSON });
     expect(missing.status).toBe(404);
     expect(JSON.parse(missing.text)).toMatchObject({
       status: 404,
@@ -180,7 +181,7 @@ describe('the admin API', () => {
 
   it('streams a document a line, and says when it is done', async () => {
     const { adminUrl } = await start();
-    const answer = await ask(adminUrl, 'images');
+    const answer = await ask(adminUrl, 'images', { headers: NDJSON });
     expect(answer.headers['content-type']).toBe('application/x-ndjson');
     expect(answer.headers['cache-control']).toBe('no-store');
     const lines = answer.text
@@ -198,13 +199,15 @@ describe('the admin API', () => {
     for (let at = 0; at < 6; at += 1)
       expect((await ask(adminUrl, 'images', { method: 'HEAD' })).status).toBe(405);
     for (let at = 0; at < 20; at += 1) {
-      const leaving = request(`${adminUrl}/api/v1/images`, { agent: false });
+      const leaving = request(`${adminUrl}/api/v1/images`, { agent: false, headers: NDJSON });
       leaving.on('error', () => undefined);
       leaving.end();
       await new Promise((resolve) => setTimeout(resolve, at % 5));
       leaving.destroy();
     }
-    await vi.waitFor(async () => expect((await ask(adminUrl, 'images')).status).toBe(200));
+    await vi.waitFor(async () =>
+      expect((await ask(adminUrl, 'images', { headers: NDJSON })).status).toBe(200),
+    );
   });
 
   it('gives out so many bodies at the same time, however many ask together', async () => {

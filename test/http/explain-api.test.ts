@@ -9,6 +9,7 @@ import { buildImage, pushTo } from '../support/images.ts';
 import { parseRepositoryPattern, type RepositoryPattern } from '../../src/oci/repository-pattern.ts';
 import { startApp } from '../support/running-app.ts';
 
+const SOON = { timeout: 15_000 };
 const IMAGE = buildImage({ platforms: ['linux/amd64', 'linux/arm64'] });
 
 function pattern(text: string): RepositoryPattern {
@@ -55,8 +56,10 @@ describe('GET /api/v1/explain', () => {
     });
     expect(registry.requests).toEqual([]);
     await pullImage(app, 'library/app', 'v1', IMAGE);
-    await vi.waitFor(async () =>
-      expect((await explain(image)).platforms.map(({ isWhole }) => isWhole)).toEqual([true, true]),
+    await vi.waitFor(
+      async () =>
+        expect((await explain(image)).platforms.map(({ isWhole }) => isWhole)).toEqual([true, true]),
+      SOON,
     );
     const asked = registry.requests.length;
     const here = await explain('library/app:v1');
@@ -81,7 +84,7 @@ describe('GET /api/v1/explain', () => {
   it('tells what is here of another repository from what this one was seen to hold', async () => {
     const { app, explain } = await start();
     await pullImage(app, 'library/app', 'v1', IMAGE);
-    await vi.waitFor(async () => expect((await explain('app:v1')).platforms).toHaveLength(2));
+    await vi.waitFor(async () => expect((await explain('app:v1')).platforms).toHaveLength(2), SOON);
     const found = await explain(`quay.io/other/app@${IMAGE.root.digest}`);
     expect(found).toMatchObject({
       manifest: { isStored: true, isHeld: false },

@@ -287,6 +287,43 @@ export function imagesContract(name: string, start: () => Promise<MetadataStore>
       expect(await store.images.tagged(FORK)).toEqual([]);
     });
 
+    it('remember what a tag meant before, the newest first, twenty changes at most, until the tag is forgotten', async () => {
+      const store = await start();
+      const tag = parseTag('latest');
+      const move = async (what: string, checkedAt: number, accept = '') =>
+        store.putTag({ ...APP, tag, accept }, { digest: digestNamed(what), checkedAt });
+      const history = async () =>
+        (await store.tagHistory(APP, tag)).map(({ digest, until }) => `${names.get(digest)} ${until}`);
+      await move('one', 1);
+      await move('one', 2);
+      await move('other', 3, 'application/json');
+      expect(await history()).toEqual([]);
+      await move('two', 4);
+      await move('two', 5);
+      await move('one', 6);
+      expect(await history()).toEqual(['two 6', 'one 4']);
+      expect(await store.tagHistory(FORK, tag)).toEqual([]);
+      for (let at = 0; at < 30; at += 1) await move(`build ${at}`, 100 + at);
+      expect(await history()).toHaveLength(20);
+      expect((await history())[0]).toBe('build 28 129');
+      await store.deleteTag(APP, tag, 'application/json');
+      expect(await history()).toHaveLength(20);
+      await store.deleteTag(APP, tag);
+      expect(await history()).toEqual([]);
+      await move('one', 200);
+      expect(await history()).toEqual([]);
+    });
+
+    it('forget what tags meant with their repository', async () => {
+      const store = await start();
+      const tag = parseTag('latest');
+      await pulled(store, APP, manifest('one', ['layer']), 1, 'latest');
+      await store.putTag({ ...APP, tag, accept: '' }, { digest: digestNamed('two'), checkedAt: 2 });
+      expect(await store.tagHistory(APP, tag)).toHaveLength(1);
+      while ((await store.images.forgetRepository(APP, 100)).holdings > 0);
+      expect(await store.tagHistory(APP, tag)).toEqual([]);
+    });
+
     it('of thousands of layers are recorded without holding anybody up for long, the manifest last', async () => {
       const store = await start();
       const large = manifest(

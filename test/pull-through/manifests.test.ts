@@ -75,7 +75,8 @@ describe('a manifest that was evicted while it is in memory', () => {
     const file = paths.file(image.root.digest);
     const isWhole = () => [image.root, ...image.blobs].every(({ digest }) => existsSync(paths.file(digest)));
     const metrics = async () => (await get(`${app.adminUrl}/metrics`)).body.toString();
-    const images = async () => (await get(`${app.adminUrl}/api/v1/images`)).body.toString();
+    const headers = { accept: 'application/x-ndjson' };
+    const images = async () => (await get(`${app.adminUrl}/api/v1/images`, { headers })).body.toString();
     await ask('latest');
     for (const { digest } of image.blobs) await get(`${app.url}/v2/library/app/blobs/${digest}`);
     await expect.poll(isWhole, SOON).toBe(true);
