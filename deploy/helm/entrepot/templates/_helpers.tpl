@@ -1,0 +1,196 @@
+{{- define "entrepot.name" -}}
+{{- default .Chart.Name .Values.nameOverride | trunc 63 | trimSuffix "-" }}
+{{- end }}
+
+{{- define "entrepot.fullname" -}}
+{{- if .Values.fullnameOverride }}
+{{- .Values.fullnameOverride | trunc 50 | trimSuffix "-" }}
+{{- else if contains (include "entrepot.name" .) .Release.Name }}
+{{- .Release.Name | trunc 50 | trimSuffix "-" }}
+{{- else }}
+{{- printf "%s-%s" .Release.Name (include "entrepot.name" .) | trunc 50 | trimSuffix "-" }}
+{{- end }}
+{{- end }}
+
+{{- define "entrepot.selectorLabels" -}}
+app.kubernetes.io/name: {{ include "entrepot.name" . }}
+app.kubernetes.io/instance: {{ .Release.Name }}
+{{- end }}
+
+{{- define "entrepot.labels" -}}
+{{ include "entrepot.selectorLabels" . }}
+app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
+{{- end }}
+
+{{- define "entrepot.adminSecret" -}}
+{{- default (printf "%s-admin" (include "entrepot.fullname" .)) .Values.admin.existingSecret }}
+{{- end }}
+
+{{- /* What the chart decides, over what the values say. */}}
+{{- define "entrepot.config" -}}
+{{- $own := dict
+  "listen" (printf "%s:5000" .Values.bindAddress)
+  "admin" (dict "listen" (printf "%s:5001" .Values.bindAddress) "tokenFile" "/run/secrets/entrepot/admin-token")
+  "dataDir" "/var/lib/entrepot" }}
+{{- if .Values.tls.existingSecret }}
+{{- $_ := set $own "tls" (dict "cert" "/run/secrets/entrepot-tls/tls.crt" "key" "/run/secrets/entrepot-tls/tls.key") }}
+{{- end }}
+{{- toYaml (mergeOverwrite (deepCopy .Values.config) $own) }}
+{{- end }}
+
+{{- define "entrepot.pod" -}}
+metadata:
+  labels:
+    {{- include "entrepot.labels" . | nindent 4 }}
+    {{- with .Values.podLabels }}
+    {{- toYaml . | nindent 4 }}
+    {{- end }}
+  annotations:
+    # A changed configuration starts it anew.
+    checksum/config: {{ include "entrepot.config" . | sha256sum }}
+    {{- with .Values.podAnnotations }}
+    {{- toYaml . | nindent 4 }}
+    {{- end }}
+spec:
+  serviceAccountName: {{ include "entrepot.fullname" . }}
+  automountServiceAccountToken: false
+  enableServiceLinks: false
+  terminationGracePeriodSeconds: {{ .Values.terminationGracePeriodSeconds }}
+  {{- with .Values.priorityClassName }}
+  priorityClassName: {{ . }}
+  {{- end }}
+  {{- with .Values.imagePullSecrets }}
+  imagePullSecrets:
+    {{- toYaml . | nindent 4 }}
+  {{- end }}
+  securityContext:
+    runAsNonRoot: true
+    runAsUser: 10001
+    runAsGroup: 10001
+    fsGroup: 10001
+    fsGroupChangePolicy: OnRootMismatch
+    seccompProfile:
+      type: RuntimeDefault
+  {{- if eq .Values.kind "DaemonSet" }}
+  initContainers:
+    # A directory of the node is root's, and fsGroup does not change it.
+    - name: owner
+      image: {{ printf "%s:%s" .Values.image.repository (default .Chart.AppVersion .Values.image.tag) | quote }}
+      imagePullPolicy: {{ .Values.image.pullPolicy }}
+      command: [chown, '10001:10001', /var/lib/entrepot]
+      securityContext:
+        runAsNonRoot: false
+        runAsUser: 0
+        allowPrivilegeEscalation: false
+        readOnlyRootFilesystem: true
+        capabilities:
+          drop: [ALL]
+          add: [CHOWN]
+      volumeMounts:
+        - name: data
+          mountPath: /var/lib/entrepot
+  {{- end }}
+  containers:
+    - name: entrepot
+      image: {{ printf "%s:%s" .Values.image.repository (default .Chart.AppVersion .Values.image.tag) | quote }}
+      imagePullPolicy: {{ .Values.image.pullPolicy }}
+      securityContext:
+        allowPrivilegeEscalation: false
+        readOnlyRootFilesystem: true
+        capabilities:
+          drop: [ALL]
+      ports:
+        - name: registry
+          containerPort: 5000
+          {{- if eq .Values.kind "DaemonSet" }}
+          hostIP: {{ .Values.daemonSet.hostIP | quote }}
+          hostPort: {{ .Values.daemonSet.hostPort }}
+          {{- end }}
+        - name: admin
+          containerPort: 5001
+      {{- with .Values.env }}
+      env:
+        {{- toYaml . | nindent 8 }}
+      {{- end }}
+      {{- with .Values.envFrom }}
+      envFrom:
+        {{- toYaml . | nindent 8 }}
+      {{- end }}
+      # A large index, or one on a slow disk, may take a while to open.
+      startupProbe:
+        httpGet: { path: /healthz, port: admin }
+        periodSeconds: 2
+        failureThreshold: 150
+      livenessProbe:
+        httpGet: { path: /healthz, port: admin }
+        periodSeconds: 20
+        timeoutSeconds: 10
+        failureThreshold: 3
+      readinessProbe:
+        httpGet: { path: /readyz, port: admin }
+        periodSeconds: 10
+        timeoutSeconds: 5
+      {{- with .Values.resources }}
+      resources:
+        {{- toYaml . | nindent 8 }}
+      {{- end }}
+      volumeMounts:
+        - name: data
+          mountPath: /var/lib/entrepot
+        - name: config
+          mountPath: /etc/entrepot
+          readOnly: true
+        - name: admin
+          mountPath: /run/secrets/entrepot
+          readOnly: true
+        {{- if .Values.tls.existingSecret }}
+        - name: tls
+          mountPath: /run/secrets/entrepot-tls
+          readOnly: true
+        {{- end }}
+        {{- with .Values.extraVolumeMounts }}
+        {{- toYaml . | nindent 8 }}
+        {{- end }}
+  volumes:
+    - name: config
+      configMap:
+        name: {{ include "entrepot.fullname" . }}
+    - name: admin
+      secret:
+        secretName: {{ include "entrepot.adminSecret" . }}
+        items:
+          - { key: admin-token, path: admin-token }
+    {{- if .Values.tls.existingSecret }}
+    - name: tls
+      secret:
+        secretName: {{ .Values.tls.existingSecret }}
+    {{- end }}
+    {{- if eq .Values.kind "DaemonSet" }}
+    - name: data
+      hostPath:
+        path: {{ .Values.daemonSet.hostPath }}
+        type: DirectoryOrCreate
+    {{- else if not .Values.persistence.enabled }}
+    - name: data
+      emptyDir: {}
+    {{- end }}
+    {{- with .Values.extraVolumes }}
+    {{- toYaml . | nindent 4 }}
+    {{- end }}
+  {{- with .Values.nodeSelector }}
+  nodeSelector:
+    {{- toYaml . | nindent 4 }}
+  {{- end }}
+  {{- with .Values.tolerations }}
+  tolerations:
+    {{- toYaml . | nindent 4 }}
+  {{- end }}
+  {{- with .Values.affinity }}
+  affinity:
+    {{- toYaml . | nindent 4 }}
+  {{- end }}
+  {{- with .Values.topologySpreadConstraints }}
+  topologySpreadConstraints:
+    {{- toYaml . | nindent 4 }}
+  {{- end }}
+{{- end }}
