@@ -34,6 +34,11 @@ async function pack(directory: string): Promise<Packed> {
   return packed;
 }
 
+async function nativeVersion(root: string): Promise<string> {
+  const text = await readFile(join(root, 'node_modules/better-sqlite3/package.json'), 'utf8');
+  return (JSON.parse(text) as { readonly version: string }).version;
+}
+
 /** Installs it; its native module is compiled only where the one that is compiled here is of another version. */
 async function install(directory: string, tarball: string): Promise<void> {
   const run = (...args: readonly string[]) =>
@@ -47,11 +52,8 @@ async function install(directory: string, tarball: string): Promise<void> {
     '--no-fund',
     tarball,
   );
-  const version = async (root: string) => {
-    const text = await readFile(join(root, 'node_modules/better-sqlite3/package.json'), 'utf8');
-    return (JSON.parse(text) as { readonly version: string }).version;
-  };
-  if ((await version(directory)) !== (await version(ROOT))) await run('rebuild', 'better-sqlite3');
+  if ((await nativeVersion(directory)) !== (await nativeVersion(ROOT)))
+    await run('rebuild', 'better-sqlite3');
   else {
     const place = 'node_modules/better-sqlite3/build/Release';
     await mkdir(join(directory, place), { recursive: true });
