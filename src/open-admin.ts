@@ -26,6 +26,7 @@ import { LocalExplain } from './pull-through/local-explain.ts';
 import { LocalOffline } from './pull-through/offline-operations.ts';
 import type { Rehearsals } from './pull-through/rehearsals.ts';
 import type { ReloadOperations } from './reload-operations.ts';
+import { WarmJobs } from './warm/warm-jobs.ts';
 
 export interface OpenAdminParts {
   readonly reporting: { readonly log: Log; readonly metrics: Metrics };
@@ -54,7 +55,7 @@ export async function openAdmin(
   const { reporting, clock, store, pulling, rehearsals, standings, reload, version, isClosing, closers } =
     parts;
   const { log, metrics } = reporting;
-  const { warming, offline } = pulling;
+  const { offline } = pulling;
   const { metadata, cache, slabs, spared } = store;
   const operations = localOperations(config, parts);
   closers.push(() => operations.close());
@@ -65,6 +66,12 @@ export async function openAdmin(
   const noKey = (cause: unknown): void =>
     log.warn({ error: errorFacts(cause) }, 'import.key cannot be written: nothing can be imported meanwhile');
   const offlineOperations = new LocalOffline(offline, rehearsals);
+  const warmJobs = new WarmJobs({
+    warming: pulling.warming,
+    clock,
+    upstreams: () => pulling.upstreams.configs,
+  });
+  closers.push(() => warmJobs.close());
   const catalogue = new LocalCatalogue({
     ...store,
     contents,
@@ -96,7 +103,8 @@ export async function openAdmin(
     api: adminApi({
       operations,
       contents,
-      warming,
+      warming: warmJobs,
+      warmJobs,
       offline: offlineOperations,
       activity,
       upstreams: standings,

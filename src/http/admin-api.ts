@@ -9,6 +9,7 @@ import type { StoreOperations } from '../cache/store-operations.ts';
 import type { ExplainOperations } from '../pull-through/explain-operations.ts';
 import type { OfflineOperations } from '../pull-through/offline-operations.ts';
 import type { ReloadOperations } from '../reload-operations.ts';
+import type { WarmJobOperations } from '../warm/warm-jobs.ts';
 import type { WarmOperations } from '../warm/warm-operations.ts';
 import { addActivityRoutes } from './activity-api.ts';
 import { errorAnswerOf, problemAnswer } from './api-problem.ts';
@@ -32,7 +33,9 @@ export interface AdminApiParts {
   readonly operations: StoreOperations;
   readonly contents: StoreContents;
   readonly offline: OfflineOperations;
+  /** Runs of both are jobs. */
   readonly warming: WarmOperations;
+  readonly warmJobs: WarmJobOperations;
   readonly catalogue: CatalogueOperations;
   readonly activity?: ActivityOperations | undefined;
   readonly upstreams?: UpstreamOperations | undefined;
@@ -60,7 +63,7 @@ export function adminApi(parts: AdminApiParts): Api {
   // Before the limit on bodies: it has its own.
   api.route('/', contentApi({ contents, stream }));
   // What waits for a registry for hours keeps nobody from looking at the store.
-  api.route('/', warmApi({ warming, stream: apiStreams(clock) }));
+  api.route('/', warmApi({ warming, jobs: parts.warmJobs, stream: apiStreams(clock) }));
   const message = `the body: accepted are ${BODY_BYTES_LIMIT} bytes at most`;
   api.post(
     '*',

@@ -10,14 +10,21 @@ import {
   type WarmRequest,
   type WarmTarget,
 } from '../warm/warm-operations.ts';
-import { warmEvent } from '../warm/warm-events.ts';
+import { warmEvent, warmJob } from '../warm/warm-events.ts';
+import type { WarmJobOperations } from '../warm/warm-jobs.ts';
 import { digestName, flag, repositoryName, tagName, upstreamName } from './api-input.ts';
-import { type Api, addStreamRoute, named, newApi, type Stream } from './api-routes.ts';
+import { type Api, addRoute, addStreamRoute, named, newApi, type Stream } from './api-routes.ts';
 
 /** `TARGET_LIMIT` images with names as people give them. */
 const BODY_BYTES_LIMIT = 4 * 1024 * 1024;
 const PLATFORM_LIMIT = 100;
 
+const limited = bodyLimit({
+  maxSize: BODY_BYTES_LIMIT,
+  onError: () => {
+    throw new StoreOperationError('invalid', `the body: accepted are ${BODY_BYTES_LIMIT} bytes at most`);
+  },
+});
 const tagsError = 'accepted is a semver range or a regular expression';
 const platform = z
   .string({ error: 'accepted is OS/ARCHITECTURE[/VARIANT]' })
@@ -65,13 +72,27 @@ const warmed = z.strictObject({
     .optional(),
 });
 
+const jobOfTargets = warmed.partial({ targets: true }).extend({
+  images: z
+    .array(z.string().min(1).max(1024), { error: targetsError })
+    .min(1, { error: targetsError })
+    .max(TARGET_LIMIT, { error: targetsError })
+    .optional()
+    .describe('as `docker pull` takes them, in place of `targets`'),
+});
+const job = named('WarmJob', warmJob);
+const jobId = z.strictObject({
+  id: z.string().regex(/^[0-9a-f]{16}$/, { error: 'accepted are 16 hexadecimal digits' }),
+});
+
 export interface WarmApiParts {
   readonly warming: WarmOperations;
+  readonly jobs: WarmJobOperations;
   readonly stream: Stream;
 }
 
-/** Warming, for the command and for scripts: part of the admin API, behind its guards. */
-export function warmApi({ warming, stream }: WarmApiParts): Api {
+/** Warming, for the command, the page and scripts: part of the admin API, behind its guards. */
+export function warmApi({ warming, jobs, stream }: WarmApiParts): Api {
   const api = newApi();
   addStreamRoute(
     api,
@@ -83,15 +104,7 @@ export function warmApi({ warming, stream }: WarmApiParts): Api {
       description: 'It ends when nobody reads the answer any more; what was fetched is kept.',
       body: warmed,
       event: named('WarmEvent', warmEvent),
-      middleware: bodyLimit({
-        maxSize: BODY_BYTES_LIMIT,
-        onError: () => {
-          throw new StoreOperationError(
-            'invalid',
-            `the body: accepted are ${BODY_BYTES_LIMIT} bytes at most`,
-          );
-        },
-      }),
+      middleware: limited,
     },
     stream,
     ({ body }) => {
@@ -99,5 +112,62 @@ export function warmApi({ warming, stream }: WarmApiParts): Api {
       return (signal) => warming.warm(request, signal);
     },
   );
+  addJobRoutes(api, jobs);
   return api;
+}
+
+function addJobRoutes(api: Api, jobs: WarmJobOperations): void {
+  const tag = 'warm';
+  addRoute(
+    api,
+    {
+      method: 'get',
+      path: '/warm/jobs',
+      tag,
+      summary: 'Runs of warming: those that go on, and those that ended last',
+      answer: z.object({ jobs: z.array(job) }),
+    },
+    () => ({ jobs: [...jobs.jobs()] }),
+  );
+  addRoute(
+    api,
+    {
+      method: 'post',
+      path: '/warm/jobs',
+      tag,
+      summary: 'Begin to fetch images into the cache, and do not wait for it',
+      body: jobOfTargets,
+      answer: job,
+      middleware: limited,
+    },
+    ({ body: { images, targets, ...rest } }) => {
+      if ((images === undefined) === (targets === undefined))
+        throw new StoreOperationError('invalid', 'the body: accepted is either images or targets');
+      return jobs.start({ ...rest, targets: targets ?? jobs.targets(images ?? []) });
+    },
+  );
+  addRoute(
+    api,
+    {
+      method: 'get',
+      path: '/warm/jobs/{id}',
+      tag,
+      summary: 'How far a run of warming is',
+      params: jobId,
+      answer: job,
+    },
+    ({ params: { id } }) => jobs.job(id),
+  );
+  addRoute(
+    api,
+    {
+      method: 'post',
+      path: '/warm/jobs/{id}/cancel',
+      tag,
+      summary: 'End a run of warming; what it stored is kept',
+      params: jobId,
+      answer: job,
+    },
+    ({ params: { id } }) => jobs.cancel(id),
+  );
 }

@@ -119,3 +119,32 @@ export const warmEvent = z.discriminatedUnion('event', [
   }),
 ]);
 export type WarmEvent = z.infer<typeof warmEvent>;
+
+/** A run of warming that a server knows of. */
+export const warmJob = z.object({
+  id: z.string(),
+  /** Its first image, and how many more. */
+  title: z.string(),
+  /** `failed`: it ended before it was done; `done` may still have failures. */
+  state: z.enum(['running', 'done', 'failed', 'cancelled']),
+  dryRun: z.boolean(),
+  begunAt: z.number(),
+  endedAt: z.number().optional(),
+  images: z.object({ done: count, failed: count, total: count }),
+  blobs: z.object({ done: count, total: count }),
+  ...bytes,
+  /** Of all blobs that are known so far: it grows while images are looked at. */
+  totalBytes: count,
+  /** An upstream is not asked for now. */
+  waiting: z
+    .object({ upstream: z.string(), why: z.enum(['reserve', 'rate-limited']), untilMs: z.number() })
+    .optional(),
+  /** The first ones of `failureCount`. */
+  failures: z.array(
+    z.object({ image: z.string(), digest: z.string().optional(), reason, message: z.string() }),
+  ),
+  failureCount: count,
+  /** Why it failed as a whole. */
+  problem: z.string().optional(),
+});
+export type WarmJob = z.infer<typeof warmJob>;

@@ -84,7 +84,11 @@ describe('GET /api/v1/explain', () => {
   it('tells what is here of another repository from what this one was seen to hold', async () => {
     const { app, explain } = await start();
     await pullImage(app, 'library/app', 'v1', IMAGE);
-    await vi.waitFor(async () => expect((await explain('app:v1')).platforms).toHaveLength(2), SOON);
+    await vi.waitFor(
+      async () =>
+        expect((await explain('app:v1')).platforms.map(({ isWhole }) => isWhole)).toEqual([true, true]),
+      SOON,
+    );
     const found = await explain(`quay.io/other/app@${IMAGE.root.digest}`);
     expect(found).toMatchObject({
       manifest: { isStored: true, isHeld: false },
