@@ -98,6 +98,7 @@ export async function openAdmin(
       offline: offlineOperations,
       activity,
       upstreams: standings,
+      explain,
       setup: () => setupRequest(parts.current()),
     }),
     api: adminApi({

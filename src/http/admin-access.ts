@@ -4,7 +4,7 @@ import { getCookie } from 'hono/cookie';
 import { problemAnswer } from './api-problem.ts';
 import type { AdminSessions } from './admin-session.ts';
 import { isBearer } from './bearer-token.ts';
-import { isBrowser } from './browser-request.ts';
+import { isBrowser, isForeign } from './browser-request.ts';
 
 /** Sent with every change that a browser makes; the page has it in a `<meta>`. */
 export const CSRF_HEADER = 'X-CSRF-Token';
@@ -82,6 +82,8 @@ export function csrfProtection(sessions: AdminSessions): MiddlewareHandler<Admin
     if (caller.kind === 'bearer' || !isBrowser(c.req)) return next();
     const id = caller.kind === 'session' ? caller.id : undefined;
     if (sessions.isCsrfToken(c.req.header(CSRF_HEADER) ?? '', id)) return next();
+    if (isForeign(c.req))
+      return problemAnswer('refused', 'requests that other web sites cause are not taken', 403);
     const detail = `${CSRF_HEADER}: is missing or not that of this page; load the page again`;
     const answer = problemAnswer('refused', detail, 403);
     answer.headers.set('Cache-Control', 'no-store');

@@ -21,6 +21,8 @@ import { contentApi } from './content-api.ts';
 import { contentIntakeApi } from './content-intake-api.ts';
 import { addExplainRoutes } from './explain-api.ts';
 import { addImageRoutes } from './images-api.ts';
+import { addLiveRoutes } from './live-api.ts';
+import { LiveEvents } from './live-events.ts';
 import { addOfflineRoutes } from './offline-api.ts';
 import { addStoreRoutes } from './store-api.ts';
 import { addUpstreamRoutes } from './upstreams-api.ts';
@@ -73,7 +75,10 @@ export function adminApi(parts: AdminApiParts): Api {
   addStoreRoutes(api, { operations, stream });
   addImageRoutes(api, { operations, catalogue: parts.catalogue, stream });
   addOfflineRoutes(api, offline);
-  if (parts.activity) addActivityRoutes(api, parts.activity);
+  if (parts.activity) {
+    addActivityRoutes(api, parts.activity);
+    addLiveRoutes(api, new LiveEvents({ activity: parts.activity, clock }));
+  }
   if (parts.upstreams) addUpstreamRoutes(api, parts.upstreams);
   if (parts.explain) addExplainRoutes(api, parts.explain);
   if (parts.reload) addConfigRoutes(api, parts.reload);

@@ -201,10 +201,10 @@ describe('the admin token', () => {
 describe('the two listeners', () => {
   it('have nothing of each other', async () => {
     const { app, ask, registry } = await start();
-    for (const path of ['/v2/', '/v2/app/manifests/v1', '/v2/app/tags/list', '/']) {
+    for (const path of ['/v2/', '/v2/app/manifests/v1', '/v2/app/tags/list']) {
       expect((await ask(path)).status, path).toBe(404);
     }
-    for (const path of ['/metrics', '/healthz', '/readyz', '/v2/metrics']) {
+    for (const path of ['/', '/store', '/login', '/metrics', '/healthz', '/readyz', '/v2/metrics']) {
       const answer = await get(app.url + path);
       expect(answer.status, path).toBe(404);
       expect(answer.body.toString()).not.toMatch(/entrepot_|^ok|^ready/);

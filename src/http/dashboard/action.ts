@@ -4,8 +4,8 @@ import type { Content, Html } from './formats.ts';
 /** A change that the page asks the admin API for. */
 export interface Action {
   readonly label: string;
-  /** In full, where the label alone does not say of what: for who hears the page. */
-  readonly name?: string | undefined;
+  /** What it is done to, where the label alone does not say: for who hears the page. */
+  readonly subject?: string | undefined;
   /** Below /api/v1/. */
   readonly path: string;
   readonly body: object;
@@ -17,7 +17,7 @@ export interface Action {
 }
 
 /** A button; without JavaScript there is none. */
-export function actionButton({ label, name, path, body, confirm, done, kind }: Action): Html {
+export function actionButton({ label, subject, path, body, confirm, done, kind }: Action): Html {
   return html`<button
     type="button"
     class="needs-script ${kind ?? ''}"
@@ -25,9 +25,8 @@ export function actionButton({ label, name, path, body, confirm, done, kind }: A
     data-body="${JSON.stringify(body)}"
     ${confirm === undefined ? '' : html`data-confirm="${confirm}"`}
     ${done === undefined ? '' : html`data-done="${done}"`}
-    ${name === undefined ? '' : html`aria-label="${name}"`}
   >
-    ${label}
+    ${label}${subject === undefined ? '' : html`<span class="unseen">: ${subject}</span>`}
   </button>`;
 }
 

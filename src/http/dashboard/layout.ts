@@ -1,5 +1,5 @@
 import { html, raw } from 'hono/html';
-import type { Assets } from './assets.ts';
+import type { AssetName, Assets } from './assets.ts';
 import type { Content, Html } from './formats.ts';
 
 /** A link of the navigation. */
@@ -23,11 +23,13 @@ export interface PageParts {
   readonly title: string;
   /** Of the navigation's entry that is shown as the one where one is. */
   readonly path: string;
+  /** Name of a script that it needs besides. */
+  readonly script?: AssetName | undefined;
   readonly content: Content;
 }
 
 /** A whole page. */
-export function layout(frame: Frame, { title, path, content }: PageParts): Html {
+export function layout(frame: Frame, { title, path, script, content }: PageParts): Html {
   const { assets, version, csrfToken, isSignedIn, navigation } = frame;
   return html`${raw('<!doctype html>')}
     <html lang="en">
@@ -35,6 +37,7 @@ export function layout(frame: Frame, { title, path, content }: PageParts): Html 
         ${headOf(assets, title)}
         <meta name="csrf-token" content="${csrfToken}" />
         <script type="module" src="${assets.pathOf('page.js')}"></script>
+        ${script === undefined ? '' : html`<script type="module" src="${assets.pathOf(script)}"></script>`}
       </head>
       <body>
         <a class="skip" href="#main">Skip to content</a>

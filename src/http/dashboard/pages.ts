@@ -5,27 +5,37 @@ import type { SetupRequest } from '../../client-setup/client-setup.ts';
 import type { ExplainOperations } from '../../pull-through/explain-operations.ts';
 import type { OfflineOperations } from '../../pull-through/offline-operations.ts';
 import type { DashboardPage } from './dashboard-page.ts';
+import { clientsPage } from './pages/clients-page.ts';
+import { explainPage } from './pages/explain-page.ts';
+import { overviewPage } from './pages/overview-page.ts';
+import { reportPage } from './pages/report-page.ts';
+import { requestsPage } from './pages/requests-page.ts';
 import { setupPage } from './pages/setup-page.ts';
 import { storePage } from './pages/store-page.ts';
 import { upstreamsPage } from './pages/upstreams-page.ts';
 
-/** What the pages show. What is absent has no page. */
+/** What the pages show. */
 export interface PagesParts {
   readonly operations: StoreOperations;
   readonly offline: OfflineOperations;
+  readonly upstreams: UpstreamOperations;
+  readonly activity: ActivityOperations;
+  readonly explain: ExplainOperations;
   /** As of the configuration that holds now. */
   readonly setup: () => SetupRequest;
-  readonly activity?: ActivityOperations | undefined;
-  readonly upstreams?: UpstreamOperations | undefined;
-  readonly explain?: ExplainOperations | undefined;
 }
 
 /** All pages, in the order of the navigation. */
-export function dashboardPages({
-  operations,
-  offline,
-  setup,
-  upstreams,
-}: PagesParts): readonly DashboardPage[] {
-  return [storePage(operations), upstreamsPage({ upstreams, offline }), setupPage(setup)];
+export function dashboardPages(parts: PagesParts): readonly DashboardPage[] {
+  const { operations, offline, upstreams, setup, activity, explain } = parts;
+  return [
+    overviewPage({ operations, activity, upstreams, setup }),
+    upstreamsPage({ upstreams, offline }),
+    storePage(operations),
+    requestsPage(activity),
+    clientsPage(activity),
+    reportPage(activity),
+    explainPage(explain),
+    setupPage(setup),
+  ];
 }

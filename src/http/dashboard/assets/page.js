@@ -121,6 +121,22 @@ function told({ event, blobs = 0, bytes = 0, damaged = 0, failures = 0 }, path) 
 }
 
 /**
+ * What became of a change that is done at once.
+ * @param {{ pattern?: string, changed?: boolean | string[], images?: number, stillPinnedBy?: string[] }} outcome of a pin, or of a reload
+ */
+function toldOnce({ pattern, changed, images = 0, stillPinnedBy = [] }) {
+  if (Array.isArray(changed)) {
+    if (changed.length === 0) return 'Read again: nothing is other than before.';
+    return `Read again. These hold now: ${changed.join(', ')}.`;
+  }
+  if (pattern === undefined) return 'Done.';
+  if (stillPinnedBy.length > 0) return `${pattern} is still pinned, by the configuration.`;
+  if (changed === false)
+    return `${pattern}: nothing changed. It may be pinned by another pattern; see the pins.`;
+  return `Done: ${pattern}, ${images} ${images === 1 ? 'image' : 'images'}.`;
+}
+
+/**
  * One change: asked about, sent, its outcome said; then the page shows what is now.
  * @param {{ path: string, body: unknown, label: string, confirm?: string | undefined, done?: string | undefined }} change
  */
@@ -139,7 +155,7 @@ async function change({ path, body, label, confirm, done }) {
       outcome = told(event, path);
       if (event.event === 'progress') say(outcome, 'good');
     });
-  }
+  } else if (done === undefined) outcome = toldOnce(await answer.json());
   sessionStorage.setItem(NOTICE_KEY, outcome);
   location.reload();
 }
@@ -151,7 +167,7 @@ async function change({ path, body, label, confirm, done }) {
  */
 async function run(from, body, pressed) {
   const { path = '', confirm, done } = from.dataset;
-  const label = pressed?.textContent?.trim() ?? 'OK';
+  const label = pressed?.firstChild?.textContent?.trim() ?? 'OK';
   if (pressed !== null) pressed.disabled = true;
   try {
     await change({ path, body, label, confirm, done });

@@ -38,18 +38,22 @@ function option(id: string, title: string, isChosen: boolean): Html {
     : html`<option value="${id}">${title}</option>`;
 }
 
-function files(title: string, { files: made, steps }: ClientSetup): Html {
+function files(title: string, made: ClientSetup): Html {
   return html`<section aria-labelledby="files">
     <h2 id="files">${title}</h2>
-    ${made.map(
-      ({ path, content, merge }, at) =>
-        html`<h3><code>${path}</code></h3>
-          ${merge ? html`<p class="hint">If the file is there already, add this to it.</p>` : ''}
-          ${snippet(`file-${at}`, content, `Copy ${path}`)}`,
-    )}
-    <h3>${made.length === 0 ? 'Do this' : 'Then'}</h3>
-    ${snippet('steps', `${steps.join('\n')}\n`, 'Copy the steps')}
+    ${setupSnippets(made)}
   </section>`;
+}
+
+/** The files of a client, and what to do then. */
+export function setupSnippets({ files: made, steps }: ClientSetup): Html {
+  return html`${made.map(({ path, content, merge }, at) =>
+    snippet(`file-${at}`, content, {
+      name: path,
+      hint: merge ? 'If it is there already, add this to it.' : '',
+    }),
+  )}
+  ${snippet('steps', `${steps.join('\n')}\n`, { name: made.length === 0 ? 'Do this' : 'Then', hint: '' })}`;
 }
 
 function notes({ limits }: ClientSetup): Html | string {
@@ -63,9 +67,21 @@ function notes({ limits }: ClientSetup): Html | string {
 }
 
 /** Text with a button that copies it. What is inside `pre` is as it stands. */
-export function snippet(id: string, text: string, name: string): Html {
+function snippet(
+  id: string,
+  text: string,
+  { name, hint }: { readonly name: string; readonly hint: string },
+): Html {
   return html`<div class="snippet">
-    <pre id="${id}" tabindex="0" role="group" aria-label="${name.replace(/^Copy /, '')}">${text}</pre>
-    <button type="button" class="needs-script quiet" data-copy="${id}" aria-label="${name}">Copy</button>
+    <div class="head">
+      <div>
+        <h3 id="${id}-name">${name}</h3>
+        ${hint === '' ? '' : html`<span class="hint">${hint}</span>`}
+      </div>
+      <button type="button" class="needs-script quiet" data-copy="${id}" aria-label="Copy: ${name}">
+        Copy
+      </button>
+    </div>
+    ${html`<pre id="${id}" tabindex="0" role="group" aria-labelledby="${id}-name">${text}</pre>`}
   </div>`;
 }

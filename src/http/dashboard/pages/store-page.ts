@@ -13,7 +13,6 @@ import {
   type Html,
   number,
   percent,
-  span,
   when,
 } from '../formats.ts';
 import { table } from '../table.ts';
@@ -165,15 +164,13 @@ function eviction(victims: readonly Victim[], now: number): Html {
         { label: 'Content' },
         { label: 'Held by' },
         { label: 'Size', kind: 'number' },
-        { label: 'Last used', kind: 'number' },
         { label: 'Why' },
       ],
       rows: victims.map((victim) => [
         html`${victim.kind} ${digest(victim.digest)}`,
         victim.holders.length === 0 ? (victim.upstream ?? 'no image') : victim.holders.join(', '),
         bytes(victim.bytes),
-        when(victim.usedAt, now),
-        `not pinned, and used least: ${span(Math.max(0, now - victim.usedAt))} ago`,
+        html`Not pinned, and last used ${when(victim.usedAt, now)}`,
       ]),
       empty: 'Nothing would be given up: nothing is stored, or all of it is pinned.',
     })}

@@ -22,7 +22,7 @@ import { table } from '../table.ts';
 export const LOW_QUOTA_SHARE = 0.1;
 
 export interface UpstreamsPageParts {
-  readonly upstreams?: UpstreamOperations | undefined;
+  readonly upstreams: UpstreamOperations;
   readonly offline: OfflineOperations;
 }
 
@@ -35,7 +35,7 @@ export function upstreamsPage({ upstreams, offline }: UpstreamsPageParts): Dashb
     title: 'Upstreams',
     content: async ({ now, signal }) => {
       const states = (await offline.offline(signal)).upstreams;
-      const standings = (await upstreams?.upstreams(signal)) ?? [];
+      const standings = await upstreams.upstreams(signal);
       const byName = new Map(standings.map((standing) => [standing.upstream, standing]));
       return [
         switchOfAll(states),
@@ -95,7 +95,7 @@ function offlineSwitch({ upstream, isOffline }: OfflineState): Html {
   return isOffline
     ? actionButton({
         label: 'Ask it again',
-        name: `Ask ${upstream} again`,
+        subject: upstream,
         path: 'offline',
         body: { offline: false, upstreams: [upstream] },
         done: `${upstream} is asked again.`,
@@ -103,7 +103,7 @@ function offlineSwitch({ upstream, isOffline }: OfflineState): Html {
       })
     : actionButton({
         label: 'Take offline',
-        name: `Take ${upstream} offline`,
+        subject: upstream,
         path: 'offline',
         body: { offline: true, upstreams: [upstream] },
         confirm: `${upstream} is not asked any more until this is turned off or entrepot restarts. What is cached of it is served.`,

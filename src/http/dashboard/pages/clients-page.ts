@@ -1,0 +1,69 @@
+import { html } from 'hono/html';
+import type { ActivityOperations } from '../../../activity/activity-operations.ts';
+import type { DashboardPage } from '../dashboard-page.ts';
+import { bytes, number, percent, when } from '../formats.ts';
+import { orderOf, sortLinks } from '../sorting.ts';
+import { table } from '../table.ts';
+
+const SHOWN_LIMIT = 500;
+const COLUMNS = {
+  bytes: 'descending',
+  pulls: 'descending',
+  requests: 'descending',
+  used: 'descending',
+  client: 'ascending',
+} as const;
+
+/** Who pulls, by address. */
+export function clientsPage(activity: ActivityOperations): DashboardPage {
+  return {
+    path: '/clients',
+    title: 'Clients',
+    content: async ({ query, now, signal }) => {
+      const clients = await activity.clients(signal);
+      const chosen = orderOf(query, COLUMNS, 'bytes');
+      const links = sortLinks('/clients', query, COLUMNS, chosen);
+      const key = (client: (typeof clients)[number]): number | string =>
+        ({
+          bytes: client.bytes,
+          pulls: client.pulls,
+          requests: client.requests,
+          used: client.lastAt,
+          client: client.client,
+        })[chosen.by];
+      const sign = chosen.order === 'ascending' ? 1 : -1;
+      const sorted = clients.toSorted((one, other) =>
+        key(one) < key(other) ? -sign : key(one) > key(other) ? sign : 0,
+      );
+      return html`<section>
+        ${table({
+          caption:
+            clients.length > SHOWN_LIMIT
+              ? `${SHOWN_LIMIT} of ${number(clients.length)} clients`
+              : 'Since entrepot began',
+          columns: [
+            { label: 'Address', sort: links.client },
+            { label: 'Pulls', kind: 'number', sort: links.pulls },
+            { label: 'Requests', kind: 'number', sort: links.requests },
+            { label: 'Hit ratio', kind: 'number' },
+            { label: 'Sent', kind: 'number', sort: links.bytes },
+            { label: 'From the cache', kind: 'number' },
+            { label: 'Last seen', kind: 'number', sort: links.used },
+          ],
+          rows: sorted
+            .slice(0, SHOWN_LIMIT)
+            .map((client) => [
+              html`<a href="/requests?client=${encodeURIComponent(client.client)}">${client.client}</a>`,
+              number(client.pulls),
+              number(client.requests),
+              percent(client.hits, client.requests),
+              bytes(client.bytes),
+              percent(client.hitBytes, client.bytes),
+              when(client.lastAt, now),
+            ]),
+          empty: html`<strong>No client was seen yet.</strong> <a href="/setup">Point one at the cache</a>.`,
+        })}
+      </section>`;
+    },
+  };
+}

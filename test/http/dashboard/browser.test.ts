@@ -1,0 +1,280 @@
+import type { Browser } from 'playwright-core';
+import { afterAll, beforeAll, expect, it, onTestFinished, vi } from 'vitest';
+import { pullImage } from '../../cache/store-operations-contract.ts';
+import { DESKTOP, openBrowser, PHONE, Visitor, type VisitorOptions } from '../../support/browser.ts';
+import { closeAfterTest } from '../../support/close-after-test.ts';
+import { FakeRegistry } from '../../support/fake-registry.ts';
+import { Gate } from '../../support/gate.ts';
+import { get, openGet } from '../../support/http-get.ts';
+import { buildImage, pushTo } from '../../support/images.ts';
+import { describeWith } from '../../support/programs.ts';
+import { type RunningApp, type RunningAppOptions, startApp } from '../../support/running-app.ts';
+
+const TOKEN = 'canary-admin-token';
+const HOSTILE = '<img src=x onerror="document.title=1"><script>document.title=1</script>';
+const IMAGE = buildImage();
+
+interface Scene {
+  readonly app: RunningApp;
+  readonly registry: FakeRegistry;
+  readonly visit: (options?: VisitorOptions) => Promise<Visitor>;
+}
+
+/** Where the navigation leads. */
+async function pathsOf({ page }: Visitor): Promise<readonly string[]> {
+  return page.evaluate<string[]>(
+    '[...document.querySelectorAll("nav.pages a")].map((link) => link.getAttribute("href"))',
+  );
+}
+
+describeWith({ programs: ['chromium'] }, 'the page, in a browser', () => {
+  let browser: Browser;
+  beforeAll(async () => {
+    browser = await openBrowser();
+  });
+  afterAll(async () => browser.close());
+
+  async function scene(options: Partial<RunningAppOptions> = {}): Promise<Scene> {
+    const registry = closeAfterTest(await FakeRegistry.start());
+    pushTo(registry, { repository: 'library/app', tag: 'v1', image: IMAGE });
+    const app = await startApp({
+      upstreams: [
+        { name: 'docker.io', url: registry.url },
+        { name: 'quay.io', url: 'http://127.0.0.1:9' },
+      ],
+      ...options,
+    });
+    return {
+      app,
+      registry,
+      visit: async (visited) => {
+        const visitor = await Visitor.at(browser, app.adminUrl, visited);
+        onTestFinished(async () => {
+          expect(visitor.problems).toEqual([]);
+          await visitor.leave();
+        });
+        return visitor;
+      },
+    };
+  }
+
+  /** With an image, and requests of all kinds. */
+  async function usedScene(options: Partial<RunningAppOptions> = {}): Promise<Scene> {
+    const made = await scene(options);
+    const { url } = made.app;
+    await pullImage(made.app, 'library/app', 'v1', IMAGE);
+    await pullImage(made.app, 'library/app', 'v1', IMAGE);
+    await get(`${url}/v2/app/manifests/none`, { headers: { 'user-agent': HOSTILE } });
+    await vi.waitFor(async () => {
+      const headers =
+        options.adminToken === undefined ? {} : { authorization: `Bearer ${options.adminToken}` };
+      const { body } = await get(`${made.app.adminUrl}/api/v1/status`, { headers });
+      expect(JSON.parse(body.toString())).toMatchObject({ blobs: IMAGE.blobs.length + 1, reservedBytes: 0 });
+    });
+    return made;
+  }
+
+  it.each([
+    ['a phone', 'light', PHONE],
+    ['a phone', 'dark', PHONE],
+    ['a desktop', 'light', DESKTOP],
+    ['a desktop', 'dark', DESKTOP],
+  ] as const)('has no fault that axe-core finds, and fits, on %s in %s colours', async (_, scheme, size) => {
+    const { visit } = await usedScene();
+    const visitor = await visit({ scheme, size });
+    const { page } = visitor;
+    await page.goto('/store');
+    for (const path of await pathsOf(visitor)) {
+      await page.goto(path);
+      await page.evaluate('for (const part of document.querySelectorAll("details")) part.open = true');
+      expect(await visitor.accessibilityFaults(), path).toEqual([]);
+      expect(await visitor.overflow(), path).toBe(0);
+      expect(await page.title()).toMatch(/ · entrepot$/);
+    }
+  });
+
+  it('asks for the token once, leads on to what was asked for, and signs out', async () => {
+    const { visit } = await scene({ adminToken: TOKEN });
+    const visitor = await visit({ size: PHONE });
+    const { page } = visitor;
+    await page.goto('/upstreams');
+    expect(new URL(page.url()).pathname).toBe('/login');
+    expect(await visitor.accessibilityFaults()).toEqual([]);
+    await page.getByLabel('The admin token').fill(TOKEN);
+    await page.keyboard.press('Enter');
+    await page.waitForURL('**/upstreams');
+    expect(await page.content()).not.toContain(TOKEN);
+    await page.getByRole('button', { name: 'Sign out' }).click();
+    await page.waitForURL('**/login');
+    await page.goto('/store');
+    expect(new URL(page.url()).pathname).toBe('/login');
+  });
+
+  it('says that a token is wrong', async () => {
+    const { visit } = await scene({ adminToken: TOKEN });
+    const { page, problems } = await visit();
+    await page.goto('/login');
+    await page.getByLabel('The admin token').fill('guess');
+    await page.getByRole('button', { name: 'Sign in' }).click();
+    await page.getByRole('alert').getByText('That is not the token.').waitFor();
+    // Browsers tell of every 401.
+    expect(problems.splice(0)).toEqual([expect.stringContaining('401')]);
+  });
+
+  it('takes an upstream offline when that is confirmed, and asks it again', async () => {
+    const { visit } = await usedScene();
+    const { page } = await visit();
+    await page.goto('/upstreams');
+    const upstream = page.getByRole('region', { name: /^quay\.io/ });
+    await upstream.getByRole('button', { name: 'Take offline' }).click();
+    await page.getByRole('dialog').getByRole('button', { name: 'Cancel' }).click();
+    expect(await page.getByRole('dialog').count()).toBe(0);
+    expect(await upstream.getByText('offline', { exact: true }).count()).toBe(0);
+    await upstream.getByRole('button', { name: 'Take offline' }).click();
+    await page.getByRole('dialog').getByRole('button', { name: 'Take offline' }).click();
+    await page.getByText('quay.io is offline.').waitFor();
+    await upstream.getByText('offline', { exact: true }).waitFor();
+    await upstream.getByRole('button', { name: 'Ask it again' }).click();
+    await page.getByText('quay.io is asked again.').waitFor();
+    await page.getByRole('button', { name: 'Go offline' }).click();
+    await page.getByRole('dialog').getByRole('button', { name: 'Go offline' }).click();
+    await page.getByText('No upstream is asked any more.').waitFor();
+    await page.getByRole('button', { name: 'Ask upstreams again' }).click();
+    await page.getByText('Every upstream is asked again.').waitFor();
+  });
+
+  it('verifies the store, and tells what came of it', async () => {
+    const { visit } = await usedScene();
+    const { page } = await visit({ size: PHONE });
+    await page.goto('/store');
+    await page.getByRole('button', { name: 'Verify everything now' }).click();
+    await page.getByRole('dialog').getByRole('button', { name: 'Verify everything now' }).click();
+    await page.getByText(`Checked ${IMAGE.blobs.length + 1} blobs`).waitFor();
+  });
+
+  it('says the sentence of the API when a change is refused, and that nobody is signed in any more', async () => {
+    const { visit, app } = await scene({ adminToken: TOKEN });
+    const { page, problems } = await visit();
+    await page.goto('/upstreams');
+    await page.getByLabel('The admin token').fill(TOKEN);
+    await page.getByRole('button', { name: 'Sign in' }).click();
+    await page.waitForURL('**/upstreams');
+    const button = page.getByRole('button', { name: 'Take offline' }).first();
+    const press = async (): Promise<void> => {
+      await button.click();
+      await page.getByRole('dialog').getByRole('button', { name: 'Take offline' }).click();
+    };
+    // As if it had been taken out of the configuration since the page was loaded.
+    const postData = JSON.stringify({ offline: true, upstreams: ['gone.example'] });
+    await page.route('**/api/v1/offline', (route) => route.continue({ postData }), { times: 1 });
+    await press();
+    await page.getByText('upstream gone.example: not configured; there are docker.io, quay.io').waitFor();
+    await page.context().clearCookies();
+    await press();
+    await page.getByText('You are not signed in any more: load the page again.').waitFor();
+    expect(problems.splice(0)).toEqual([expect.stringContaining('400'), expect.stringContaining('401')]);
+    await app.close();
+    await press();
+    await page.getByText('entrepot cannot be reached.').waitFor();
+    expect(problems.splice(0)).toEqual([expect.stringContaining('ERR_CONNECTION')]);
+  });
+
+  it('shows how to set up any client, to copy', async () => {
+    const { visit } = await scene();
+    const { page } = await visit({ size: PHONE });
+    await page.goto('/setup');
+    await page.getByText('"registry-mirrors"').waitFor();
+    await page.getByLabel('Client').selectOption('podman');
+    await page.getByRole('button', { name: 'Show' }).click();
+    await page.getByText('[[registry]]').first().waitFor();
+    await page.context().grantPermissions(['clipboard-read', 'clipboard-write']);
+    await page
+      .getByRole('button', { name: /^Copy: .*registries\.conf/ })
+      .first()
+      .click();
+    await page.getByText('Copied.').waitFor();
+    expect(await page.evaluate<string>('navigator.clipboard.readText()')).toContain('[[registry]]');
+  });
+
+  it('is used by keyboard alone', async () => {
+    const { visit } = await usedScene();
+    const { page } = await visit();
+    await page.goto('/upstreams');
+    await page.keyboard.press('Tab');
+    expect(await page.evaluate('document.activeElement.textContent')).toBe('Skip to content');
+    await page.keyboard.press('Enter');
+    expect(await page.evaluate('document.activeElement.id')).toBe('main');
+    await page.keyboard.press('Tab');
+    await page.keyboard.press('Enter');
+    await page.getByRole('dialog').waitFor();
+    expect(await page.evaluate('document.activeElement.closest("dialog") !== null')).toBe(true);
+    await page.keyboard.press('Escape');
+    await page.waitForFunction('document.activeElement.textContent.includes("Go offline")');
+    expect(await page.getByRole('dialog').count()).toBe(0);
+  });
+
+  it('can be read without JavaScript, and has no button that would do nothing', async () => {
+    const { visit } = await usedScene();
+    const visitor = await visit({ scripts: false });
+    const { page } = visitor;
+    await page.goto('/store');
+    // Not by its text: Playwright looks past what is in noscript.
+    await page.locator('noscript p').waitFor();
+    expect(await page.getByRole('row', { name: /docker\.io/ }).count()).toBeGreaterThan(0);
+    const links = await page.getByRole('navigation').getByRole('link').all();
+    const paths = await Promise.all(links.map((link) => link.getAttribute('href')));
+    for (const path of paths) {
+      await page.goto(path ?? '');
+      expect(
+        await page.locator('main button[data-path]:visible, main [data-copy]:visible').count(),
+        path ?? '',
+      ).toBe(0);
+    }
+    await page.goto('/setup');
+    await page.getByLabel('Client').selectOption('podman');
+    await page.getByRole('button', { name: 'Show' }).click();
+    await page.getByText('[[registry]]').first().waitFor();
+  });
+
+  it('shows what goes on as it goes on, and what was asked for, with the reason', async () => {
+    const { visit, app, registry } = await usedScene();
+    const { page } = await visit({ size: PHONE });
+    await page.goto('/');
+    await page.getByText('Updates: live').waitFor();
+    const digest = registry.addBlob('library/app', { size: 300_000, seed: 7 });
+    const gate = new Gate();
+    registry.faults.add({ match: { path: /blobs/ }, action: { stallAfter: { bytes: 200_000, gate } } });
+    const reader = await openGet(`${app.url}/v2/app/blobs/${digest}`);
+    const fills = page.getByRole('region', { name: 'Being fetched' });
+    await fills.getByText(digest.slice(0, 19)).waitFor();
+    await fills.getByText('195 KiB of 293 KiB').waitFor();
+    const requests = page.getByRole('region', { name: 'Being answered' });
+    await requests.getByText('miss').waitFor();
+    gate.open();
+    await reader.finished();
+    await fills.getByText('Nothing is on its way from an upstream.').waitFor();
+    await requests.getByText('Nobody is asking for anything.').waitFor();
+    await page.getByRole('link', { name: 'Recent requests' }).click();
+    await page.getByText('it was not in the cache').first().waitFor();
+    await page.getByText(HOSTILE).first().waitFor();
+    await page.getByLabel('Outcome').selectOption('miss');
+    await page.getByRole('button', { name: 'Show' }).click();
+    await page.waitForURL('**outcome=miss**');
+    await page.getByRole('link', { name: 'explain', exact: true }).first().click();
+    await page.getByRole('heading', { name: /library\/app/ }).waitFor();
+    expect(await page.title()).toBe('Explain an image · entrepot');
+  });
+
+  it('tells who is new here what to do next', async () => {
+    const { visit } = await scene();
+    const visitor = await visit();
+    const { page } = visitor;
+    await page.goto('/');
+    await page.getByText('Nothing was pulled yet: point Docker at it').waitFor();
+    await page.getByText('"registry-mirrors"').waitFor();
+    for (const path of await pathsOf(visitor)) {
+      await page.goto(path);
+      expect(await visitor.accessibilityFaults(), path).toEqual([]);
+    }
+  });
+});
