@@ -14,6 +14,7 @@ import { type ConfigSourceParts, Reload, type RenewablePart } from './open-reloa
 import { openSchedules } from './open-schedules.ts';
 import { renewableParts } from './renewable-parts.ts';
 import { type Closer, openStore } from './open-store.ts';
+import { forgetUsage, openUsage } from './open-usage.ts';
 import { showGauges } from './show-gauges.ts';
 import { Rehearsals } from './pull-through/rehearsals.ts';
 import { bothObservers } from './upstream/upstream-observer.ts';
@@ -127,6 +128,8 @@ async function openApp(config: Config, options: AppOptions, closers: Closer[]): 
   await cache.begin();
   const standings = new UpstreamStandings(clock, config.upstreams, (name) => metrics.upstreams.figures(name));
   const activity = new Activity(clock);
+  forgetUsage(config, log);
+  const usage = await openUsage(config, { clock, log, take: () => activity.takeSums(), closers });
   const showOffline = offlineObserver(reporting);
   const pulling = openPullThrough(config, {
     store,
@@ -161,7 +164,7 @@ async function openApp(config: Config, options: AppOptions, closers: Closer[]): 
   const parts: RenewablePart[] = [];
   const onConfig = (next: Config) => (state.config = next);
   const reload = new Reload({ log, metrics, source, onConfig, parts });
-  const serverParts = { store, pulling, rehearsals, standings, activity, schedules, reload };
+  const serverParts = { store, pulling, rehearsals, standings, activity, usage, schedules, reload };
   const admins = { reporting, clock, version, isClosing, current, closers, ...serverParts };
   const operations = await openAdmin(config, admins);
   const serving = { config, current, reporting, certificates };
@@ -171,6 +174,7 @@ async function openApp(config: Config, options: AppOptions, closers: Closer[]): 
   const admin = await openAdminListener(serving, operations);
   parts.push(...renewableParts({ log, metrics, ...serverParts, registry, admin, certificates, current }));
   schedules.begin();
+  usage?.begin();
   return new App({ registry, admin, certificates, reload, state }, closers.slice(0, -1));
 }
 

@@ -6,6 +6,7 @@ import { warmSchema } from './config-schema-warm.ts';
 import { proxySchema } from './config-schema-proxy.ts';
 import {
   boolean,
+  keep,
   lifetime,
   listen,
   mapping,
@@ -147,6 +148,13 @@ export const fileSchema = mapping({
     .describe('true: no upstream is ever asked, but those that say offline: false.')
     .prefault(false),
   shutdownGrace: timer().describe('How long pulls in flight may go on after SIGTERM.').prefault('30s'),
+  usage: mapping({
+    keep: keep
+      .describe('How long what was pulled, and by whom, is kept for reports, by days; never: not at all.')
+      .prefault('400d'),
+  })
+    .describe('What is remembered of requests: image names and client addresses.')
+    .prefault({}),
   log: log.prefault({}),
   proxy: proxySchema
     .describe('By which proxy upstreams are reached. Default: HTTP_PROXY, HTTPS_PROXY, ALL_PROXY, NO_PROXY.')

@@ -55,6 +55,18 @@ export const schedule = parsed(
   },
 );
 
+const keepError = 'accepted is never, or a duration from 1d to 3650d such as 400d';
+/** How many milliseconds something is kept; 0 = never. */
+export const keep = parsed(
+  z.string({ error: keepError }).regex(/^(?:never|\d{1,12}(?:ms|s|m|h|d))$/, { error: keepError }),
+  keepError,
+  (value) => {
+    const ms = value === 'never' ? 0 : parseDuration(value);
+    const isLong = ms !== undefined && ms >= 24 * HOUR_MS && ms <= TEN_YEARS_MS;
+    return isLong || ms === 0 ? ms : undefined;
+  },
+);
+
 const SIZES = 'a number of bytes, or one with KiB, MiB, GiB or TiB';
 const maxSizeError = `accepted is ${SIZES}, or a share of the disk such as 80%; more than 0`;
 export const maxSize = z

@@ -68,6 +68,8 @@ export interface Config {
   readonly offline: boolean;
   /** How long pulls in flight may go on after SIGTERM. */
   readonly shutdownGraceMs: number;
+  /** What is kept of usage, by days. `keepMs` absent: nothing on disk. */
+  readonly usage: { readonly keepMs?: number | undefined };
   readonly log: { readonly level: 'debug' | 'info' | 'warn' | 'error' };
   /** At least one, in the order they are written. */
   readonly upstreams: readonly UpstreamConfig[];
@@ -206,6 +208,7 @@ function assembled(values: FileConfig, dataDir: string, surroundings: Surroundin
     ...(values.bandwidth !== undefined && { bandwidth: values.bandwidth }),
     offline: values.offline,
     shutdownGraceMs: values.shutdownGrace,
+    usage: { keepMs: values.usage.keep === 0 ? undefined : values.usage.keep },
     log: values.log,
     upstreams,
   };

@@ -159,12 +159,12 @@ function nameOf({ upstream }: OfflineState): string {
 /** Counts and logs what happens between us and one upstream. */
 export function upstreamObserver(
   upstream: string,
-  { log, metrics, activity }: Reporting & { readonly activity?: Activity | undefined },
+  { log, metrics, activity }: Reporting & { readonly activity: Activity },
 ): UpstreamObserver {
   return {
     requestStarted() {},
     requestFinished({ kind, method, code, durationMs }) {
-      if (kind === 'manifest' && method === 'GET' && code === 200) activity?.upstreamPull(upstream);
+      if (kind === 'manifest' && method === 'GET' && code === 200) activity.upstreamPull(upstream);
       const known = kind === 'token' || kind === 'ping' ? 'other' : kind;
       metrics.upstreams.requestFinished({
         upstream,
@@ -177,7 +177,7 @@ export function upstreamObserver(
     },
     bytesReceived(count) {
       metrics.upstreams.bytes(upstream, count);
-      activity?.upstreamBytes(upstream, count);
+      activity.upstreamBytes(upstream, count);
     },
     // What these mean depends on what was said before: UpstreamStandings makes metrics of them.
     rateLimit() {},

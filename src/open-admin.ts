@@ -1,6 +1,7 @@
 import { hostname } from 'node:os';
 import type { UpstreamStandings } from './activity/upstream-standings.ts';
 import type { Activity } from './activity/activity.ts';
+import type { KeptUsage } from './activity/kept-usage.ts';
 import { LocalActivity } from './activity/local-activity.ts';
 import { storedFacts } from './activity/stored-facts.ts';
 import { LocalCatalogue } from './cache/local-catalogue.ts';
@@ -36,6 +37,8 @@ export interface OpenAdminParts {
   readonly rehearsals: Rehearsals;
   readonly standings: UpstreamStandings;
   readonly activity: Activity;
+  /** Absent: nothing is kept of it. */
+  readonly usage: KeptUsage | undefined;
   readonly reload: ReloadOperations;
   /** The configuration that holds at the moment. */
   readonly current: () => Config;
@@ -130,10 +133,11 @@ function setupRequest({ publicUrl, listeners, upstreams }: Config): SetupRequest
   return { cache, routes: clientRoutes(upstreams, cache), catchAll: false };
 }
 
-function localActivity({ activity, clock, store, pulling }: OpenAdminParts): LocalActivity {
+function localActivity({ activity, usage, clock, store, pulling }: OpenAdminParts): LocalActivity {
   const { pullThrough } = pulling;
   return new LocalActivity({
     activity,
+    usage,
     clock,
     fills: (limit) => [...pullThrough.fills(limit)],
     fillCount: () => pullThrough.fillsInFlight,

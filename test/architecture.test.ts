@@ -24,6 +24,7 @@ const RANKS: Readonly<Record<string, number>> = {
   'show-gauges': 3.6,
   'open-health': 3.55,
   'open-pull-through': 3.5,
+  'open-usage': 3.5,
   'open-schedules': 3.6,
   // What operators ask for, put together.
   'open-admin': 3.7,

@@ -38,6 +38,7 @@ test('without a file and a variable the built-in defaults hold', () => {
     },
     offline: false,
     shutdownGraceMs: 30_000,
+    usage: { keepMs: 400 * 86_400_000 },
     log: { level: 'info' },
     upstreams: undefined,
   });

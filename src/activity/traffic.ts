@@ -1,13 +1,8 @@
+import type { UsageTraffic } from '../metadata/usage-store.ts';
 import type { RequestRecord } from './activity-events.ts';
 
 /** Requests and their answers, summed up. The words are those of `activity-events`. */
-export interface Traffic {
-  requests: number;
-  hits: number;
-  pulls: number;
-  bytes: number;
-  hitBytes: number;
-}
+export type Traffic = UsageTraffic;
 
 /** Those that no body from an upstream was needed for. */
 const HIT_OUTCOMES: ReadonlySet<string> = new Set(['hit', 'revalidated', 'stale']);

@@ -1,22 +1,9 @@
+import type { UpstreamUsage } from '../metadata/usage-store.ts';
 import type { RequestRecord } from './activity-events.ts';
 import { addRequest, addTraffic, noTraffic, type Traffic } from './traffic.ts';
 
-/** How long answers took: what the estimate of saved time rests on. `small` are all but blobs; milliseconds. */
-export interface AnswerTimes {
-  blobHitBytes: number;
-  blobHitMs: number;
-  blobMissBytes: number;
-  blobMissMs: number;
-  smallHits: number;
-  smallHitMs: number;
-  smallMisses: number;
-  smallMissMs: number;
-}
-
-export interface UpstreamSums extends Traffic, AnswerTimes {
-  upstreamBytes: number;
-  upstreamPulls: number;
-}
+/** With how long answers took, which the estimate of saved time rests on. */
+export type UpstreamSums = UpstreamUsage;
 
 /** What is counted under no upstream: requests that named none. */
 export const NO_UPSTREAM = '';
@@ -24,8 +11,8 @@ export const NO_UPSTREAM = '';
 export const OTHERS = '';
 
 /** Names beyond these, between two writes, are counted as `OTHERS`. Some 300 bytes each. */
-const IMAGE_LIMIT = 5_000;
-const CLIENT_LIMIT = 2_000;
+const IMAGE_LIMIT = 10_000;
+const CLIENT_LIMIT = 10_000;
 /** Those that the configuration has, and had before it was reloaded. */
 const UPSTREAM_LIMIT = 1_000;
 

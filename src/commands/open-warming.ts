@@ -1,3 +1,4 @@
+import type { Activity } from '../activity/activity.ts';
 import type { Clock } from '../clock.ts';
 import type { Config } from '../config.ts';
 import { createLog, errorFacts } from '../log.ts';
@@ -7,6 +8,8 @@ import type { CommandIo } from './command-io.ts';
 
 export interface OpenWarmingParts {
   readonly store: Omit<OpenStore, 'content'>;
+  /** Told of what comes in. */
+  readonly activity: Activity;
   readonly clock: Clock;
   readonly io: CommandIo;
   readonly closers: Closer[];
@@ -18,7 +21,7 @@ export interface OpenWarmingParts {
  */
 export async function openWarming(
   config: Config,
-  { store, clock, io, closers }: OpenWarmingParts,
+  { store, activity, clock, io, closers }: OpenWarmingParts,
 ): Promise<WarmOperations> {
   const [{ openPullThrough }, { pullThroughObserver, upstreamObserver }, { createMetrics }] =
     await Promise.all([
@@ -37,7 +40,7 @@ export async function openWarming(
     store,
     clock,
     observer: pullThroughObserver({ log, metrics }),
-    upstreamObserver: (name) => upstreamObserver(name, { log, metrics }),
+    upstreamObserver: (name) => upstreamObserver(name, { log, metrics, activity }),
     onWarmFault: (error) =>
       log.error({ error: errorFacts(error, { stack: true }) }, 'warming an image failed unexpectedly'),
     version,

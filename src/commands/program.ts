@@ -7,6 +7,7 @@ import { addImportCommand } from './import-program.ts';
 import { withPrintableText } from './printable.ts';
 import type { SetupOptions } from './setup.ts';
 import { addOfflineCommands } from './offline-program.ts';
+import { addReportCommand } from './report-program.ts';
 import { addStoreCommands } from './store-program.ts';
 import { addWarmCommand } from './warm-program.ts';
 
@@ -90,6 +91,7 @@ export async function runProgram(args: readonly string[], given: CommandIo): Pro
     });
 
   addStoreCommands(program, io, (told) => (code = told));
+  addReportCommand(program, io, (told) => (code = told));
   addOfflineCommands(program, io, (told) => (code = told));
   addWarmCommand(program, io, (told) => (code = told));
   addImportCommand(program, io, (told) => (code = told));

@@ -1,4 +1,8 @@
 import { stat } from 'node:fs/promises';
+import { Activity } from '../activity/activity.ts';
+import type { ActivityOperations } from '../activity/activity-operations.ts';
+import { StoredActivity } from '../activity/stored-activity.ts';
+import { storedFacts } from '../activity/stored-facts.ts';
 import { LocalContents } from '../cache/local-contents.ts';
 import { LocalOperations } from '../cache/local-operations.ts';
 import type { StoreContents } from '../cache/store-contents.ts';
@@ -10,7 +14,9 @@ import { readImportKey } from '../import-key.ts';
 import { createLog } from '../log.ts';
 import { indexBytes } from '../metadata/database.ts';
 import { MetadataError } from '../metadata/metadata-error.ts';
+import { hasUsage } from '../metadata/usage-database.ts';
 import { type Closer, openStore } from '../open-store.ts';
+import { openUsage } from '../open-usage.ts';
 import type { ExplainOperations } from '../pull-through/explain-operations.ts';
 import { LocalExplain } from '../pull-through/local-explain.ts';
 import type { OfflineOperations } from '../pull-through/offline-operations.ts';
@@ -18,6 +24,7 @@ import { StartError } from '../start-error.ts';
 import type { WarmOperations } from '../warm/warm-operations.ts';
 import type { CommandIo } from './command-io.ts';
 import { openWarming } from './open-warming.ts';
+import { RemoteActivity } from './remote-activity.ts';
 import { RemoteApi } from './remote-api.ts';
 import { RemoteContents } from './remote-contents.ts';
 import { RemoteExplain } from './remote-explain.ts';
@@ -26,6 +33,7 @@ import { RemoteOperations } from './remote-operations.ts';
 import { RemoteWarming } from './remote-warming.ts';
 
 export interface StoreAccess {
+  readonly activity: ActivityOperations;
   readonly operations: StoreOperations;
   readonly contents: StoreContents;
   /** Of the server. Absent: none runs. */
@@ -66,6 +74,7 @@ export async function accessStore(
   }
   const api = new RemoteApi({ listener: listen, token, importKey: readImportKey(config.dataDir) });
   return {
+    activity: new RemoteActivity(api),
     operations: new RemoteOperations(api),
     contents: new RemoteContents(api),
     offline: new RemoteOffline(api),
@@ -124,15 +133,24 @@ async function openHere(config: Config, io: CommandIo): Promise<StoreAccess> {
       upstreams: () => upstreams,
       isOffline: (upstream) => never.includes(upstream),
     });
+    // What warming brings in counts in reports.
+    const counted = new Activity(clock);
+    const usage = await openUsage(config, { clock, log, take: () => counted.takeSums(), closers });
+    const activity = new StoredActivity({
+      clock,
+      usage: hasUsage(config.dataDir) ? usage : undefined,
+      stored: (options, signal) => storedFacts(store.metadata, options, signal),
+    });
     let opened: Promise<WarmOperations> | undefined;
     const warming = () =>
       (opened ??= openWarming(config, {
         store: { ...store, slabs },
+        activity: counted,
         clock,
         io,
         closers,
       }));
-    return { operations, contents, explain, warming, close };
+    return { activity, operations, contents, explain, warming, close };
   } catch (error) {
     await close();
     throw error;

@@ -1,3 +1,4 @@
+import type { ActivityOperations } from '../activity/activity-operations.ts';
 import type { StoreContents } from '../cache/store-contents.ts';
 import { BundleError } from '../bundle/bundle-error.ts';
 import { StoreOperationError } from '../cache/store-operation-error.ts';
@@ -20,6 +21,7 @@ export interface StoreCommandOptions extends ConfigOption {
 
 export interface StoreCommandContext {
   readonly config: Config;
+  readonly activity: ActivityOperations;
   readonly operations: StoreOperations;
   readonly contents: StoreContents;
   /** Of the server. Absent: none runs. */

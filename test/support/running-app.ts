@@ -25,6 +25,8 @@ export interface RunningAppOptions {
   readonly listeners?: readonly ListenerConfig[];
   readonly connectionsPerClient?: number;
   readonly warm?: readonly WarmSchedule[];
+  /** Default: usage is not kept. */
+  readonly keepUsageMs?: number;
 }
 
 export interface LogLine {
@@ -118,6 +120,7 @@ function configOf(options: RunningAppOptions, dataDir: string): Config {
     offline: options.offline ?? false,
     warm: options.warm,
     shutdownGraceMs: 1000,
+    usage: { keepMs: options.keepUsageMs },
     log: { level: 'debug' },
     upstreams: options.upstreams.map((upstream, at) => ({
       default: at === 0,
