@@ -1,11 +1,11 @@
-import { spawnSync } from 'node:child_process';
-import { createReadStream } from 'node:fs';
+import { spawn, spawnSync } from 'node:child_process';
+import { createReadStream, existsSync } from 'node:fs';
 import { request } from 'node:http';
-import { mkdir, writeFile } from 'node:fs/promises';
+import { mkdir, rename, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Readable } from 'node:stream';
 import { onTestFinished } from 'vitest';
-import { ChildProgram, type ProgramPlace } from './child-program.ts';
+import { ChildProgram, type ProgramPlace, runProgram } from './child-program.ts';
 import { programPath } from './programs.ts';
 import { tempDir } from './temp-dir.ts';
 
@@ -18,23 +18,36 @@ export interface DaemonImage {
   readonly RootFS: { readonly Layers: readonly string[] };
 }
 
+interface DaemonOptions {
+  readonly within?: ProgramPlace;
+  readonly storage?: 'vfs' | 'overlay2';
+}
+
+/** Debian's, which has BuildKit's client in it: a newer one takes a plugin for that, which Debian does not have. */
+function dockerCommand(): string {
+  const debians = '/usr/bin/docker';
+  return existsSync(debians) ? debians : programPath('docker');
+}
+
 /**
  * A real Docker daemon with directories, a socket and a containerd of its own, asked over its API as the docker
  * command does. Needs root. Ends with the test.
  */
 export class DockerDaemon {
+  readonly #directory: string;
   readonly #socket: string;
   readonly #program: ChildProgram;
 
-  private constructor(socket: string, program: ChildProgram) {
-    this.#socket = socket;
+  private constructor(directory: string, program: ChildProgram) {
+    this.#directory = directory;
+    this.#socket = join(directory, 'docker.sock');
     this.#program = program;
   }
 
-  /** `settings`: its `daemon.json`. */
+  /** `settings`: its `daemon.json`. `storage`: vfs works everywhere, and copies every layer whole. */
   static async start(
     settings: Readonly<Record<string, unknown>>,
-    { within }: { readonly within?: ProgramPlace } = {},
+    { within, storage = 'vfs' }: DaemonOptions = {},
   ): Promise<DockerDaemon> {
     const directory = await tempDir();
     const socket = join(directory, 'docker.sock');
@@ -49,7 +62,7 @@ export class DockerDaemon {
         `--exec-root=${join(directory, 'exec')}`,
         `--host=unix://${socket}`,
         `--pidfile=${join(directory, 'docker.pid')}`,
-        '--storage-driver=vfs',
+        `--storage-driver=${storage}`,
         '--iptables=false',
         '--ip6tables=false',
         '--bridge=none',
@@ -60,16 +73,42 @@ export class DockerDaemon {
       await program.stop();
       // Where mounts do not propagate the daemon makes a mount of its data root, and leaves it there.
       spawnSync('umount', ['--recursive', '--lazy', join(directory, 'data')], { stdio: 'ignore' });
+      // And of the machine's network for containers that use it.
+      spawnSync('umount', ['--lazy', join(directory, 'exec', 'netns', 'default')], { stdio: 'ignore' });
+      // With images of whole systems in it, removing it takes longer than a test may wait.
+      const gone = `${directory}-gone`;
+      await rename(join(directory, 'data'), gone);
+      spawn('rm', ['-rf', gone], { detached: true, stdio: 'ignore' }).unref();
     });
     await program.until(
       () => (program.output.includes('API listen on') ? true : undefined),
       'line that it listens',
     );
-    return new DockerDaemon(socket, program);
+    return new DockerDaemon(directory, program);
   }
 
   get output(): string {
     return this.#program.output;
+  }
+
+  /**
+   * The docker command, with BuildKit, at this daemon and with no settings of anybody's.
+   * @throws when it fails. @returns what it says on both its outputs.
+   */
+  async command(
+    args: readonly string[],
+    { limitMs = 60_000 }: { readonly limitMs?: number } = {},
+  ): Promise<string> {
+    const environment = {
+      PATH: process.env['PATH'],
+      HOME: this.#directory,
+      DOCKER_CONFIG: join(this.#directory, 'config'),
+      DOCKER_HOST: `unix://${this.#socket}`,
+      DOCKER_BUILDKIT: '1',
+    };
+    const ran = await runProgram(dockerCommand(), args, { environment, limitMs });
+    if (ran.code === 0) return `${ran.stdout}${ran.stderr}`.trim();
+    throw new Error(`docker ${args.join(' ')}: ${ran.signal ?? ran.code}\n${ran.stdout}\n${ran.stderr}`);
   }
 
   /** `docker pull`. @throws with what it says when it fails. */

@@ -9,12 +9,13 @@ import { tempDir } from './temp-dir.ts';
 
 const run = promisify(execFile);
 
-export type MountKind = 'tmpfs' | 'loop' | 'fuse';
+export type MountKind = 'tmpfs' | 'loop' | 'fuse' | 'overlay';
 
 /** Root may mount nothing in most containers, and not every kernel has every kind: it is tried. */
 export function canMount(kind: MountKind): boolean {
   if (kind === 'fuse') return existsSync('/dev/fuse') && canMountTmpfs();
   if (kind === 'loop') return canMountTmpfs() && hasLoopDevice();
+  if (kind === 'overlay') return canMountTrial('overlay', 'lowerdir=lower,upperdir=upper,workdir=work');
   return canMountTmpfs();
 }
 
@@ -28,12 +29,17 @@ function hasLoopDevice(): boolean {
 }
 
 function canMountTmpfs(): boolean {
+  return canMountTrial('tmpfs', 'size=1m');
+}
+
+/** `options` may name the directories lower, upper and work beside the mount point. */
+function canMountTrial(type: string, options: string): boolean {
   if (process.getuid?.() !== 0) return false;
   const directory = mkdtempSync(join(tmpdir(), 'entrepot-mount-'));
   try {
+    for (const name of ['at', 'lower', 'upper', 'work']) mkdirSync(join(directory, name));
     const at = join(directory, 'at');
-    mkdirSync(at);
-    execFileSync('mount', ['-t', 'tmpfs', '-o', 'size=1m', 'none', at], { stdio: 'ignore' });
+    execFileSync('mount', ['-t', type, '-o', options, 'none', at], { cwd: directory, stdio: 'ignore' });
     execFileSync('umount', [at], { stdio: 'ignore' });
     return true;
   } catch {
