@@ -34,7 +34,7 @@ export interface ComparedConfig {
 }
 
 export interface ConfigChange {
-  /** In full, in the order of the schema; an upstream that comes or goes is one key, and so is a schedule. */
+  /** In full; an upstream that comes or goes is one key, and so is a schedule. */
   readonly keys: readonly string[];
   /** Those of `keys` that cannot change without a restart. */
   readonly needRestart: readonly string[];

@@ -3,13 +3,14 @@ import type { CommandIo } from './command-io.ts';
 import { addNamedImageOptions } from './image-options.ts';
 import type { OfflineOptions } from './offline.ts';
 import type { RehearsalOptions } from './rehearsal.ts';
+import type { StoreCommandOptions } from './store-command.ts';
 
 const CONFIG = [
   '--config <file>',
   'configuration file (YAML); without it the built-in defaults hold',
 ] as const;
 
-/** The commands on offline mode. `done` is told each one's exit code. */
+/** The commands on how a running server goes by its configuration, or not. `done` is told each one's exit code. */
 export function addOfflineCommands(program: Command, io: CommandIo, done: (code: number) => void): void {
   program
     .command('offline')
@@ -22,6 +23,15 @@ export function addOfflineCommands(program: Command, io: CommandIo, done: (code:
     .addHelpText('after', OFFLINE_HELP)
     .action(async (state: string | undefined, options: OfflineOptions) =>
       done(await (await import('./offline.ts')).offline(state, options, io)),
+    );
+  program
+    .command('reload')
+    .description('Have the running server take its configuration again.')
+    .option(...CONFIG)
+    .option('--json', 'print {changed} as JSON')
+    .addHelpText('after', RELOAD_HELP)
+    .action(async (options: StoreCommandOptions) =>
+      done(await (await import('./reload.ts')).reload(options, io)),
     );
   const rehearsal = program
     .command('rehearsal')
@@ -50,6 +60,18 @@ Examples:
   entrepot offline on --upstream docker.io
   entrepot offline off
   entrepot offline --json
+`;
+
+const RELOAD_HELP = `
+The keys that are other than before are printed; they hold from then on, and pulls go on. SIGHUP does the same. The server
+reads its own file with its own environment, and checks all of it first: a fault, or a key that needs a restart (listen,
+admin, dataDir and others: see the README), and nothing changes.
+
+Exit code 1: no server runs, or it cannot be asked; 2: the configuration is refused, or wrong usage.
+
+Examples:
+  entrepot reload --config /etc/entrepot/config.yaml
+  systemctl reload entrepot
 `;
 
 const REHEARSAL_HELP = `

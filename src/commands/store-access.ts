@@ -20,6 +20,7 @@ import { openUsage } from '../open-usage.ts';
 import type { ExplainOperations } from '../pull-through/explain-operations.ts';
 import { LocalExplain } from '../pull-through/local-explain.ts';
 import type { OfflineOperations } from '../pull-through/offline-operations.ts';
+import type { ReloadOperations } from '../reload-operations.ts';
 import { StartError } from '../start-error.ts';
 import type { WarmOperations } from '../warm/warm-operations.ts';
 import type { CommandIo } from './command-io.ts';
@@ -30,6 +31,7 @@ import { RemoteContents } from './remote-contents.ts';
 import { RemoteExplain } from './remote-explain.ts';
 import { RemoteOffline } from './remote-offline.ts';
 import { RemoteOperations } from './remote-operations.ts';
+import { RemoteReload } from './remote-reload.ts';
 import { RemoteWarming } from './remote-warming.ts';
 
 export interface StoreAccess {
@@ -39,6 +41,8 @@ export interface StoreAccess {
   /** Of the server. Absent: none runs. */
   readonly offline?: OfflineOperations | undefined;
   readonly explain: ExplainOperations;
+  /** Likewise. */
+  readonly reload?: ReloadOperations | undefined;
   /** Begins what pulls, the first time. */
   readonly warming: () => Promise<WarmOperations>;
   readonly close: () => Promise<void>;
@@ -78,6 +82,7 @@ export async function accessStore(
     operations: new RemoteOperations(api),
     contents: new RemoteContents(api),
     offline: new RemoteOffline(api),
+    reload: new RemoteReload(api),
     explain: new RemoteExplain(api),
     warming: () => Promise.resolve(new RemoteWarming(api)),
     close: async () => undefined,

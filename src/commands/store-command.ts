@@ -6,6 +6,7 @@ import type { ImageSelection, StoreOperations } from '../cache/store-operations.
 import type { Config } from '../config.ts';
 import type { ExplainOperations } from '../pull-through/explain-operations.ts';
 import type { OfflineOperations } from '../pull-through/offline-operations.ts';
+import type { ReloadOperations } from '../reload-operations.ts';
 import { OutputError } from '../oci-layout/output-error.ts';
 import { StartError } from '../start-error.ts';
 import type { WarmOperations } from '../warm/warm-operations.ts';
@@ -26,6 +27,8 @@ export interface StoreCommandContext {
   readonly contents: StoreContents;
   /** Of the server. Absent: none runs. */
   readonly offline?: OfflineOperations | undefined;
+  /** Likewise. */
+  readonly reload?: ReloadOperations | undefined;
   readonly explain: ExplainOperations;
   /** Begins what pulls, the first time. */
   readonly warming: () => Promise<WarmOperations>;

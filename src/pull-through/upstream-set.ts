@@ -221,7 +221,7 @@ export class UpstreamSet {
   }
 }
 
-/** What the client goes by: the rest is asked at each request anyway. */
+/** What the client goes by: the rest is looked up at each request anyway. */
 function clientSettings(config: UpstreamConfig): unknown {
   const { default: _default, prefixes: _prefixes, hosts: _hosts, offline: _offline, ...rest } = config;
   const {
