@@ -21,7 +21,7 @@ async function start() {
         body: JSON.stringify(body),
       }),
     });
-    return { status: answer.status, document: (await answer.json()) as unknown };
+    return { status: answer.status, document: await answer.json() };
   };
   const jobs = async () => ((await ask('warm/jobs')).document as { jobs: WarmJob[] }).jobs;
   const begin = async (body: object) => warmJob.parse((await ask('warm/jobs', body)).document);
