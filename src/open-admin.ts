@@ -115,6 +115,7 @@ export async function openAdmin(
       explain,
       reload,
       catalogue,
+      setup: { setup: () => setupRequest(parts.current()), upstreams: () => pulling.upstreams.configs },
       clock,
       version,
       needsOwnHost: token === undefined,

@@ -24,6 +24,7 @@ import { addImageRoutes } from './images-api.ts';
 import { addLiveRoutes } from './live-api.ts';
 import { LiveEvents } from './live-events.ts';
 import { addOfflineRoutes } from './offline-api.ts';
+import { addSetupRoutes, type SetupApiParts } from './setup-api.ts';
 import { addStoreRoutes } from './store-api.ts';
 import { addUpstreamRoutes } from './upstreams-api.ts';
 import { warmApi } from './warm-api.ts';
@@ -43,6 +44,7 @@ export interface AdminApiParts {
   readonly upstreams?: UpstreamOperations | undefined;
   readonly explain?: ExplainOperations | undefined;
   readonly reload?: ReloadOperations | undefined;
+  readonly setup: SetupApiParts;
   readonly clock: Clock;
   /** entrepot's, told in every answer. */
   readonly version: string;
@@ -82,6 +84,7 @@ export function adminApi(parts: AdminApiParts): Api {
   if (parts.upstreams) addUpstreamRoutes(api, parts.upstreams);
   if (parts.explain) addExplainRoutes(api, parts.explain);
   if (parts.reload) addConfigRoutes(api, parts.reload);
+  addSetupRoutes(api, parts.setup);
   addDocument(api, parts.version);
   return api;
 }

@@ -154,6 +154,7 @@ function describe<Q, B, P>(api: Api, route: RouteInput<Q, B, P>, content: Conten
     createRoute({
       method,
       path,
+      operationId: operationIdOf(method, path),
       tags: [tag],
       summary,
       ...(description !== undefined && { description }),
@@ -168,4 +169,10 @@ function describe<Q, B, P>(api: Api, route: RouteInput<Q, B, P>, content: Conten
       },
     }),
   );
+}
+
+/** `postWarmJobsIdCancel` */
+function operationIdOf(method: string, path: string): string {
+  const words = path.split(/[^A-Za-z0-9]+/).filter((word) => word !== '');
+  return method + words.map((word) => word.slice(0, 1).toUpperCase() + word.slice(1)).join('');
 }
