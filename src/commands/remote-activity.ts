@@ -10,7 +10,7 @@ import {
   type TrafficStep,
   trafficStep,
 } from '../activity/activity-events.ts';
-import { StoreOperationError } from '../cache/store-operation-error.ts';
+import { type LiveView, liveView } from '../activity/live-view.ts';
 import type { RemoteApi } from './remote-api.ts';
 
 const requests = z.object({ requests: z.array(requestRecord) });
@@ -50,9 +50,8 @@ export class RemoteActivity implements ActivityOperations {
     return this.#api.document({ path: `report?${query(options)}` }, savingsReport, signal);
   }
 
-  /** The server tells it as events (/live), for who watches. */
-  live(): Promise<never> {
-    return Promise.reject(new StoreOperationError('invalid', 'what goes on is told by the server as events'));
+  live(signal: AbortSignal): Promise<LiveView> {
+    return this.#api.document({ path: 'activity/live' }, liveView, signal);
   }
 }
 

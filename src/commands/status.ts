@@ -1,106 +1,88 @@
-import type { StoreStatus } from '../cache/store-events.ts';
 import { systemClock } from '../clock.ts';
 import type { CommandIo } from './command-io.ts';
-import { counted, printAge, printBytes } from './quantity-text.ts';
-import { printJson, runOnStore, type StoreCommandOptions } from './store-command.ts';
-import { textTable } from './text-table.ts';
+import type { FoundActivity } from './status-activity.ts';
+import { type FoundStatus, printStatus } from './status-text.ts';
+import { runOnStore, type StoreCommandContext, type StoreCommandOptions } from './store-command.ts';
 
-/** What the store holds, how it is, and what goes on. @returns the exit code */
-export async function status(options: StoreCommandOptions, io: CommandIo): Promise<number> {
-  return runOnStore(
-    options,
-    io,
-    ({ dataDir }) => dataDir,
-    async (dataDir, { operations, signal }) => {
-      const found = await operations.status(signal);
-      if (options.json === true) printJson({ dataDir, ...found }, io);
-      else io.stdout.write(print(dataDir, found));
-      return 0;
-    },
-  );
+export interface StatusOptions extends StoreCommandOptions {
+  readonly watch?: boolean;
 }
 
-function print(dataDir: string, found: StoreStatus): string {
-  const now = systemClock.now();
-  const { bytes, blobs, limitBytes, reservedBytes, pinned, quarantinedBytes, indexBytes } = found;
-  const percent = limitBytes === 0 ? 0 : Math.round((bytes / limitBytes) * 100);
-  const rows: (readonly [string, string])[] = [
-    ['data directory', dataDir],
-    ['server', found.isServed ? 'running' : 'none is running'],
-    ['stored', `${printBytes(bytes)} in ${counted(blobs, 'blob')}`],
-    ['limit', `${printBytes(limitBytes)} (${percent} % used)`],
-    ['reserved', printBytes(reservedBytes)],
-    ['pinned', `${printBytes(pinned.bytes)} in ${counted(pinned.blobs, 'blob')}`],
-    ['quarantined', printBytes(quarantinedBytes)],
-    ['index', printBytes(indexBytes)],
-    [
-      'next to be evicted',
-      found.nextVictimUsedAt === undefined ? '-' : `last used ${printAge(found.nextVictimUsedAt, now)}`,
-    ],
-    ...conditionRows(found, now),
-    ...offlineRows(found),
-    ...scheduleRows(found, now),
-    ...reconcileRows(found),
-    ...scrubRows(found, now),
-  ];
-  const shares = found.byUpstream.map((share) => [
-    share.upstream,
-    printBytes(share.bytes),
-    share.limitBytes === undefined ? '-' : printBytes(share.limitBytes),
-    share.blobs.toLocaleString('en-US'),
+const HOUR_MS = 3_600_000;
+const EVERY_MS = 2000;
+const KEEP_ALIVE_MS = 60_000;
+/** To the corner; what follows a line, and what follows the last one, is cleared: nothing flickers. */
+const HOME = '\u001B[H';
+const CLEAR_LINE = '\u001B[K';
+const CLEAR_BELOW = '\u001B[J';
+const CLEAR_SCREEN = '\u001B[2J';
+
+/** What the store holds, how it is, and what goes on, once or every two seconds. @returns the exit code */
+export async function status(options: StatusOptions, io: CommandIo): Promise<number> {
+  const show = (write: (text: string) => void): Promise<number> =>
+    runOnStore(
+      options,
+      io,
+      ({ dataDir }) => dataDir,
+      async (dataDir, context) => {
+        const found = await find(dataDir, context);
+        write(options.json === true ? `${json(found)}\n` : printStatus(found));
+        return 0;
+      },
+    );
+  return options.watch === true ? watch(show, io) : show((text) => io.stdout.write(text));
+}
+
+/** Each time anew, so that nothing is held in between, and a server that is started anew is found. */
+async function watch(
+  show: (write: (text: string) => void) => Promise<number>,
+  io: CommandIo,
+): Promise<number> {
+  const ending = new AbortController();
+  const end = (): void => ending.abort();
+  io.events.on('SIGINT', end);
+  io.events.on('SIGTERM', end);
+  const alive = setInterval(() => undefined, KEEP_ALIVE_MS);
+  let blocks = 0;
+  const write = (text: string): void => {
+    io.stdout.write(io.isTerminal ? frame(text, blocks === 0) : `${blocks === 0 ? '' : '\n'}${text}`);
+    blocks += 1;
+  };
+  try {
+    for (;;) {
+      const code = await show(write);
+      if (ending.signal.aborted) return 0;
+      // Later on a server may be away for a moment.
+      if (code !== 0 && blocks === 0) return code;
+      await systemClock.sleep(EVERY_MS, ending.signal).catch(() => undefined);
+      if (ending.signal.aborted) return 0;
+    }
+  } finally {
+    clearInterval(alive);
+    io.events.off('SIGINT', end);
+    io.events.off('SIGTERM', end);
+  }
+}
+
+function frame(text: string, isFirst: boolean): string {
+  return `${isFirst ? CLEAR_SCREEN : ''}${HOME}${text.replaceAll('\n', `${CLEAR_LINE}\n`)}${CLEAR_BELOW}`;
+}
+
+async function find(
+  dataDir: string,
+  { operations, upstreams, activity, signal }: StoreCommandContext,
+): Promise<FoundStatus> {
+  const found = await operations.status(signal);
+  if (upstreams === undefined) return { dataDir, status: found };
+  const [standings, history, live] = await Promise.all([
+    upstreams.upstreams(signal),
+    activity.history({ sinceMs: HOUR_MS }, signal),
+    activity.live(signal),
   ]);
-  const table = shares.length === 0 ? '' : `\n${textTable(['upstream', 'stored', 'limit', 'blobs'], shares)}`;
-  return textTable(['', ''], rows).replace(/^\n/, '') + table;
+  const told: FoundActivity = { upstreams: standings, history, live };
+  return { dataDir, status: found, activity: told };
 }
 
-function conditionRows({ condition }: StoreStatus, now: number): readonly (readonly [string, string])[] {
-  if (condition === undefined) return [];
-  const since = condition.since === undefined ? '' : `, since ${printAge(condition.since, now)}`;
-  return [
-    ['condition', condition.isSound ? 'sound' : `in trouble: ${condition.reason ?? 'unknown'}${since}`],
-  ];
-}
-
-function offlineRows({ offline = [] }: StoreStatus): readonly (readonly [string, string])[] {
-  return offline.map(({ upstream, isConfigured, until }, at) => {
-    const end = until === undefined ? 'until the server ends' : `until ${new Date(until).toISOString()}`;
-    return [at === 0 ? 'offline' : '', `${upstream}, ${isConfigured ? 'by configuration' : end}`];
-  });
-}
-
-function scheduleRows({ schedules = [] }: StoreStatus, now: number): readonly (readonly [string, string])[] {
-  return schedules.map(({ name, isRunning, waitingUntil, nextAt, last }) => {
-    const waits = waitingUntil === undefined ? '' : `, waits until ${new Date(waitingUntil).toISOString()}`;
-    const next = nextAt === undefined ? '' : `next ${new Date(nextAt).toISOString()}`;
-    const parts = [isRunning ? `running${waits}` : next, last === undefined ? '' : lastRun(last, now)];
-    return [`warm ${name}`, parts.filter((part) => part !== '').join('; ') || 'never due'];
-  });
-}
-
-type LastRun = NonNullable<NonNullable<StoreStatus['schedules']>[number]['last']>;
-
-function lastRun(last: LastRun, now: number): string {
-  const { outcome, images, failedImages, fetchedBytes, endedAt, problem } = last;
-  const failed = failedImages === 0 ? '' : `, ${failedImages} failed`;
-  const why = problem === undefined ? '' : `: ${problem}`;
-  return `last ${outcome} ${printAge(endedAt, now)}, ${counted(images, 'image')}${failed}, ${printBytes(fetchedBytes)} fetched${why}`;
-}
-
-function reconcileRows({ reconcile }: StoreStatus): readonly (readonly [string, string])[] {
-  if (reconcile === undefined) return [];
-  const { phase, files, adopted, quarantined, dropped, unindexedBytes } = reconcile;
-  if (phase === 'done' && files === 0) return [['reconcile', 'nothing to do']];
-  const found = `${counted(files, 'file')}, ${adopted} adopted, ${quarantined} set aside, ${dropped} rows dropped`;
-  const left = unindexedBytes > 0 ? `, ${printBytes(unindexedBytes)} to go` : '';
-  return [['reconcile', `${phase}: ${found}${left}`]];
-}
-
-function scrubRows({ scrub }: StoreStatus, now: number): readonly (readonly [string, string])[] {
-  if (scrub === undefined) return [];
-  const { isRunning, files, bytes, damaged, endedAt, nextAt } = scrub;
-  if (!isRunning && files === 0)
-    return [['scrub', nextAt === undefined ? 'off' : `next ${new Date(nextAt).toISOString()}`]];
-  const counts = `${counted(files, 'file')}, ${printBytes(bytes)}, ${damaged} damaged`;
-  const when = endedAt === undefined ? '' : `, ended ${printAge(endedAt, now)}`;
-  return [['scrub', isRunning ? `running: ${counts}` : `${counts}${when}`]];
+function json({ dataDir, status: found, activity }: FoundStatus): string {
+  return JSON.stringify({ dataDir, ...found, ...activity }, null, 2);
 }

@@ -3,6 +3,7 @@ import { Activity } from '../activity/activity.ts';
 import type { ActivityOperations } from '../activity/activity-operations.ts';
 import { StoredActivity } from '../activity/stored-activity.ts';
 import { storedFacts } from '../activity/stored-facts.ts';
+import type { UpstreamOperations } from '../activity/upstream-standing.ts';
 import { LocalContents } from '../cache/local-contents.ts';
 import { LocalOperations } from '../cache/local-operations.ts';
 import type { StoreContents } from '../cache/store-contents.ts';
@@ -32,6 +33,7 @@ import { RemoteExplain } from './remote-explain.ts';
 import { RemoteOffline } from './remote-offline.ts';
 import { RemoteOperations } from './remote-operations.ts';
 import { RemoteReload } from './remote-reload.ts';
+import { RemoteUpstreams } from './remote-upstreams.ts';
 import { RemoteWarming } from './remote-warming.ts';
 
 export interface StoreAccess {
@@ -40,6 +42,8 @@ export interface StoreAccess {
   readonly contents: StoreContents;
   /** Of the server. Absent: none runs. */
   readonly offline?: OfflineOperations | undefined;
+  /** Of the server. Absent: none runs. */
+  readonly upstreams?: UpstreamOperations | undefined;
   readonly explain: ExplainOperations;
   /** Likewise. */
   readonly reload?: ReloadOperations | undefined;
@@ -83,6 +87,7 @@ export async function accessStore(
     contents: new RemoteContents(api),
     offline: new RemoteOffline(api),
     reload: new RemoteReload(api),
+    upstreams: new RemoteUpstreams(api),
     explain: new RemoteExplain(api),
     warming: () => Promise.resolve(new RemoteWarming(api)),
     close: async () => undefined,

@@ -1,4 +1,5 @@
 import type { ActivityOperations } from '../activity/activity-operations.ts';
+import type { UpstreamOperations } from '../activity/upstream-standing.ts';
 import type { StoreContents } from '../cache/store-contents.ts';
 import { BundleError } from '../bundle/bundle-error.ts';
 import { StoreOperationError } from '../cache/store-operation-error.ts';
@@ -29,6 +30,8 @@ export interface StoreCommandContext {
   readonly offline?: OfflineOperations | undefined;
   /** Likewise. */
   readonly reload?: ReloadOperations | undefined;
+  /** Of the server. Absent: none runs. */
+  readonly upstreams?: UpstreamOperations | undefined;
   readonly explain: ExplainOperations;
   /** Begins what pulls, the first time. */
   readonly warming: () => Promise<WarmOperations>;

@@ -4,6 +4,7 @@ import type { EvictOptions } from './evict.ts';
 import type { ImagesOptions } from './images.ts';
 import type { PinOptions } from './pin.ts';
 import type { PurgeOptions } from './purge.ts';
+import type { StatusOptions } from './status.ts';
 import type { StoreCommandOptions } from './store-command.ts';
 
 const CONFIG = [
@@ -21,9 +22,9 @@ export function addStoreCommands(program: Command, io: CommandIo, done: (code: n
       .option('--json', `print ${json} as JSON`)
       .addHelpText('after', `${WHERE}${HELP[name] ?? ''}`);
 
-  command('status', 'Say what the store holds, how it is and what goes on.', 'it').action(
-    async (options: StoreCommandOptions) => done(await (await import('./status.ts')).status(options, io)),
-  );
+  command('status', 'Say what the store holds, how it is and what goes on.', 'it')
+    .option('--watch', 'again every two seconds, until SIGINT')
+    .action(async (options: StatusOptions) => done(await (await import('./status.ts')).status(options, io)));
   command('images', 'List what is cached.', '{images}')
     .argument('[selection]', SELECTION)
     .option('--sort <order>', 'name, size or use (default name)')
@@ -78,8 +79,12 @@ Results go to standard output, progress and remarks to standard error.
 
 const HELP: Readonly<Record<string, string>> = {
   status: `
+Where a server runs: how its upstreams are, what was asked in the last hour, and what is being fetched. With --watch a
+terminal is drawn anew; elsewhere each is a block of its own. SIGINT ends it with exit code 0.
+
 Examples:
   entrepot status --config /etc/entrepot/config.yaml
+  entrepot status --watch
   entrepot status --json | jq .pinned.bytes
 `,
   images: `

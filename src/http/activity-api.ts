@@ -3,6 +3,7 @@ import { clientActivity, requestRecord, savingsReport, trafficStep } from '../ac
 import type { ActivityOperations } from '../activity/activity-operations.ts';
 import { upstreamName, wholeNumber } from './api-input.ts';
 import { type Api, addRoute, named } from './api-routes.ts';
+import { live } from './live-api.ts';
 
 /** Of an answer; more are not kept. */
 const RECENT_LIMIT = 1000;
@@ -63,6 +64,17 @@ export function addActivityRoutes(api: Api, activity: ActivityOperations): void 
       answer: z.object({ steps: z.array(named('TrafficStep', trafficStep)) }),
     },
     async ({ query, signal }) => ({ steps: [...(await activity.history(query, signal))] }),
+  );
+  addRoute(
+    api,
+    {
+      method: 'get',
+      path: '/activity/live',
+      tag,
+      summary: 'What goes on right now, once; /live tells it every second',
+      answer: live,
+    },
+    ({ signal }) => activity.live(signal),
   );
   addRoute(
     api,

@@ -1,10 +1,10 @@
 import { mkdir, readdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { expect, test, vi } from 'vitest';
-import type { FinishedProgram } from '../support/child-program.ts';
+import { ChildProgram, type FinishedProgram } from '../support/child-program.ts';
 import { freePort } from '../support/free-port.ts';
 import { closeAfterTest } from '../support/close-after-test.ts';
-import { EntrepotProcess, runEntrepot } from '../support/entrepot-process.ts';
+import { EntrepotProcess, ENTRY, runEntrepot } from '../support/entrepot-process.ts';
 import { FakeRegistry } from '../support/fake-registry.ts';
 import { get } from '../support/http-get.ts';
 import { buildImage, type BuiltImage, pushTo } from '../support/images.ts';
@@ -156,6 +156,42 @@ test('and without one the same', async () => {
   const again = await scene.serve();
   await pull(again, 'v2', TWO);
 }, 120_000);
+
+test('the status of a server that runs fits on a screen, and is told again until SIGINT', async () => {
+  const scene = await start();
+  const entrepot = await scene.serve();
+  await pull(entrepot, 'v1', ONE);
+  const once = await scene.run('status');
+  expect(once.stdout).toMatch(/^docker\.io +up(?: since .*)? +closed +\d+ \/ \d+ ms +0 of \d+ /m);
+  expect(once.stdout).toMatch(/^last hour +\d+ +\d+ % +/m);
+  expect(once.stdout).toMatch(/^0 requests being answered, 0 blobs being fetched$/m);
+  expect(once.stdout.split('\n').length).toBeLessThan(50);
+  expect(parsed(await scene.run('status', '--json'))).toMatchObject({
+    upstreams: [{ upstream: 'docker.io' }, { upstream: 'quay.io' }],
+    history: expect.any(Array),
+    live: { fills: [] },
+  });
+
+  const args = [ENTRY, 'status', '--watch', '--config', 'config.yaml'];
+  const program = new ChildProgram(process.execPath, args, {
+    environment: { PATH: process.env['PATH'] },
+    workingDir: scene.workingDir,
+  });
+  closeAfterTest({ close: async () => void (await program.stop()) });
+  const blocks = (count: number) =>
+    program.until(
+      () => program.output.split('data directory').length > count || undefined,
+      `${count} blocks`,
+    );
+  await blocks(2);
+  // A server that is away for a moment ends nothing.
+  await entrepot.stop();
+  await blocks(3);
+  expect(program.output).toContain('none is running');
+  expect(program.output).not.toContain('\u001B');
+  program.signal('SIGINT');
+  expect((await program.ended).code).toBe(0);
+}, 60_000);
 
 test('what is purged is asked for upstream again, and what it shared with others is not', async () => {
   const scene = await start();
