@@ -115,7 +115,7 @@ export class App {
 async function openApp(config: Config, options: AppOptions, closers: Closer[]): Promise<App> {
   const { log, metrics, clock } = options;
   const reporting = { log, metrics };
-  const observer = pullThroughObserver(reporting);
+  const observer = pullThroughObserver({ ...reporting, clock });
   const store = await openStore(config, {
     clock,
     log,
@@ -136,7 +136,7 @@ async function openApp(config: Config, options: AppOptions, closers: Closer[]): 
     clock,
     observer,
     upstreamObserver: (name) =>
-      bothObservers(upstreamObserver(name, { ...reporting, activity }), standings.observer(name)),
+      bothObservers(upstreamObserver(name, { ...reporting, activity, clock }), standings.observer(name)),
     onOfflineChange: (changed) => {
       showOffline(changed);
       standings.offlineChanged(changed);

@@ -21,6 +21,7 @@ export const RELOADABLE_KEYS: readonly string[] = [
   'offline',
   'shutdownGrace',
   'log.level',
+  'log.access',
   'proxy',
   'upstreams',
 ];

@@ -108,12 +108,19 @@ const bundle = mapping({
     .prefault([]),
 });
 
+const accessError = 'accepted is all, misses, errors or none';
 const levelError = 'accepted is debug, info, warn or error';
 const log = mapping({
   level: z
     .enum(['debug', 'info', 'warn', 'error'], { error: levelError })
     .describe('The least urgent lines that are logged: debug, info, warn or error.')
     .prefault('info'),
+  access: z
+    .enum(['all', 'misses', 'errors', 'none'], { error: accessError })
+    .describe(
+      'Which requests have a line of their own: all, misses (what no plain hit answered, and errors), errors, or none.',
+    )
+    .prefault('all'),
 });
 
 const countError = 'accepted is a number from 1 to 10000';

@@ -70,7 +70,11 @@ export interface Config {
   readonly shutdownGraceMs: number;
   /** What is kept of usage, by days. `keepMs` absent: nothing on disk. */
   readonly usage: { readonly keepMs?: number | undefined };
-  readonly log: { readonly level: 'debug' | 'info' | 'warn' | 'error' };
+  readonly log: {
+    readonly level: 'debug' | 'info' | 'warn' | 'error';
+    /** Which requests have a line; faults of this program always have one. */
+    readonly access: AccessLog;
+  };
   /** At least one, in the order they are written. */
   readonly upstreams: readonly UpstreamConfig[];
 }
@@ -82,6 +86,9 @@ export function offlineUpstreams({
 }: Pick<Config, 'offline' | 'upstreams'>): readonly string[] {
   return upstreams.filter((upstream) => upstream.offline ?? offline).map(({ name }) => name);
 }
+
+/** `misses`: what was not answered by a hit, and errors. */
+export type AccessLog = 'all' | 'misses' | 'errors' | 'none';
 
 export interface ConfigSource {
   /** Absent: the one that ENTREPOT_CONFIG names; without either the built-in defaults. */

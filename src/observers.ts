@@ -6,6 +6,7 @@ import type { Metrics } from './metrics.ts';
 import type { UpkeepObserver } from './cache/upkeep-observer.ts';
 import type { PullThroughObserver } from './pull-through/pull-through-observer.ts';
 import type { OfflineState } from './upstream/offline-switch.ts';
+import { EvictionLines, upstreamStateLines } from './state-lines.ts';
 import type { ScheduleObserver } from './warm/schedule-observer.ts';
 import type { UpstreamObserver } from './upstream/upstream-observer.ts';
 
@@ -18,7 +19,12 @@ interface Reporting {
 const REPEAT_AFTER_MS = 60_000;
 
 /** Counts and logs what the pull-through tells. */
-export function pullThroughObserver({ log, metrics }: Reporting): PullThroughObserver {
+export function pullThroughObserver({
+  log,
+  metrics,
+  clock,
+}: Reporting & { readonly clock: Clock }): PullThroughObserver {
+  const evictions = new EvictionLines(log, clock);
   const lastSaid = new Map<string, number>();
   const isNews = (what: string): boolean => {
     const now = performance.now();
@@ -28,13 +34,14 @@ export function pullThroughObserver({ log, metrics }: Reporting): PullThroughObs
     return true;
   };
   return {
-    fillResumed(digest, cause) {
+    fillResumed(digest, cause, request) {
       metrics.fills.resumed();
-      log.info({ digest, error: errorFacts(cause) }, 'a broken transfer goes on');
+      log.info({ ...caused(request), digest, error: errorFacts(cause) }, 'a broken transfer goes on');
     },
-    fillFailed(digest, cause) {
+    fillFailed(digest, cause, request) {
       metrics.fills.failed(cause instanceof Error && 'reason' in cause ? String(cause.reason) : undefined);
-      log.warn({ digest, error: errorFacts(cause) }, 'a fill failed; nothing of it is cached');
+      const facts = { ...caused(request), digest, error: errorFacts(cause) };
+      log.warn(facts, 'a fill failed; nothing of it is cached');
     },
     integrityFailure(where, digest, cause) {
       metrics.integrityFailure(where);
@@ -63,8 +70,7 @@ export function pullThroughObserver({ log, metrics }: Reporting): PullThroughObs
     },
     evicted(evicted) {
       metrics.store.evicted(evicted);
-      const { blobs, bytes, reason } = evicted;
-      log.debug({ blobs, bytes, reason }, 'evicted');
+      evictions.evicted(evicted);
     },
     tagMoved(upstream, repository, tag, from, to) {
       log.info({ upstream, repository, tag, from, to }, 'a tag moved');
@@ -152,6 +158,11 @@ export function scheduleObserver({ log, metrics }: Reporting, clock: Pick<Clock,
   };
 }
 
+/** The client's request that something was done for. */
+function caused(request: string | undefined): { readonly request?: string } {
+  return request === undefined ? {} : { request };
+}
+
 function nameOf({ upstream }: OfflineState): string {
   return upstream;
 }
@@ -159,11 +170,12 @@ function nameOf({ upstream }: OfflineState): string {
 /** Counts and logs what happens between us and one upstream. */
 export function upstreamObserver(
   upstream: string,
-  { log, metrics, activity }: Reporting & { readonly activity: Activity },
+  { log, metrics, activity, clock }: Reporting & { readonly activity: Activity; readonly clock: Clock },
 ): UpstreamObserver {
+  const lines = upstreamStateLines(upstream, log, clock);
   return {
     requestStarted() {},
-    requestFinished({ kind, method, code, durationMs }) {
+    requestFinished({ kind, method, code, durationMs, request }) {
       if (kind === 'manifest' && method === 'GET' && code === 200) activity.upstreamPull(upstream);
       const known = kind === 'token' || kind === 'ping' ? 'other' : kind;
       metrics.upstreams.requestFinished({
@@ -173,7 +185,8 @@ export function upstreamObserver(
         code: code === 'error' ? undefined : code,
         durationMs,
       });
-      log.debug({ upstream, kind, method, code, ms: Math.round(durationMs) }, 'upstream request');
+      const ms = Math.round(durationMs);
+      log.debug({ ...caused(request), upstream, kind, method, code, ms }, 'upstream request');
     },
     bytesReceived(count) {
       metrics.upstreams.bytes(upstream, count);
@@ -181,24 +194,24 @@ export function upstreamObserver(
     },
     // What these mean depends on what was said before: UpstreamStandings makes metrics of them.
     rateLimit() {},
-    paused() {},
+    paused: (event) => lines.paused(event),
     availabilityChanged(cause) {
       metrics.upstreams.up(upstream, cause === undefined);
-      if (cause === undefined) log.info({ upstream }, 'the upstream answers again');
-      else log.warn({ upstream, error: errorFacts(cause) }, 'the upstream does not answer');
+      lines.availabilityChanged(cause);
     },
-    mirrorAvailabilityChanged({ mirror, cause }) {
-      metrics.upstreams.mirrorUp(upstream, mirror, cause === undefined);
-      if (cause === undefined) log.info({ upstream, mirror }, 'the mirror answers again');
-      else log.warn({ upstream, mirror, error: errorFacts(cause) }, 'the mirror does not answer');
+    mirrorAvailabilityChanged(change) {
+      metrics.upstreams.mirrorUp(upstream, change.mirror, change.cause === undefined);
+      lines.mirrorAvailabilityChanged(change);
     },
     breakerChanged(phase) {
       metrics.upstreams.breaker(upstream, phase);
+      lines.breakerChanged(phase);
     },
     tryFailed() {},
-    retried({ kind, reason, delayMs }) {
+    retried({ kind, reason, delayMs, request }) {
       metrics.upstreams.retried(upstream);
-      log.info({ upstream, kind, reason, delayMs: Math.round(delayMs) }, 'asking the upstream again');
+      const facts = { upstream, kind, reason, delayMs: Math.round(delayMs) };
+      log.info({ ...caused(request), ...facts }, 'asking the upstream again');
     },
     refused({ what, host }) {
       log.warn({ upstream, what, host }, 'the upstream named a forbidden place');

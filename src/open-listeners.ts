@@ -60,7 +60,8 @@ export function openRegistry(
   const gate = new ConnectionGate(limits, reporting);
   const { metrics } = reporting;
   const onOffline = (failed: OfflineRequest) => rehearsals.failed(failed);
-  const reports = { ...reporting, activity, clock, onOffline };
+  const access = () => current().log.access;
+  const reports = { ...reporting, activity, clock, access, onOffline };
   return Listeners.open(
     { what: 'The registry', listeners, gate, certificates, metrics },
     (request, response) => {

@@ -24,6 +24,8 @@ const RANKS: Readonly<Record<string, number>> = {
   'show-gauges': 3.6,
   'open-health': 3.55,
   'open-pull-through': 3.5,
+  // Log lines of changes of state.
+  'state-lines': 3.4,
   'open-usage': 3.5,
   'open-schedules': 3.6,
   // What operators ask for, put together.
@@ -50,7 +52,7 @@ const RANKS: Readonly<Record<string, number>> = {
 };
 /** Anybody may import them; they import each other, packages and oci/. */
 const LEAF =
-  /^(?:log|clock|newcomers|import-key|reload-operations|loop-delay|recent-entries|deferred|abortable|start-error|metrics(?:-[a-z]+)*|config(?:-[a-z]+)*)$/;
+  /^(?:log|clock|newcomers|import-key|reload-operations|loop-delay|request-cause|recent-entries|deferred|abortable|start-error|metrics(?:-[a-z]+)*|config(?:-[a-z]+)*)$/;
 
 /** Who may import a package. Packages that are not named here are anybody's. */
 const PACKAGE_OWNERS: Readonly<Record<string, RegExp>> = {

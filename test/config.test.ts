@@ -39,7 +39,7 @@ test('without a file and a variable the built-in defaults hold', () => {
     offline: false,
     shutdownGraceMs: 30_000,
     usage: { keepMs: 400 * 86_400_000 },
-    log: { level: 'info' },
+    log: { level: 'info', access: 'all' },
     upstreams: undefined,
   });
   expect(config.upstreams.map(({ name }) => name)).toEqual([

@@ -3,6 +3,7 @@ import { createLog } from '../src/log.ts';
 import { createMetrics } from '../src/metrics.ts';
 import { pullThroughObserver, upkeepObserver } from '../src/observers.ts';
 import { digestOf } from '../src/oci/digest.ts';
+import { FakeClock } from './support/fake-clock.ts';
 
 function start() {
   const lines: { level: string; msg: string }[] = [];
@@ -15,7 +16,7 @@ function start() {
   return {
     lines,
     metrics,
-    cache: pullThroughObserver({ log, metrics }),
+    cache: pullThroughObserver({ log, metrics, clock: new FakeClock() }),
     upkeep: upkeepObserver({ log, metrics }),
   };
 }

@@ -39,8 +39,8 @@ export async function openWarming(
   const { warming } = openPullThrough(config, {
     store,
     clock,
-    observer: pullThroughObserver({ log, metrics }),
-    upstreamObserver: (name) => upstreamObserver(name, { log, metrics, activity }),
+    observer: pullThroughObserver({ log, metrics, clock }),
+    upstreamObserver: (name) => upstreamObserver(name, { log, metrics, activity, clock }),
     onWarmFault: (error) =>
       log.error({ error: errorFacts(error, { stack: true }) }, 'warming an image failed unexpectedly'),
     version,

@@ -1,6 +1,7 @@
 import type { IncomingMessage, OutgoingHttpHeader, OutgoingHttpHeaders, ServerResponse } from 'node:http';
 import type { LiveRequest } from '../activity/live-request.ts';
 import { nextRequestId } from '../activity/request-id.ts';
+import { attachCause, type RequestCause } from '../request-cause.ts';
 import type { OutcomeReason } from '../pull-through/outcome-reason.ts';
 import type { Outcome, Served } from '../pull-through/served.ts';
 import { depart } from './departures.ts';
@@ -25,7 +26,7 @@ export interface RequestRecord {
 }
 
 /** One request and its response, with the few things that every endpoint does to them. */
-export class Exchange implements LiveRequest {
+export class Exchange implements LiveRequest, RequestCause {
   /** In its log lines, and on its answer as `X-Request-Id`; what a client sends under that name is not taken. */
   readonly id = nextRequestId();
   readonly request: IncomingMessage;
@@ -67,9 +68,9 @@ export class Exchange implements LiveRequest {
     });
   }
 
-  /** Aborts when the client has left before its answer was complete. */
+  /** Aborts when the client has left before its answer was complete. What is done under it is done for this request. */
   get signal(): AbortSignal {
-    return this.#controller.signal;
+    return attachCause(this.#controller.signal, this);
   }
 
   /** Its address; IPv4 as such, also over a socket that takes both. */

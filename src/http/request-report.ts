@@ -1,5 +1,6 @@
 import type { Activity } from '../activity/activity.ts';
 import { isPull } from '../activity/traffic.ts';
+import type { AccessLog } from '../config.ts';
 import type { Log } from '../log.ts';
 import { errorFacts } from '../log.ts';
 import type { Metrics } from '../metrics.ts';
@@ -22,6 +23,8 @@ export interface RequestReporting {
   readonly metrics: Metrics;
   readonly activity: Activity;
   readonly clock: Pick<Clock, 'now'>;
+  /** Which requests have a line, at the moment. */
+  readonly access: () => AccessLog;
   /** Told of what failed since its upstream is not asked. Must not throw. */
   readonly onOffline?: ((request: OfflineRequest) => void) | undefined;
 }
@@ -32,7 +35,8 @@ export function reportWhenOver(exchange: Exchange, reporting: RequestReporting):
   exchange.response.on('close', () => report(exchange, reporting));
 }
 
-function report(exchange: Exchange, { log, metrics, activity, clock, onOffline }: RequestReporting): void {
+function report(exchange: Exchange, reporting: RequestReporting): void {
+  const { log, metrics, activity, clock, access, onOffline } = reporting;
   const { id, client, request, response, record, sentBytes, startedAt, firstByteAt } = exchange;
   const { kind, upstream, repository, reference, outcome, reason } = record;
   const durationMs = performance.now() - startedAt;
@@ -76,6 +80,8 @@ function report(exchange: Exchange, { log, metrics, activity, clock, onOffline }
     firstByteMs: timeToFirstByteMs,
     isComplete,
   });
+  const isFault = isUnexpected && !exchange.signal.aborted;
+  if (!isFault && !hasLine(access(), error !== undefined, kind === 'base' || outcome === 'hit')) return;
   const facts = {
     request: id,
     method,
@@ -93,9 +99,14 @@ function report(exchange: Exchange, { log, metrics, activity, clock, onOffline }
     agent,
     ...(error === undefined ? {} : { error }),
   };
-  if (isUnexpected && !exchange.signal.aborted) log.error(facts, 'request failed');
+  if (isFault) log.error(facts, 'request failed');
   else if (error !== undefined) log.warn(facts, isComplete ? 'request refused' : 'request broken off');
   else log.info(facts, hasLeft ? 'client left' : 'request');
+}
+
+function hasLine(access: AccessLog, isError: boolean, isHit: boolean): boolean {
+  if (access === 'all') return true;
+  return access === 'none' ? false : isError || (access === 'misses' && !isHit);
 }
 
 function copyOf(text: string | undefined): string | undefined {

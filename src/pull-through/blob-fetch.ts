@@ -7,6 +7,7 @@ import { deferred } from '../deferred.ts';
 import type { Digest } from '../oci/digest.ts';
 import type { BlobTransfer } from '../upstream/upstream.ts';
 import { UpstreamError } from '../upstream/upstream-error.ts';
+import { attachCause } from '../request-cause.ts';
 import type { BlobFetchParts, BlobFetchTask } from './blob-fetch-task.ts';
 import { Condition } from './condition.ts';
 import type { Allowance } from './bandwidth.ts';
@@ -67,6 +68,7 @@ export class BlobFetch implements SegmentHost, ReadableFetch {
     this.clock = parts.clock;
     this.slabs = parts.slabs;
     this.sources = [task.source];
+    attachCause(this.#controller.signal, task.source.cause);
     this.allowance = task.allowance;
     this.#linger = new Linger(parts.clock, parts.settings.lingerMs, () => this.#onLingered());
     this.#bytes = new FillBytes({
@@ -107,6 +109,10 @@ export class BlobFetch implements SegmentHost, ReadableFetch {
 
   get sizeBytes(): number | undefined {
     return this.#sizeBytes;
+  }
+
+  get #request(): string | undefined {
+    return this.#task.source.cause?.id;
   }
 
   get readerCount(): number {
@@ -248,7 +254,7 @@ export class BlobFetch implements SegmentHost, ReadableFetch {
   }
 
   onBreak(cause: unknown): void {
-    this.#parts.observer.fillResumed(this.digest, cause);
+    this.#parts.observer.fillResumed(this.digest, cause, this.#request);
   }
 
   /** A resumed segment throws away what it gets twice. A jump gives way to the front: it would get all before it, too. */
@@ -337,7 +343,7 @@ export class BlobFetch implements SegmentHost, ReadableFetch {
       this.#state = 'failed';
       this.#failure = error;
       this.#outcome = this.#controller.signal.aborted ? 'given-up' : 'failed';
-      if (this.#outcome === 'failed') observer.fillFailed(this.digest, error);
+      if (this.#outcome === 'failed') observer.fillFailed(this.digest, error, this.#request);
     }
     this.#size.reject(error);
     this.#verified.reject(error);

@@ -4,6 +4,7 @@ import type { Interval } from '../content/intervals.ts';
 import type { RepositoryKey } from '../metadata/metadata-store.ts';
 import type { Digest } from '../oci/digest.ts';
 import type { Upstream } from '../upstream/upstream.ts';
+import { causeOf } from '../request-cause.ts';
 import { UpstreamError } from '../upstream/upstream-error.ts';
 import type { BlobCache } from '../cache/blob-cache.ts';
 import { RepairedContent } from '../cache/repaired-content.ts';
@@ -85,7 +86,7 @@ export class Blobs {
     select: Selection | undefined,
     signal: AbortSignal,
   ): Promise<Served<Blob>> {
-    const source: BlobSource = { upstream: this.#parts.upstream(key.upstream), repository: key.repository };
+    const source = this.#source(key, signal);
     const holding = await this.#parts.contents.holding(key, digest);
     // Whatever is here or on its way is somebody else's until this repository's upstream says that it holds it too.
     const expectedBytes = holding?.sizeBytes ?? (await this.#askSize(key, digest, signal));
@@ -118,7 +119,7 @@ export class Blobs {
     signal: AbortSignal,
   ): Promise<FillOutcome> {
     const { cache, contents, fetches } = this.#parts;
-    const source: BlobSource = { upstream: this.#parts.upstream(key.upstream), repository: key.repository };
+    const source = this.#source(key, signal);
     const holding = await contents.holding(key, digest);
     const knownBytes = holding?.sizeBytes ?? (await this.#askSize(key, digest, signal));
     const sizeBytes = knownBytes ?? expectedBytes;
@@ -140,6 +141,10 @@ export class Blobs {
       if (knownBytes === undefined) await contents.record(key, [{ digest, sizeBytes: row.sizeBytes }]);
       return isJoined ? 'joined' : 'miss';
     }
+  }
+
+  #source({ upstream, repository }: RepositoryKey, signal: AbortSignal): BlobSource {
+    return { upstream: this.#parts.upstream(upstream), repository, cause: causeOf(signal) };
   }
 
   /** What was made sure that the repository holds it: from the cache (`hit`), or fetched. */

@@ -10,10 +10,10 @@ export interface EndedFill {
 
 /** What the pull-through tells whoever counts and logs. Calls must not throw. */
 export interface PullThroughObserver extends CacheObserver {
-  /** A broken transfer goes on where it broke. `cause` says what broke it. */
-  fillResumed(digest: Digest, cause: unknown): void;
+  /** A broken transfer goes on where it broke. `cause` says what broke it, `request` which client's request began it. */
+  fillResumed(digest: Digest, cause: unknown, request?: string): void;
   /** A fill ended without its content: nothing was cached. */
-  fillFailed(digest: Digest, cause: unknown): void;
+  fillFailed(digest: Digest, cause: unknown, request?: string): void;
   /** A blob in flight is so no longer, for whatever reason. */
   fillEnded(fill: EndedFill): void;
   /** The upstream moved a tag. */

@@ -1,5 +1,6 @@
 import type { Clock } from '../clock.ts';
 import type { Slab, SlabPool } from '../content/slabs.ts';
+import type { RequestCause } from '../request-cause.ts';
 import { SLAB_BYTES } from '../content/slabs.ts';
 import type { Digest } from '../oci/digest.ts';
 import type { RepositoryName } from '../oci/reference.ts';
@@ -21,6 +22,8 @@ const REST_MS = 2;
 export interface BlobSource {
   readonly upstream: Upstream;
   readonly repository: RepositoryName;
+  /** The client's request that asked for it here. */
+  readonly cause?: RequestCause | undefined;
 }
 
 /** The fill that a segment works for. */

@@ -1,4 +1,5 @@
 import { abortable } from '../abortable.ts';
+import { inheritCause } from '../request-cause.ts';
 
 interface Flight<T> {
   readonly controller: AbortController;
@@ -26,7 +27,7 @@ export class SingleFlight {
    */
   async run<T>(key: string, work: (signal: AbortSignal) => Promise<T>, signal: AbortSignal): Promise<T> {
     signal.throwIfAborted();
-    const flight = (this.#flights.get(key) as Flight<T> | undefined) ?? this.#begin(key, work);
+    const flight = (this.#flights.get(key) as Flight<T> | undefined) ?? this.#begin(key, work, signal);
     flight.waiters += 1;
     try {
       return await abortable(flight.promise, signal);
@@ -42,9 +43,9 @@ export class SingleFlight {
     this.#flights.clear();
   }
 
-  #begin<T>(key: string, work: (signal: AbortSignal) => Promise<T>): Flight<T> {
+  #begin<T>(key: string, work: (signal: AbortSignal) => Promise<T>, first: AbortSignal): Flight<T> {
     const controller = new AbortController();
-    const promise = work(controller.signal).finally(() => {
+    const promise = work(inheritCause(controller.signal, first)).finally(() => {
       flight.isSettled = true;
       if (this.#flights.get(key) === flight) this.#flights.delete(key);
     });

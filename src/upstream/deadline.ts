@@ -1,4 +1,5 @@
 import type { Clock } from '../clock.ts';
+import { inheritCause } from '../request-cause.ts';
 import { UpstreamError } from './upstream-error.ts';
 
 /**
@@ -17,6 +18,7 @@ export class Deadline {
     this.#clock = options.clock;
     this.#message = options.message;
     this.#parent = parent;
+    inheritCause(this.#controller.signal, parent);
     if (parent.aborted) this.#forward();
     else parent.addEventListener('abort', this.#forward, { once: true });
     void this.#run(options.ms, this.#timer.signal);

@@ -1,3 +1,5 @@
+import { inheritCause } from '../request-cause.ts';
+
 /**
  * An AbortSignal that aborts with whichever of the given ones does first. Written out instead of `AbortSignal.any`,
  * which in Node 20 keeps every derived signal alive as long as a long-lived parent. Whoever makes one must `leave` it.
@@ -8,6 +10,7 @@ export class JoinedSignal {
 
   constructor(...parents: readonly AbortSignal[]) {
     this.#parents = parents;
+    inheritCause(this.#controller.signal, ...parents);
     for (const parent of parents) {
       if (parent.aborted) this.#forward();
       else parent.addEventListener('abort', this.#forward, { once: true });

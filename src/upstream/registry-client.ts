@@ -15,6 +15,7 @@ import { followRedirects } from './redirects.ts';
 import type { RegistryHost } from './registry-host.ts';
 import { DEFAULT_PATIENCE_MS, Effort, retrying, SMALL_PATIENCE_MS } from './retry.ts';
 import { statusError } from './status-error.ts';
+import { causeOf } from '../request-cause.ts';
 import { type TokenCall, type TokenReply, TokenSource } from './token-source.ts';
 import { UpstreamError } from './upstream-error.ts';
 import type { UpstreamObserver, UpstreamRequestKind } from './upstream-observer.ts';
@@ -125,7 +126,7 @@ export class RegistryClient {
     const attempt = async (): Promise<TransportResponse> =>
       this.#attempt(request, effort, signal, waiting.signal);
     const onRetry = ({ reason }: UpstreamError, delayMs: number): void =>
-      observer.retried({ kind, reason, delayMs });
+      observer.retried({ kind, reason, delayMs, request: causeOf(signal)?.id });
     const begin = async ({ mayRetry, left }: Admission): Promise<TransportResponse> => {
       try {
         if (!mayRetry) return await attempt();
@@ -339,8 +340,10 @@ export class RegistryClient {
     const atHome = url.origin === base.origin;
     const startedAtMs = clock.monotonic();
     observer.requestStarted({ kind, method });
-    const finished = (code: number | 'error', error?: UpstreamError): void =>
-      observer.requestFinished({ kind, method, code, durationMs: clock.monotonic() - startedAtMs, error });
+    const finished = (code: number | 'error', error?: UpstreamError): void => {
+      const durationMs = clock.monotonic() - startedAtMs;
+      observer.requestFinished({ kind, method, code, durationMs, error, request: causeOf(signal)?.id });
+    };
     const highWaterMarkBytes = kind === 'blob' ? BLOB_WATER_MARK_BYTES : SMALL_BODY_WATER_MARK_BYTES;
     const onBytes = (count: number): void => observer.bytesReceived(count);
     try {

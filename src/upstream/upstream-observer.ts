@@ -12,6 +12,8 @@ export interface FinishedRequest {
   readonly code: number | 'error';
   /** Until the headers (or the failure), milliseconds. */
   readonly durationMs: number;
+  /** The client's request that it was for, as log lines have it; absent: none, or it is not known. */
+  readonly request?: string | undefined;
   /** Why there was no answer; absent too when whoever asked gave it up. */
   readonly error?: UpstreamError | undefined;
 }
@@ -53,7 +55,12 @@ export interface UpstreamObserver {
    */
   tryFailed(event: { kind: UpstreamRequestKind; error: UpstreamError }): void;
   /** A failed try is about to be repeated after `delayMs`. */
-  retried(event: { kind: UpstreamRequestKind; reason: UpstreamErrorReason; delayMs: number }): void;
+  retried(event: {
+    kind: UpstreamRequestKind;
+    reason: UpstreamErrorReason;
+    delayMs: number;
+    request?: string | undefined;
+  }): void;
   /** Our policy forbade a place that the upstream named. `host` is `host[:port]`. */
   refused(event: { what: 'realm' | 'redirect' | 'address'; host: string }): void;
   /** The credentials under `key` (a key path) work, or may, but are not as they should be. */

@@ -25,6 +25,7 @@ export interface RunningAppOptions {
   readonly listeners?: readonly ListenerConfig[];
   readonly connectionsPerClient?: number;
   readonly warm?: readonly WarmSchedule[];
+  readonly accessLog?: Config['log']['access'];
   /** Default: usage is not kept. */
   readonly keepUsageMs?: number;
 }
@@ -121,7 +122,7 @@ function configOf(options: RunningAppOptions, dataDir: string): Config {
     warm: options.warm,
     shutdownGraceMs: 1000,
     usage: { keepMs: options.keepUsageMs },
-    log: { level: 'debug' },
+    log: { level: 'debug', access: options.accessLog ?? 'all' },
     upstreams: options.upstreams.map((upstream, at) => ({
       default: at === 0,
       prefixes: [upstream.name],

@@ -1,0 +1,41 @@
+/**
+ * The client's request that work is done for. It travels with the AbortSignal that the work is done under, so that no
+ * layer in between has to hand it on; work that several share is for the one that began it.
+ */
+export interface RequestCause {
+  /** As log lines have it. */
+  readonly id: string;
+  /** Where spans of what is done for it belong; absent: nothing is traced. */
+  readonly trace?: TraceParent | undefined;
+}
+
+/** As W3C's trace context has it. */
+export interface TraceParent {
+  readonly traceId: string;
+  readonly spanId: string;
+  readonly traceFlags: number;
+}
+
+const CAUSE = Symbol('cause');
+
+type CausedSignal = AbortSignal & { [CAUSE]?: RequestCause };
+
+/** Absent: no client's request, or nobody said so. */
+export function causeOf(signal: AbortSignal): RequestCause | undefined {
+  return (signal as CausedSignal)[CAUSE];
+}
+
+/** @returns the signal */
+export function attachCause(signal: AbortSignal, cause: RequestCause | undefined): AbortSignal {
+  if (cause !== undefined) (signal as CausedSignal)[CAUSE] = cause;
+  return signal;
+}
+
+/** For a signal that stands for another, or for several. @returns the signal */
+export function inheritCause(signal: AbortSignal, ...parents: readonly AbortSignal[]): AbortSignal {
+  for (const parent of parents) {
+    const cause = causeOf(parent);
+    if (cause !== undefined) return attachCause(signal, cause);
+  }
+  return signal;
+}
