@@ -102,6 +102,8 @@ export async function openAdmin(
       activity,
       upstreams: standings,
       explain,
+      catalogue,
+      warmJobs,
       setup: () => setupRequest(parts.current()),
     }),
     api: adminApi({

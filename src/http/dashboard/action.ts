@@ -13,11 +13,13 @@ export interface Action {
   readonly confirm?: string | undefined;
   /** Said when it is done, in place of what the API tells. */
   readonly done?: string | undefined;
+  /** The page that is shown then. Absent: the same, as it is now. */
+  readonly next?: string | undefined;
   readonly kind?: 'danger' | 'quiet' | undefined;
 }
 
 /** A button; without JavaScript there is none. */
-export function actionButton({ label, subject, path, body, confirm, done, kind }: Action): Html {
+export function actionButton({ label, subject, path, body, confirm, done, next, kind }: Action): Html {
   return html`<button
     type="button"
     class="needs-script ${kind ?? ''}"
@@ -25,20 +27,21 @@ export function actionButton({ label, subject, path, body, confirm, done, kind }
     data-body="${JSON.stringify(body)}"
     ${confirm === undefined ? '' : html`data-confirm="${confirm}"`}
     ${done === undefined ? '' : html`data-done="${done}"`}
+    ${next === undefined ? '' : html`data-next="${next}"`}
   >
-    ${label}${subject === undefined ? '' : html`<span class="unseen">: ${subject}</span>`}
+    ${label}${subject === undefined ? '' : html`<span class="unseen"> ${subject}</span>`}
   </button>`;
 }
 
 /** A form whose fields are sent as JSON: names with `[]` as lists of lines, `?` as yes or no, `#` as numbers. */
 export function actionForm(
-  { label, path, confirm }: Pick<Action, 'label' | 'path' | 'confirm'>,
+  { label, path, done }: Pick<Action, 'label' | 'path' | 'done'>,
   fields: Content,
 ): Html {
   return html`<form
     class="action needs-script"
     data-path="/api/v1/${path}"
-    ${confirm === undefined ? '' : html`data-confirm="${confirm}"`}
+    ${done === undefined ? '' : html`data-done="${done}"`}
   >
     ${fields}
     <button type="submit">${label}</button>

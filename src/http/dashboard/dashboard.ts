@@ -92,8 +92,9 @@ export function pagesApp({
       };
       const query = new URL(c.req.url).searchParams;
       const request = { query, now: clock.now(), signal: c.req.raw.signal };
+      const title = page.titleOf?.(query) ?? page.title;
       const { content, status } = await contentOf(page, request);
-      return c.html(layout(frame, { ...page, content }), status);
+      return c.html(layout(frame, { ...page, title, path: page.section ?? page.path, content }), status);
     });
   }
   return app;

@@ -68,5 +68,8 @@ function head({ label, kind, sort }: Column): Html {
 function cellOf(content: Content, column: Column | undefined, isName: boolean): Html {
   const { label = '', kind } = column ?? {};
   if (isName) return html`<th role="rowheader" scope="row" data-label="${label}">${content}</th>`;
-  return html`<td role="cell" class="${kind ?? ''}" data-label="${label}">${content}</td>`;
+  // One thing in each cell: on a phone it stands beside the label.
+  return html`<td role="cell" class="${kind ?? ''}" data-label="${label}">
+    ${content === '' ? '' : html`<div>${content}</div>`}
+  </td>`;
 }

@@ -12,7 +12,20 @@ import { type RunningApp, type RunningAppOptions, startApp } from '../../support
 
 const TOKEN = 'canary-admin-token';
 const HOSTILE = '<img src=x onerror="document.title=1"><script>document.title=1</script>';
+const PATHS = [
+  '/',
+  '/images',
+  '/upstreams',
+  '/store',
+  '/warm',
+  '/requests',
+  '/clients',
+  '/report',
+  '/explain',
+  '/setup',
+];
 const IMAGE = buildImage();
+const OTHER = buildImage({ seed: 2, platforms: ['linux/amd64', 'linux/arm64'] });
 
 interface Scene {
   readonly app: RunningApp;
@@ -37,6 +50,7 @@ describeWith({ programs: ['chromium'] }, 'the page, in a browser', () => {
   async function scene(options: Partial<RunningAppOptions> = {}): Promise<Scene> {
     const registry = closeAfterTest(await FakeRegistry.start());
     pushTo(registry, { repository: 'library/app', tag: 'v1', image: IMAGE });
+    pushTo(registry, { repository: 'library/other', tag: 'v2', image: OTHER });
     const app = await startApp({
       upstreams: [
         { name: 'docker.io', url: registry.url },
@@ -75,23 +89,28 @@ describeWith({ programs: ['chromium'] }, 'the page, in a browser', () => {
   }
 
   it.each([
-    ['a phone', 'light', PHONE],
     ['a phone', 'dark', PHONE],
     ['a desktop', 'light', DESKTOP],
-    ['a desktop', 'dark', DESKTOP],
-  ] as const)('has no fault that axe-core finds, and fits, on %s in %s colours', async (_, scheme, size) => {
-    const { visit } = await usedScene();
-    const visitor = await visit({ scheme, size });
-    const { page } = visitor;
-    await page.goto('/store');
-    for (const path of await pathsOf(visitor)) {
-      await page.goto(path);
-      await page.evaluate('for (const part of document.querySelectorAll("details")) part.open = true');
-      expect(await visitor.accessibilityFaults(), path).toEqual([]);
-      expect(await visitor.overflow(), path).toBe(0);
-      expect(await page.title()).toMatch(/ · entrepot$/);
-    }
-  });
+  ] as const)(
+    'has no fault that axe-core finds, and fits, on %s in %s colours: each page',
+    async (_, scheme, size) => {
+      const { visit } = await usedScene();
+      const visitor = await visit({ scheme, size });
+      const { page } = visitor;
+      await page.goto('/store');
+      const paths = await pathsOf(visitor);
+      expect(paths).toEqual(expect.arrayContaining(PATHS));
+      for (const path of [...paths, '/image?image=app:v1', '/explain?image=app:v1', '/image?image=gone']) {
+        await page.goto(path);
+        await page.evaluate('for (const part of document.querySelectorAll("details")) part.open = true');
+        expect(await visitor.accessibilityFaults(), path).toEqual([]);
+        expect(await visitor.overflow(), path).toBe(0);
+        expect(await page.title()).toMatch(/ · entrepot$/);
+      }
+      expect(visitor.problems.splice(0)).toEqual([expect.stringContaining('404')]);
+    },
+    60_000,
+  );
 
   it('asks for the token once, leads on to what was asked for, and signs out', async () => {
     const { visit } = await scene({ adminToken: TOKEN });
@@ -272,9 +291,87 @@ describeWith({ programs: ['chromium'] }, 'the page, in a browser', () => {
     await page.goto('/');
     await page.getByText('Nothing was pulled yet: point Docker at it').waitFor();
     await page.getByText('"registry-mirrors"').waitFor();
-    for (const path of await pathsOf(visitor)) {
+    for (const path of ['/', '/images', '/requests']) {
       await page.goto(path);
       expect(await visitor.accessibilityFaults(), path).toEqual([]);
     }
+  });
+
+  it('finds, sorts, pins and purges images', async () => {
+    const { visit, app } = await usedScene();
+    await pullImage(app, 'library/other', 'v2', OTHER);
+    const { page } = await visit({ size: PHONE });
+    await page.goto('/images');
+    await page.getByLabel('Search').fill('other');
+    await page.getByRole('button', { name: 'Show' }).click();
+    await page.waitForURL('**search=other**');
+    expect(await page.getByRole('link', { name: 'docker.io/library/app' }).count()).toBe(0);
+    await page.getByRole('link', { name: 'docker.io/library/other' }).click();
+    await page.getByRole('heading', { name: 'docker.io/library/other:v2' }).waitFor();
+    await page.getByRole('row', { name: /^linux\/amd64 .*complete/ }).waitFor();
+    await page.getByRole('row', { name: /^linux\/arm64 .*complete/ }).waitFor();
+    await page.getByRole('button', { name: 'Pin v2', exact: true }).click();
+    await page.getByText('Done: docker.io/library/other:v2, 1 image.').waitFor();
+    await page.getByRole('button', { name: 'Unpin v2' }).waitFor();
+    await page.getByRole('button', { name: 'Purge docker.io/library/other' }).click();
+    await page
+      .getByRole('dialog')
+      .getByText(/Forget this image with its tag/)
+      .waitFor();
+    await page.getByRole('dialog').getByRole('button', { name: 'Cancel' }).click();
+    await page.getByRole('button', { name: 'Purge docker.io/library/other' }).click();
+    await page.getByRole('dialog').getByRole('button', { name: 'Purge' }).click();
+    await page.waitForURL('**/images');
+    await page.getByText(/^Done: \d blobs, .* removed\.$/).waitFor();
+    expect(await page.getByRole('link', { name: 'docker.io/library/other' }).count()).toBe(0);
+    expect(await page.getByRole('link', { name: 'docker.io/library/app' }).count()).toBe(1);
+    await page.getByRole('button', { name: 'Unpin docker.io/library/other:v2' }).click();
+    await page.getByText('Nothing is pinned.').waitFor();
+    await page.getByLabel('Image, or a pattern with * and **').fill('quay.io/org/**');
+    await page.getByRole('button', { name: 'Pin', exact: true }).click();
+    await page.getByText('Done: quay.io/org/**, 0 images.').waitFor();
+    await page.getByRole('cell', { name: 'command' }).waitFor();
+  });
+
+  it('sorts and pages images without JavaScript', async () => {
+    const { visit, app } = await usedScene();
+    await pullImage(app, 'library/other', 'v2', OTHER);
+    const { page } = await visit({ scripts: false });
+    await page.goto('/images');
+    const names = async (): Promise<readonly string[]> =>
+      page.getByRole('link', { name: /^docker\.io\/library/ }).allTextContents();
+    await page.getByRole('columnheader', { name: 'Image' }).getByRole('link').click();
+    expect(await names()).toEqual(['docker.io/library/app', 'docker.io/library/other']);
+    expect(await page.getByRole('columnheader', { name: 'Image' }).getAttribute('aria-sort')).toBe(
+      'ascending',
+    );
+    await page.getByRole('columnheader', { name: 'Image' }).getByRole('link').click();
+    expect(await names()).toEqual(['docker.io/library/other', 'docker.io/library/app']);
+    await page.goto('/images?search=nothing');
+    await page.getByText('No image fits “nothing”.').waitFor();
+  });
+
+  it('fetches images ahead, shows how far it is, and cancels', async () => {
+    const { visit, registry } = await scene();
+    const { page, problems } = await visit();
+    await page.goto('/warm');
+    await page.getByLabel('Images, as you would pull them').fill('nginx:');
+    await page.getByRole('button', { name: 'Fetch', exact: true }).click();
+    await page.getByText(/^images\.0: /).waitFor();
+    expect(problems.splice(0)).toEqual([expect.stringContaining('400')]);
+    await page.getByLabel('Images, as you would pull them').fill('app:v1');
+    await page.getByRole('button', { name: 'Fetch', exact: true }).click();
+    await page.getByText('Begun.').waitFor();
+    await page.getByText('1 of 1 image').waitFor();
+    await page.getByText('done', { exact: true }).waitFor();
+    const gate = new Gate();
+    registry.faults.add({ match: { path: /other\/blobs/ }, action: { stallAfter: { bytes: 100, gate } } });
+    await page.getByLabel('Images, as you would pull them').fill('other:v2');
+    await page.getByRole('button', { name: 'Fetch', exact: true }).click();
+    await page.getByText('0 of 1 image').waitFor();
+    await page.getByRole('button', { name: /^Cancel docker/ }).click();
+    await page.getByText('Cancelled; what was fetched is kept.').waitFor();
+    await page.getByText('cancelled', { exact: true }).waitFor();
+    gate.open();
   });
 });

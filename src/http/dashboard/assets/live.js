@@ -87,7 +87,9 @@ function rowOf(cells, labels) {
     cell.setAttribute('role', at === 0 ? 'rowheader' : 'cell');
     if (at === 0) cell.setAttribute('scope', 'row');
     cell.dataset['label'] = labels[at] ?? '';
-    cell.append(content);
+    const inner = at === 0 ? cell : document.createElement('div');
+    inner.append(content);
+    if (inner !== cell) cell.append(inner);
     row.append(cell);
   });
   return row;

@@ -138,9 +138,9 @@ function toldOnce({ pattern, changed, images = 0, stillPinnedBy = [] }) {
 
 /**
  * One change: asked about, sent, its outcome said; then the page shows what is now.
- * @param {{ path: string, body: unknown, label: string, confirm?: string | undefined, done?: string | undefined }} change
+ * @param {{ path: string, body: unknown, label: string, confirm?: string | undefined, done?: string | undefined, next?: string | undefined }} change
  */
-async function change({ path, body, label, confirm, done }) {
+async function change({ path, body, label, confirm, done, next }) {
   if (confirm !== undefined && !(await confirmed(confirm, label))) return;
   const answer = await fetch(path, {
     method: 'POST',
@@ -157,7 +157,8 @@ async function change({ path, body, label, confirm, done }) {
     });
   } else if (done === undefined) outcome = toldOnce(await answer.json());
   sessionStorage.setItem(NOTICE_KEY, outcome);
-  location.reload();
+  if (next === undefined) location.reload();
+  else location.assign(next);
 }
 
 /**
@@ -166,11 +167,11 @@ async function change({ path, body, label, confirm, done }) {
  * @param {HTMLButtonElement | null} pressed
  */
 async function run(from, body, pressed) {
-  const { path = '', confirm, done } = from.dataset;
+  const { path = '', confirm, done, next } = from.dataset;
   const label = pressed?.firstChild?.textContent?.trim() ?? 'OK';
   if (pressed !== null) pressed.disabled = true;
   try {
-    await change({ path, body, label, confirm, done });
+    await change({ path, body, label, confirm, done, next });
   } catch (error) {
     say(
       error instanceof TypeError ? 'entrepot cannot be reached.' : /** @type {Error} */ (error).message,
@@ -238,6 +239,33 @@ async function copy(pressed) {
     say('Selected: copy it with the keyboard.', 'good');
   }
 }
+
+/**
+ * Shows a part of the page as it is now, again and again, until the server says that nothing more will come of it.
+ * @param {HTMLElement} part
+ */
+async function refresh(part) {
+  const { refresh: everyMs } = part.dataset;
+  if (everyMs === undefined) return;
+  await new Promise((resolve) => setTimeout(resolve, Number(everyMs)));
+  try {
+    const answer = await fetch(location.href);
+    if (!answer.ok || answer.redirected) return;
+    const next = new DOMParser().parseFromString(await answer.text(), 'text/html').getElementById(part.id);
+    if (next === null) return;
+    const focused = part.contains(document.activeElement) ? document.activeElement : null;
+    const path = focused instanceof HTMLElement ? focused.dataset['path'] : undefined;
+    part.replaceWith(next);
+    const again = path === undefined ? null : next.querySelector(`[data-path="${CSS.escape(path)}"]`);
+    if (again instanceof HTMLElement) again.focus();
+    void refresh(next);
+  } catch {
+    say('entrepot cannot be reached.', 'bad');
+  }
+}
+
+for (const part of document.querySelectorAll('[data-refresh]'))
+  if (part instanceof HTMLElement) void refresh(part);
 
 const notice = sessionStorage.getItem(NOTICE_KEY);
 if (notice !== null) {

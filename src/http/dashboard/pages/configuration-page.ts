@@ -3,14 +3,8 @@ import { actionButton } from '../action.ts';
 import type { DashboardPage } from '../dashboard-page.ts';
 import type { Html } from '../formats.ts';
 
-export interface ConfigurationPageParts {
-  /** What holds now, without its secrets. */
-  readonly config: () => Readonly<Record<string, unknown>>;
-  readonly canReload: boolean;
-}
-
-/** The configuration that holds, and taking it again. */
-export function configurationPage({ config, canReload }: ConfigurationPageParts): DashboardPage {
+/** The configuration that holds, and taking it again. @param config without its secrets */
+export function configurationPage(config: () => Readonly<Record<string, unknown>>): DashboardPage {
   return {
     path: '/configuration',
     title: 'Configuration',
@@ -18,7 +12,7 @@ export function configurationPage({ config, canReload }: ConfigurationPageParts)
       Promise.resolve([
         html`<div class="head">
           <p class="hint">What holds now. Secrets are not shown.</p>
-          ${canReload ? reloadButton() : ''}
+          ${reloadButton()}
         </div>`,
         Object.entries(config()).map(([key, value]) => part(key, value)),
       ]),

@@ -112,7 +112,9 @@ function troubles(status: StoreStatus, standings: readonly UpstreamStanding[], n
 
 /** For who has just installed it. */
 function firstSteps(request: SetupRequest): Html {
-  const made = findClient('dockerd')?.setup(request);
+  // What it pulls without any prefix is enough to begin with.
+  const routes = request.routes.filter(({ isDefault }) => isDefault);
+  const made = findClient('dockerd')?.setup(routes.length === 0 ? request : { ...request, routes });
   return html`<section aria-labelledby="first">
     <h2 id="first">Nothing was pulled yet: point Docker at it</h2>
     ${made === undefined ? '' : setupSnippets(made)}
@@ -217,7 +219,7 @@ function liveTable({ id, title, count, labels, rows, empty }: LiveTable): Html {
   const cellOf = (content: Content, at: number): Html =>
     at === 0
       ? html`<th role="rowheader" scope="row" data-label="${labels[at]}">${content}</th>`
-      : html`<td role="cell" data-label="${labels[at]}">${content}</td>`;
+      : html`<td role="cell" data-label="${labels[at]}"><div>${content}</div></td>`;
   const isEmpty = rows.length === 0;
   return html`<section id="${id}" aria-labelledby="${id}-title">
     <div class="head">
