@@ -17,7 +17,7 @@ export interface Resource {
   readonly kind: string;
   readonly metadata: { readonly name: string; readonly namespace: string; readonly labels: Labels };
   readonly spec: Values;
-  readonly data: Readonly<Record<string, string>>;
+  readonly data?: Readonly<Record<string, string>>;
 }
 
 export interface Confinement {

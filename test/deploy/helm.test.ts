@@ -39,6 +39,9 @@ const SETS: Readonly<Record<string, Values>> = {
     'networkPolicy.clients': [{ ipBlock: { cidr: '10.0.0.0/8' } }],
     'networkPolicy.upstreamPorts': [443, 5000],
     'serviceMonitor.enabled': true,
+    'prometheusRule.enabled': true,
+    'prometheusRule.labels': { release: 'stack' },
+    'dashboard.enabled': true,
     env: [{ name: 'HUB_TOKEN', valueFrom: { secretKeyRef: { name: 'hub', key: 'token' } } }],
     extraVolumes: [{ name: 'keys', secret: { secretName: 'keys' } }],
     extraVolumeMounts: [{ name: 'keys', mountPath: '/run/secrets/keys', readOnly: true }],
@@ -62,6 +65,10 @@ const SETS: Readonly<Record<string, Values>> = {
     resources: {},
   },
 };
+
+async function deployed(path: string): Promise<string> {
+  return readFile(join(ROOT, 'deploy', path), 'utf8');
+}
 
 function only(resources: readonly Resource[], kind: string): Resource {
   const found = resources.filter((resource) => resource.kind === kind);
@@ -87,7 +94,9 @@ async function configuration(resources: readonly Resource[]): Promise<Config> {
     await writeFile(join(directory, name), text);
   }
   const file = join(directory, 'config.yaml');
-  const text = only(resources, 'ConfigMap').data['config.yaml'] ?? '';
+  const holder = resources.find(({ data }) => data?.['config.yaml'] !== undefined);
+  const text = holder?.data?.['config.yaml'];
+  expect.assert(text !== undefined);
   await writeFile(file, text.replaceAll('/run/secrets/', `${directory}/`));
   return loadConfig({ file, environment: { HUB_TOKEN: 'x' }, workingDir: '/' });
 }
@@ -223,9 +232,27 @@ describeWith({ programs: ['helm'] }, 'the Helm chart', () => {
     ]);
   });
 
+  it('brings the rules and the dashboard that stand beside it, unchanged', async () => {
+    const resources = resourcesIn(await rendered(SETS['with all that it can have']));
+    const { metadata, spec } = only(resources, 'PrometheusRule');
+    expect(metadata.labels['release']).toBe('stack');
+    const files = ['prometheus/entrepot.rules.yml', 'prometheus/entrepot.alerts.yml'];
+    const groups = await Promise.all(
+      files.map(
+        async (path) => (parse(await deployed(path)) as { readonly groups: readonly unknown[] }).groups,
+      ),
+    );
+    expect(spec['groups']).toEqual(groups.flat());
+    const dashboard = resources.find(({ data }) => data?.['entrepot.json'] !== undefined);
+    expect(dashboard?.metadata.labels['grafana_dashboard']).toBe('1');
+    expect(JSON.parse(dashboard?.data?.['entrepot.json'] ?? '')).toEqual(
+      JSON.parse(await deployed('grafana/entrepot.json')),
+    );
+  });
+
   it('makes a token of its own, another one each time, only where none is given', async () => {
     const secrets = await Promise.all(
-      [{}, {}].map(async () => only(resourcesIn(await rendered()), 'Secret').data['admin-token'] ?? ''),
+      [{}, {}].map(async () => only(resourcesIn(await rendered()), 'Secret').data?.['admin-token'] ?? ''),
     );
     expect(secrets.map((text) => Buffer.from(text, 'base64').toString())).toEqual([
       expect.stringMatching(/^\w{40}$/),

@@ -1,0 +1,127 @@
+import { existsSync } from 'node:fs';
+import { copyFile, mkdir, readFile, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { expect, it } from 'vitest';
+import { parse } from 'yaml';
+import { loadConfig } from '../../src/config.ts';
+import { runProgram, succeed } from '../support/child-program.ts';
+import { describeWith, programPath } from '../support/programs.ts';
+import { tempDir } from '../support/temp-dir.ts';
+
+const COMPOSE = join(import.meta.dirname, '..', '..', 'deploy', 'compose');
+const TOKEN_FILE = '/run/secrets/entrepot-admin-token';
+
+interface Service {
+  readonly image: string;
+  readonly command?: readonly string[];
+  readonly read_only?: boolean;
+  readonly cap_drop?: readonly string[];
+  readonly security_opt?: readonly string[];
+  readonly ports: readonly string[];
+  readonly stop_grace_period?: string;
+  readonly volumes: readonly (string | { readonly source: string; readonly target: string })[];
+}
+
+interface Mount {
+  readonly source: string;
+  readonly target: string;
+}
+
+/** `docker-compose config`: what it makes of the files, once it has nothing against them. */
+async function services(
+  files: readonly string[],
+  environment: Readonly<Record<string, string>> = {},
+): Promise<Readonly<Record<string, Service>>> {
+  const options = files.map((file) => `--file=${file}`);
+  const text = await succeed(programPath('docker-compose'), [...options, 'config'], {
+    workingDir: COMPOSE,
+    environment: { PATH: process.env['PATH'], ...environment },
+  });
+  return (parse(text) as { readonly services: Readonly<Record<string, Service>> }).services;
+}
+
+function mountsOf({ volumes }: Service): readonly Mount[] {
+  return volumes.map((volume) => {
+    if (typeof volume !== 'string') return volume;
+    const [source = '', target = ''] = volume.split(':');
+    return { source, target };
+  });
+}
+
+const ALL = ['compose.yaml', 'monitoring.yaml'];
+
+describeWith({ programs: ['docker-compose'] }, 'the compose files', () => {
+  it('have entrepot alone, read-only, without rights, at this machine’s own address unless another is asked for', async () => {
+    const { entrepot, ...others } = await services(['compose.yaml']);
+    expect(others).toEqual({});
+    expect(entrepot).toMatchObject({
+      read_only: true,
+      cap_drop: ['ALL'],
+      security_opt: ['no-new-privileges:true'],
+      stop_grace_period: '45s',
+      ports: ['127.0.0.1:5000:5000/tcp', '127.0.0.1:5001:5001/tcp'],
+    });
+    const wide = await services(['compose.yaml'], { CACHE_BIND: '0.0.0.0' });
+    expect(wide['entrepot']?.ports).toEqual(['0.0.0.0:5000:5000/tcp', '127.0.0.1:5001:5001/tcp']);
+  });
+
+  it('have Prometheus and Grafana beside it, which take a password and keep to this machine', async () => {
+    await expect(services(ALL)).rejects.toThrow('choose a password');
+    const all = await services(ALL, { GRAFANA_PASSWORD: 'x' });
+    expect(Object.keys(all).toSorted()).toEqual(['entrepot', 'grafana', 'prometheus']);
+    for (const { cap_drop, ports, image } of Object.values(all)) {
+      expect(cap_drop).toEqual(['ALL']);
+      for (const port of ports) expect(port).toMatch(/^127\.0\.0\.1:/);
+      expect(image).toMatch(/:v?\d+\.\d+\.\d+$/);
+    }
+  });
+
+  it('mount only what is here, but for the token, which has to be made', async () => {
+    const all = await services(ALL, { GRAFANA_PASSWORD: 'x' });
+    const sources = Object.values(all)
+      .flatMap(mountsOf)
+      .map(({ source }) => source)
+      .filter((source) => source.startsWith('/'));
+    expect(sources.length).toBeGreaterThan(7);
+    const absent = sources.filter((source) => !existsSync(source));
+    expect(new Set(absent)).toEqual(new Set([join(COMPOSE, 'admin-token')]));
+  });
+
+  it('have a configuration that entrepot takes, with the token that Prometheus shows', async () => {
+    const directory = await tempDir();
+    await writeFile(join(directory, 'token'), 'x\n');
+    const text = await readFile(join(COMPOSE, 'config.yaml'), 'utf8');
+    const file = join(directory, 'config.yaml');
+    await writeFile(file, text.replace(TOKEN_FILE, join(directory, 'token')));
+    const config = loadConfig({ file, environment: {}, workingDir: '/' });
+    expect(config).toMatchObject({
+      listeners: [{ host: '0.0.0.0', port: 5000 }],
+      admin: { listen: { port: 5001 }, token: 'x' },
+      dataDir: '/var/lib/entrepot',
+    });
+    const { entrepot, prometheus } = await services(ALL, { GRAFANA_PASSWORD: 'x' });
+    for (const service of [entrepot, prometheus])
+      expect(service && mountsOf(service).map(({ target }) => target)).toContain(TOKEN_FILE);
+  });
+});
+
+describeWith({ programs: ['promtool', 'docker-compose'] }, 'the Prometheus of the compose files', () => {
+  it('has a configuration and rules that Prometheus takes, as they are mounted', async () => {
+    const { prometheus } = await services(ALL, { GRAFANA_PASSWORD: 'x' });
+    expect.assert(prometheus !== undefined);
+    const root = await tempDir();
+    for (const { source, target } of mountsOf(prometheus)) {
+      if (!source.startsWith('/')) continue;
+      await mkdir(join(root, target, '..'), { recursive: true });
+      if (target === TOKEN_FILE) await writeFile(join(root, target), 'x');
+      else await copyFile(source, join(root, target));
+    }
+    const file = join(root, 'etc/prometheus/prometheus.yml');
+    expect(prometheus.command).toContain('--config.file=/etc/prometheus/prometheus.yml');
+    const text = await readFile(file, 'utf8');
+    await writeFile(file, text.replaceAll(/(?<= )\/(?=etc|run)/g, `${root}/`));
+    const { code, stdout, stderr } = await runProgram(programPath('promtool'), ['check', 'config', file]);
+    expect(code, stderr).toBe(0);
+    expect(stdout).toContain('2 rule files found');
+  });
+});
