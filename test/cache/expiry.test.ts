@@ -1,6 +1,7 @@
 import { expect, it } from 'vitest';
 import { type Digest, digestOf } from '../../src/oci/digest.ts';
 import { FakeClock } from '../support/fake-clock.ts';
+import { storeLimits } from '../support/store-limits.ts';
 import { startStore } from './store-under-test.ts';
 
 const DAY_MS = 24 * 3_600_000;
@@ -45,4 +46,19 @@ it('a wall clock that jumps makes nothing old', async () => {
     await pass(1);
     expect(await isStored(digest)).toBe(true);
   }
+});
+
+it('another age holds from the next round on; none ends it', async () => {
+  const { cache, put, isStored, pass } = await start();
+  const limits = storeLimits(1_000_000);
+  const old = await put('old');
+  await cache.configure({ limits });
+  await pass(30);
+  expect(await isStored(old)).toBe(true);
+  await cache.configure({ limits: { ...limits, maxAgeMs: 40 * DAY_MS } });
+  await pass(5);
+  expect(await isStored(old)).toBe(true);
+  await cache.configure({ limits: { ...limits, maxAgeMs: DAY_MS } });
+  await pass(1);
+  await expect.poll(() => isStored(old)).toBe(false);
 });

@@ -30,11 +30,7 @@ async function start(...patterns: readonly string[]): Promise<Subject> {
     names.set(digest, name);
     return digest;
   };
-  const configured = patterns.map((text) => {
-    const pattern = storedImagePattern(text);
-    if (pattern === undefined) throw new Error(`${text} is no pattern`);
-    return pattern;
-  });
+  const configured = patterns.map(patternOf);
   const pins = new Pins({ metadata, configured });
   let told = 0;
   const setPinned = metadata.images.setPinned.bind(metadata.images);
@@ -200,6 +196,44 @@ describe('refreshing', () => {
   it('passes over a stored pattern that cannot be read', async () => {
     const { metadata, pull, victims } = await start('docker.io/library/app');
     await metadata.images.addPin('of a later version');
+    await pull('docker.io/library/app', 'one', ['l1'], 'v1');
+    expect(await victims()).toEqual([]);
+  });
+});
+
+function patternOf(text: string) {
+  const pattern = storedImagePattern(text);
+  if (pattern === undefined) throw new Error(`${text} is no pattern`);
+  return pattern;
+}
+
+describe('other patterns of the configuration', () => {
+  it('hold with the next refresh, which is due at once', async () => {
+    const { pull, victims, pins } = await start('docker.io/library/app:v1');
+    await pull('docker.io/library/app', 'one', ['l1'], 'v1');
+    await pull('docker.io/library/app', 'two', ['l2'], 'v2');
+    expect(await victims()).toEqual(['l2', 'two']);
+    expect(pins.isCurrent).toBe(true);
+    pins.configure([patternOf('docker.io/library/app:v2')]);
+    expect(pins.isCurrent).toBe(false);
+    expect(await victims()).toEqual(['l1', 'one']);
+    pins.configure([]);
+    expect(await victims()).toEqual(['l1', 'l2', 'one', 'two']);
+  });
+
+  it('are not forgotten by a refresh that was on its way', async () => {
+    const { pull, victims, pins } = await start('docker.io/library/app:v1');
+    await pull('docker.io/library/app', 'one', ['l1'], 'v1');
+    const refreshing = pins.refresh();
+    pins.configure([]);
+    await refreshing;
+    expect(await victims()).toEqual(['l1', 'one']);
+  });
+
+  it('have what is pulled before the refresh looked at again', async () => {
+    const { pull, victims, pins } = await start();
+    expect(await victims()).toEqual([]);
+    pins.configure([patternOf('docker.io/library/app:v1')]);
     await pull('docker.io/library/app', 'one', ['l1'], 'v1');
     expect(await victims()).toEqual([]);
   });

@@ -2,6 +2,7 @@ import { open, rm } from 'node:fs/promises';
 import { describe, expect, it, vi } from 'vitest';
 import { digestOf } from '../../src/oci/digest.ts';
 import { FakeClock } from '../support/fake-clock.ts';
+import { storeLimits } from '../support/store-limits.ts';
 import { startStore, type StoreOptions } from './store-under-test.ts';
 
 /** A period of 30 of these: so long that no second round begins while a first is waited for. */
@@ -103,6 +104,31 @@ describe('the scrub', () => {
     const again = second.cache.upkeep.progress.scrub.files;
     expect(seen + again).toBeGreaterThanOrEqual(300);
     expect(seen + again).toBeLessThan(300 + 32);
+  });
+
+  it('goes on where it is by another rate, stops where there is to be none, and begins anew', async () => {
+    const clock = new FakeClock();
+    const { cache, progress, roundOver } = await startFilled(100, {
+      clock,
+      scrub: { ...scrub, bytesPerSecond: 1000 },
+    });
+    await cache.begin();
+    const limits = storeLimits(1_000_000_000);
+    await clock.advance(30 * STEP_MS);
+    await vi.waitFor(async () => {
+      await clock.advance(1000);
+      expect(progress().files).toBeGreaterThan(5);
+    });
+    await cache.configure({ limits, scrub: { everyMs: undefined, bytesPerSecond: 1000 } });
+    await vi.waitFor(() => expect(progress().isRunning).toBe(false));
+    const seen = progress().files;
+    await clock.advance(60 * STEP_MS);
+    expect(progress().files).toBe(seen);
+    await cache.configure({ limits, scrub: { ...scrub, bytesPerSecond: 1024 * 1024 } });
+    await roundOver();
+    // From the last place that was written down, not from the beginning.
+    expect(progress().files).toBeLessThan(100 - seen + 17);
+    expect(progress().damaged).toBe(0);
   });
 
   it('keeps to its rate', async () => {

@@ -364,3 +364,51 @@ it('promises and blobs together never go over any limit, whatever is claimed at 
     { numRuns: 300 },
   );
 });
+
+describe('other limits', () => {
+  it('hold at once: what is too much is to go, what was promised stays promised', async () => {
+    const { budget, relieveAll } = budgetOf(storeLimits(1000), blobsOf(50, 10, 'quay.io'));
+    const promised = await budget.reserve(100);
+    await budget.configure(storeLimits(400, { maxBlobBytes: 200 }));
+    expect(budget.usage).toMatchObject({ limitBytes: 400, storedBytes: 500, reservedBytes: 100 });
+    expect(budget.canHold(201)).toBe(false);
+    expect(budget.shortage()).toMatchObject({ isUrgent: false });
+    relieveAll();
+    expect(budget.usage.storedBytes + budget.usage.reservedBytes).toBeLessThanOrEqual(0.9 * 400);
+    promised?.release();
+    await budget.configure(storeLimits(2000));
+    expect((await budget.reserve(1500))?.bytes).toBe(1500);
+  });
+
+  it('hold for a share of an upstream, too, which may have had none before', async () => {
+    const { budget, relieveAll } = budgetOf(storeLimits(1000), blobsOf(10, 10, 'quay.io'));
+    const upstreamBytes = new Map([
+      ['quay.io', 50],
+      ['new.example', 20],
+    ]);
+    await budget.configure(storeLimits(1000, { upstreamBytes }));
+    expect(budget.shortage()).toMatchObject({ upstream: 'quay.io' });
+    relieveAll();
+    expect(budget.upstreams.get('quay.io')).toMatchObject({ storedBytes: 40, limitBytes: 50 });
+    expect(budget.upstreams.get('new.example')).toMatchObject({ limitBytes: 20 });
+    await budget.configure(storeLimits(1000));
+    expect(budget.upstreams.get('quay.io')?.limitBytes).toBeUndefined();
+    expect(await budget.reserve(500, 'quay.io')).toBeDefined();
+  });
+
+  it('hold for what is to stay free on the disk', async () => {
+    const { budget } = budgetOf(storeLimits(1000), [], { free: 500 });
+    await budget.look();
+    expect(budget.usage.limitBytes).toBe(500);
+    await budget.configure(storeLimits(1000, { minFreeBytes: 400 }));
+    expect(budget.usage.limitBytes).toBe(100);
+  });
+
+  it('let those who wait have what fits now', async () => {
+    const { budget } = budgetOf(storeLimits(100), blobsOf(10, 10));
+    const claim = budget.reserve(50);
+    await nextTurn();
+    await budget.configure(storeLimits(1000));
+    expect((await claim)?.bytes).toBe(50);
+  });
+});

@@ -120,3 +120,61 @@ describe('the switch', () => {
     }
   });
 });
+
+const both = (first: boolean, second: boolean) => [
+  { name: 'docker.io', isOffline: first },
+  { name: 'quay.io', isOffline: second },
+];
+
+describe('another configuration', () => {
+  it('holds at once for upstreams of which no command said anything', () => {
+    const { offline, changes, now } = make();
+    const { going } = offline.gate('quay.io');
+    offline.configure(both(false, true));
+    expect(now()).toEqual([false, true]);
+    expect(going.aborted).toBe(true);
+    expect(changes.flat()).toEqual([{ upstream: 'quay.io', isOffline: true, isConfigured: true }]);
+  });
+
+  it('leaves what a command said in place, until its end', async () => {
+    const { clock, offline, now } = make();
+    offline.set({ isOffline: true, upstreams: ['docker.io'], forMs: MINUTE_MS });
+    offline.configure(both(false, false));
+    expect(now()).toEqual([true, false]);
+    await clock.advance(MINUTE_MS);
+    expect(now()).toEqual([false, false]);
+    // What the configuration says now has no end.
+    offline.set({ isOffline: true, upstreams: ['docker.io'], forMs: MINUTE_MS });
+    offline.configure(both(true, false));
+    expect(offline.states[0]).toEqual({ upstream: 'docker.io', isOffline: true, isConfigured: true });
+    expect(clock.sleeping).toBe(0);
+  });
+
+  it('has upstreams that are new offline while all are, for as long', async () => {
+    const { clock, offline, now } = make({ 'docker.io': false });
+    offline.set({ isOffline: true, forMs: MINUTE_MS });
+    const { refusal } = offline.gateToBe('quay.io');
+    expect(refusal).toBeUndefined();
+    offline.configure(both(false, false));
+    expect(now()).toEqual([true, true]);
+    await clock.advance(MINUTE_MS);
+    expect(now()).toEqual([false, false]);
+    offline.set({ isOffline: true });
+    offline.set({ isOffline: false });
+    offline.configure([...both(false, false), { name: 'new.example', isOffline: true }]);
+    expect(now()).toEqual([false, false, true]);
+  });
+
+  it('takes what is still under way at an upstream that is gone along, until it is forgotten', () => {
+    const { offline, changes } = make();
+    const gate = offline.gate('quay.io');
+    offline.configure([{ name: 'docker.io', isOffline: false }]);
+    expect(offline.states.map(({ upstream }) => upstream)).toEqual(['docker.io']);
+    const { going } = gate;
+    offline.set({ isOffline: true });
+    expect([gate.refusal?.reason, going.aborted]).toEqual(['offline', true]);
+    expect(changes.flat().map(({ upstream }) => upstream)).toEqual(['docker.io']);
+    offline.forget('quay.io');
+    expect(gate.refusal).toBeUndefined();
+  });
+});

@@ -303,3 +303,61 @@ test('closing ends what runs, without calling it failed', async () => {
   expect(scene.told).toEqual(['01-01T03:00 nightly begun']);
   expect(scene.clock.sleeping).toBe(0);
 });
+
+test('another configuration leaves what is the same due when it was, and takes up what is other', async () => {
+  const scene = begin([schedule(), schedule({ name: 'other', cron: '0 5 * * *' })]);
+  await pass(scene, HOUR);
+  const changed = schedule({ name: 'other', cron: '0 2 * * *' });
+  scene.subject.configure([schedule(), changed, schedule({ name: 'new', cron: '30 2 * * *' })]);
+  await pass(scene, 3 * HOUR);
+  expect(scene.told.filter((line) => line.endsWith('begun'))).toEqual([
+    '01-01T02:00 other begun',
+    '01-01T02:30 new begun',
+    '01-01T03:00 nightly begun',
+  ]);
+  expect(scene.subject.states.map(({ name }) => name)).toEqual(['nightly', 'other', 'new']);
+  scene.subject.configure([changed]);
+  await pass(scene, 24 * HOUR);
+  expect(scene.told.filter((line) => line.endsWith('begun')).slice(3)).toEqual(['01-02T02:00 other begun']);
+  expect(scene.subject.states.map(({ name }) => name)).toEqual(['other']);
+  expect(scene.clock.sleeping).toBe(1);
+});
+
+test('a run goes on to its end when its schedule is other or gone, and never runs twice at once', async () => {
+  const gate = new Gate();
+  const scene = begin([schedule()], async function* (request, signal) {
+    await gate.pass(signal);
+    yield done(request.targets.length);
+  });
+  await pass(scene, 3 * HOUR, { isHeldUp: true });
+  scene.subject.configure([]);
+  expect(scene.subject.states).toMatchObject([{ name: 'nightly', isRunning: true, nextAt: undefined }]);
+  // It comes back while it runs, and would be due.
+  scene.subject.configure([schedule({ cron: '5 3 * * *', images: [image('redis:7')] })]);
+  await pass(scene, 10 * MINUTE, { isHeldUp: true });
+  expect(gate.waiting).toBe(1);
+  gate.open();
+  await expect.poll(() => scene.subject.states[0]?.isRunning).toBe(false);
+  await pass(scene, 24 * HOUR);
+  expect(scene.told).toEqual([
+    '01-01T03:00 nightly begun',
+    '01-01T03:10 nightly ended done',
+    '01-02T03:05 nightly begun',
+    '01-02T03:05 nightly ended done',
+  ]);
+  expect(scene.requests.map(({ targets }) => targets.length)).toEqual([1, 1]);
+});
+
+test('a schedule that is gone while it runs is forgotten with the end of its run', async () => {
+  const gate = new Gate();
+  const scene = begin([schedule()], async function* (request, signal) {
+    await gate.pass(signal);
+    yield done(request.targets.length);
+  });
+  await pass(scene, 3 * HOUR, { isHeldUp: true });
+  scene.subject.configure([]);
+  gate.open();
+  await expect.poll(() => scene.subject.states).toEqual([]);
+  await scene.subject.close();
+  expect(scene.clock.sleeping).toBe(0);
+});
