@@ -13,6 +13,25 @@ interface MetricOptions<Label extends string> {
   readonly registry: Registry;
 }
 
+/** As prom-client prints it: the shared labels of a series are put into text once. */
+interface Sample {
+  /** Default: the metric's own. */
+  readonly metricName?: string;
+  readonly labels: Record<string, string>;
+  readonly sharedLabels: Record<string, string>;
+  readonly value: number;
+}
+
+/** Has a metric of prom-client's print these samples in place of its own. */
+function showInstead(
+  metric: Counter | Histogram,
+  facts: { readonly name: string; readonly help: string; readonly type: 'counter' | 'histogram' },
+  samples: () => readonly Sample[],
+): void {
+  const collected = async () => Promise.resolve({ ...facts, values: samples(), aggregator: 'sum' });
+  Object.assign(metric, { get: collected, getForPromString: collected });
+}
+
 /** One time series that only grows. */
 export interface CounterSeries {
   value: number;
@@ -23,19 +42,11 @@ export class FastCounter<Label extends string> {
   readonly #series: { readonly labels: Record<Label, string>; readonly cell: CounterSeries }[] = [];
 
   constructor({ name, help, labels, registry }: MetricOptions<Label>) {
-    const all = this.#series;
-    registry.registerMetric(
-      new Counter({
-        name,
-        help,
-        labelNames: [...labels],
-        registers: [],
-        collect() {
-          this.reset();
-          for (const { labels: own, cell } of all) this.inc(own, cell.value);
-        },
-      }),
+    const metric = new Counter({ name, help, labelNames: [...labels], registers: [] });
+    showInstead(metric, { name, help, type: 'counter' }, () =>
+      this.#series.map(({ labels: sharedLabels, cell }) => ({ labels: {}, sharedLabels, value: cell.value })),
     );
+    registry.registerMetric(metric);
   }
 
   /** A new series at zero. To be called once for each set of labels. */
@@ -125,14 +136,7 @@ export class FastHistogram<Label extends string> {
       buckets: [...bounds],
       registers: [],
     });
-    const collected = async () => ({
-      name,
-      help,
-      type: 'histogram',
-      values: this.#values(name),
-      aggregator: 'sum',
-    });
-    Object.assign(metric, { get: collected, getForPromString: collected });
+    showInstead(metric, { name, help, type: 'histogram' }, () => this.#values(name));
     registry.registerMetric(metric);
   }
 
@@ -143,18 +147,18 @@ export class FastHistogram<Label extends string> {
     return cell;
   }
 
-  #values(name: string): readonly { metricName: string; labels: Record<string, string>; value: number }[] {
-    return this.#series.flatMap(({ labels, cell }) => {
+  #values(name: string): readonly Sample[] {
+    return this.#series.flatMap(({ labels: sharedLabels, cell }) => {
       let count = 0;
       const buckets = Array.from(cell.counts, (here, index) => {
         count += here;
         const le = index < this.#bounds.length ? String(this.#bounds[index]) : '+Inf';
-        return { metricName: `${name}_bucket`, labels: { le, ...labels }, value: count };
+        return { metricName: `${name}_bucket`, labels: { le }, sharedLabels, value: count };
       });
       return [
         ...buckets,
-        { metricName: `${name}_sum`, labels, value: cell.sum },
-        { metricName: `${name}_count`, labels, value: count },
+        { metricName: `${name}_sum`, labels: {}, sharedLabels, value: cell.sum },
+        { metricName: `${name}_count`, labels: {}, sharedLabels, value: count },
       ];
     });
   }

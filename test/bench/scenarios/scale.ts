@@ -5,7 +5,7 @@ import { type EntrepotProcess, startEntrepot } from '../entrepot-process.ts';
 import { percentile } from '../figure.ts';
 import { LatencyProbe } from '../latency-probe.ts';
 import { makeLargeStore, manifestPath } from '../large-store.ts';
-import { scrape } from '../scrape.ts';
+import { scrape, scrapeMs } from '../scrape.ts';
 import { MIB, type Scenario } from '../workbench.ts';
 
 const FULL = { blobs: 1_000_000, manifests: 200_000 };
@@ -32,10 +32,12 @@ export const scale: Scenario = {
     };
     const ample = size.blobs * BLOCK_BYTES * 2;
     const [clean, killed, idle]: [number[], number[], number[]] = [[], [], []];
+    const scrapes: number[] = [];
     for (let round = 0; round < bench.rounds; round += 1) {
       const [first, cleanSeconds] = await start(ample);
       clean.push(cleanSeconds);
       idle.push((await first.process.peakRssBytes()) / MIB);
+      scrapes.push(await scrapeMs(first.adminUrl));
       await first.process.kill();
       const [second, killedSeconds] = await start(ample);
       killed.push(killedSeconds);
@@ -54,6 +56,7 @@ export const scale: Scenario = {
       { name: 'ready after a clean end', unit: 's', values: clean, target: { is: 'at most', value: 2 } },
       { name: 'ready after kill -9', unit: 's', values: killed, target: { is: 'at most', value: 5 } },
       { name: 'peak resident set at start', unit: 'MiB', values: idle },
+      { name: 'a scrape, p99 of 100', unit: 'ms', values: scrapes, target: { is: 'at most', value: 10 } },
       { name: 'comparing files and rows took', unit: 's', values: [compared.seconds] },
       { name: 'requests meanwhile, p99', unit: 'ms', values: [compared.p99] },
       {
