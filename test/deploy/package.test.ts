@@ -131,6 +131,13 @@ describeWith({ programs: ['npm', 'npx'] }, 'the npm package in an empty folder',
           complete: true,
           digest,
         });
+      // The page and all that it loads.
+      const page = await get(`http://127.0.0.1:${adminPort}/`);
+      const assets = [...page.body.toString().matchAll(/(?:href|src)="(\/assets\/[^"]+)"/g)].map(
+        ([, path]) => path,
+      );
+      expect(assets.length).toBeGreaterThan(2);
+      for (const path of assets) expect((await get(`http://127.0.0.1:${adminPort}${path}`)).status).toBe(200);
       const health = npx('health', '--ready');
       expect([await health.ended, health.stdout]).toEqual([{ code: 0, signal: null }, 'ready\n']);
 
