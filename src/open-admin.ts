@@ -104,6 +104,7 @@ export async function openAdmin(
       explain,
       catalogue,
       warmJobs,
+      reload,
       setup: () => setupRequest(parts.current()),
     }),
     api: adminApi({

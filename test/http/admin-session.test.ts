@@ -1,9 +1,14 @@
+import { writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { type AdminAnswer, askAdmin, formBody } from '../support/admin-request.ts';
 import { closeAfterTest } from '../support/close-after-test.ts';
 import { FakeClock } from '../support/fake-clock.ts';
 import { FakeRegistry } from '../support/fake-registry.ts';
+import { startReloadable } from '../support/reloadable-app.ts';
 import { type RunningApp, type RunningAppOptions, startApp } from '../support/running-app.ts';
+import { tempDir } from '../support/temp-dir.ts';
+import { certificateAuthority as ca, serverCertificate } from '../upstream/certificates.ts';
 
 const TOKEN = 'canary-admin-token';
 const PIN = JSON.stringify({ pattern: 'docker.io/library/app' });
@@ -60,6 +65,21 @@ describe('signing in', () => {
       'Path=/',
       'SameSite=Strict',
     ]);
+  });
+
+  it('gives a cookie that goes over TLS alone where the listener speaks it', async () => {
+    const dir = await tempDir();
+    const { cert, key } = serverCertificate;
+    const [certFile, keyFile] = [join(dir, 'tls.pem'), join(dir, 'tls-key.pem')];
+    await Promise.all([writeFile(certFile, cert), writeFile(keyFile, key)]);
+    const admin = { listen: '127.0.0.1:0', token: TOKEN, tls: { cert: certFile, key: keyFile } };
+    const { app } = await startReloadable({ admin });
+    const adminUrl = app.adminUrl.replace('http:', 'https:');
+    const form = { ...formBody({ token: TOKEN, next: '' }), ca };
+    const answer = await askAdmin(`${adminUrl}/login`, form);
+    expect(answer.headers['set-cookie']?.[0]?.split('; ')).toContain('Secure');
+    const headers = { cookie: cookieOf(answer) };
+    expect((await askAdmin(`${adminUrl}/metrics`, { headers, ca })).status).toBe(200);
   });
 
   it('is refused with another token, and nothing can be seen then', async () => {

@@ -5,6 +5,7 @@ import type { StoreOperations } from '../../cache/store-operations.ts';
 import type { SetupRequest } from '../../client-setup/client-setup.ts';
 import type { ExplainOperations } from '../../pull-through/explain-operations.ts';
 import type { OfflineOperations } from '../../pull-through/offline-operations.ts';
+import type { ReloadOperations } from '../../reload-operations.ts';
 import type { WarmJobOperations } from '../../warm/warm-jobs.ts';
 import type { DashboardPage } from './dashboard-page.ts';
 import { clientsPage } from './pages/clients-page.ts';
@@ -31,13 +32,12 @@ export interface PagesParts {
   readonly setup: () => SetupRequest;
   readonly catalogue: CatalogueOperations;
   readonly warmJobs: WarmJobOperations;
-  /** The configuration that holds, without its secrets. */
-  readonly config?: (() => Readonly<Record<string, unknown>>) | undefined;
+  readonly reload: ReloadOperations;
 }
 
 /** All pages, in the order of the navigation. */
 export function dashboardPages(parts: PagesParts): readonly DashboardPage[] {
-  const { operations, offline, upstreams, setup, activity, explain, catalogue, warmJobs, config } = parts;
+  const { operations, offline, upstreams, setup, activity, explain, catalogue, warmJobs, reload } = parts;
   return [
     overviewPage({ operations, activity, upstreams, setup }),
     imagesPage({ catalogue, operations }),
@@ -50,6 +50,6 @@ export function dashboardPages(parts: PagesParts): readonly DashboardPage[] {
     reportPage(activity),
     explainPage(explain),
     setupPage(setup),
-    ...(config === undefined ? [] : [configurationPage(config)]),
+    configurationPage(reload),
   ];
 }

@@ -8,6 +8,7 @@ import { Gate } from '../../support/gate.ts';
 import { get, openGet } from '../../support/http-get.ts';
 import { buildImage, pushTo } from '../../support/images.ts';
 import { describeWith } from '../../support/programs.ts';
+import { startReloadable } from '../../support/reloadable-app.ts';
 import { type RunningApp, type RunningAppOptions, startApp } from '../../support/running-app.ts';
 
 const TOKEN = 'canary-admin-token';
@@ -23,6 +24,7 @@ const PATHS = [
   '/report',
   '/explain',
   '/setup',
+  '/configuration',
 ];
 const IMAGE = buildImage();
 const OTHER = buildImage({ seed: 2, platforms: ['linux/amd64', 'linux/arm64'] });
@@ -373,5 +375,27 @@ describeWith({ programs: ['chromium'] }, 'the page, in a browser', () => {
     await page.getByText('Cancelled; what was fetched is kept.').waitFor();
     await page.getByText('cancelled', { exact: true }).waitFor();
     gate.open();
+  });
+
+  it('reads the configuration again when that is confirmed, and says what is wrong with it', async () => {
+    const settings = { upstreams: { 'docker.io': { url: 'http://127.0.0.1:9' } } };
+    const { app, write, writeText } = await startReloadable(settings);
+    const visitor = await Visitor.at(browser, app.adminUrl);
+    onTestFinished(() => visitor.leave());
+    const { page, problems } = visitor;
+    const reload = async (): Promise<void> => {
+      await page.getByRole('button', { name: 'Read it again' }).click();
+      await page.getByRole('dialog').getByRole('button', { name: 'Read it again' }).click();
+    };
+    await page.goto('/configuration');
+    await write({ ...settings, log: { level: 'debug', access: 'none' } });
+    await reload();
+    await page.getByText('Read again. These hold now: log.access.').waitFor();
+    await page.getByRole('row', { name: /^log\.access none/ }).waitFor();
+    expect(problems).toEqual([]);
+    await writeText('colour: red');
+    await reload();
+    await page.locator('#notices .bad').getByText('colour').waitFor();
+    expect(problems).toEqual([expect.stringContaining('400')]);
   });
 });
