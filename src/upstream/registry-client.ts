@@ -200,11 +200,11 @@ export class RegistryClient {
         else deadline.rearm(TOTAL_LIMIT_MS - effort.spentMs());
         if (response.body.closed) leave();
         else response.body.once('close', leave);
-        response.body.once('error', (error) => this.#failed(kind, error, signal));
+        response.body.once('error', (error) => this.failed(kind, error, signal));
         return response;
       } catch (error) {
         leave();
-        this.#failed(kind, error, signal);
+        this.failed(kind, error, signal);
         throw error;
       }
     } finally {
@@ -212,7 +212,8 @@ export class RegistryClient {
     }
   }
 
-  #failed(kind: UpstreamRequestKind, error: unknown, signal: AbortSignal): void {
+  /** Tells the observer of a try that failed, also where only its caller can see that: `signal` says whether anybody wanted it still. */
+  failed(kind: UpstreamRequestKind, error: unknown, signal: AbortSignal): void {
     if (!(error instanceof UpstreamError) || signal.aborted || this.#closing.signal.aborted) return;
     if (error.reason !== 'not-found' && error.reason !== 'offline') this.#observer.tryFailed({ kind, error });
   }

@@ -116,6 +116,7 @@ export class RegistryUpstream implements Upstream {
         const bytes = await readBounded(response.body, MANIFEST_SIZE_LIMIT);
         return manifestOf(bytes, response.headers, reference, this.#host.profile.textManifests);
       } catch (error) {
+        this.#client.failed('manifest', error, signal);
         // Cut in the middle: a manifest is too small to resume, and a pull too dear to lose; once more, and no more.
         const isCut = error instanceof UpstreamError && error.reason === 'unavailable';
         if (!isCut || isLast) throw error;
@@ -164,6 +165,7 @@ export class RegistryUpstream implements Upstream {
       const etag = strongEtag(response.headers.one('etag'));
       return { ...extentOf(response, range), etag, body: response.body, giveBack };
     } catch (error) {
+      this.#client.failed('blob', error, signal);
       response.body.destroy();
       throw error;
     }

@@ -1,6 +1,9 @@
 import { inspect } from 'node:util';
 import { describe, expect, it } from 'vitest';
+import { UpstreamStandings } from '../../src/activity/upstream-standings.ts';
+import { systemClock } from '../../src/clock.ts';
 import { OCI_MANIFEST } from '../../src/oci/media-type.ts';
+import { bothObservers } from '../../src/upstream/upstream-observer.ts';
 import { closeAfterTest } from '../support/close-after-test.ts';
 import { hurriedClock } from '../support/hurried-clock.ts';
 import { FakeHost } from '../support/fake-host.ts';
@@ -49,8 +52,12 @@ describe('no secret is in an error, its causes or what the observer hears', () =
     );
     const digest = registry.addBlob(repository, { size: 100, seed: 1 });
     const observer = new RecordingObserver();
+    const standings = new UpstreamStandings(systemClock, [{ name: 'test.example', url: registry.url }]);
     const config = { auth: credentials, trustedHosts: [storage.host] };
-    const upstream = upstreamAt(registry.url, config, { observer, clock: hurriedClock(10) });
+    const upstream = upstreamAt(registry.url, config, {
+      observer: bothObservers(observer, standings.observer('test.example')),
+      clock: hurriedClock(10),
+    });
     const errors = [
       await failure(upstream.getManifest(repository, latest, once, never())),
       ...(action.respond?.status === 200
@@ -58,7 +65,8 @@ describe('no secret is in an error, its causes or what the observer hears', () =
         : [await failure(upstream.getBlob(repository, digest, { start: 0 }, never()))]),
     ];
     expect(storage.requests.length).toBeGreaterThan(0);
-    const told = inspect([errors, observer.events], { depth: 20, showHidden: true });
+    expect(standings.standings[0]?.lastErrors.length).toBeGreaterThan(0);
+    const told = inspect([errors, observer.events, standings.standings], { depth: 20, showHidden: true });
     expect(told).not.toContain('canary');
     expect(told).not.toContain(encoded);
     expect(told).not.toMatch(/fake-[0-9a-f]{8}-/);
@@ -70,10 +78,12 @@ describe('no secret is in an error, its causes or what the observer hears', () =
     );
     registry.addManifest(repository, manifestText(), OCI_MANIFEST, ['latest']);
     const observer = new RecordingObserver();
-    const upstream = upstreamAt(registry.url, { auth: credentials }, { observer });
+    const standings = new UpstreamStandings(systemClock, [{ name: 'test.example', url: registry.url }]);
+    const both = bothObservers(observer, standings.observer('test.example'));
+    const upstream = upstreamAt(registry.url, { auth: credentials }, { observer: both });
     const error = await failure(upstream.getManifest(repository, latest, once, never()));
     expect(error.reason).toBe('denied');
-    const told = inspect([error, observer.events], { depth: 20 });
+    const told = inspect([error, observer.events, standings.standings], { depth: 20 });
     expect(told).not.toContain(credentials.password);
     expect(told).not.toContain(encoded);
   });
