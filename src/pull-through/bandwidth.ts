@@ -142,8 +142,12 @@ export class Bandwidths {
       async grant(wantedBytes, isUrgent, signal) {
         const limit = own();
         const ownBytes = (await limit?.grant(wantedBytes, isUrgent, signal)) ?? wantedBytes;
-        const bytes = await total.grant(ownBytes, isUrgent, signal);
-        limit?.giveBack(ownBytes - bytes);
+        let bytes = 0;
+        try {
+          bytes = await total.grant(ownBytes, isUrgent, signal);
+        } finally {
+          limit?.giveBack(ownBytes - bytes);
+        }
         return bytes;
       },
     };

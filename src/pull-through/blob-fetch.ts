@@ -312,7 +312,8 @@ export class BlobFetch implements SegmentHost, ReadableFetch {
       if (segment.end === Infinity) this.#learnSize(segment.position);
     } else {
       // A jump is dispensable: the front reaches its bytes in time.
-      const isJump = segment.position !== this.#bytes.front && !this.#isPassing;
+      const isJump = segment.isOptional || (segment.position !== this.#bytes.front && !this.#isPassing);
+      if (segment.isOptional) this.#split.giveUp();
       if (isJump && failure.error instanceof UpstreamError) this.#canJump = false;
       else this.#segmentFailure ??= failure;
     }

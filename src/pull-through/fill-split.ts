@@ -36,6 +36,13 @@ export class FillSplit {
     void this.#watch(this.#trial, sizeBytes);
   }
 
+  /** The upstream does not take it: nothing is split for a while, neither this blob nor others. */
+  giveUp(): void {
+    this.#trial = undefined;
+    this.#parts.share.learned(1);
+    this.end();
+  }
+
   end(): void {
     this.#ending.abort();
   }

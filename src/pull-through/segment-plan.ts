@@ -22,6 +22,7 @@ interface MutableSegment {
   readonly position: number;
   end: number;
   readonly isTentative?: boolean | undefined;
+  readonly isOptional?: boolean | undefined;
 }
 
 /** A reader that waits at `start` for bytes up to `end`. */
@@ -50,6 +51,8 @@ export interface PlanInput {
 
 /** A segment to begin. */
 export interface SegmentStart extends Interval {
+  /** It is only there to be faster: without it, another one brings its bytes in time. */
+  readonly isOptional?: boolean;
   /** When it is answered, whoever would bring these bytes as well ends before them; until then nothing is given up. */
   readonly isTentative?: boolean;
 }
@@ -97,11 +100,7 @@ export function planSegments(input: PlanInput): Plan {
   }
   if (split !== undefined) spread(input, segments, split);
   return {
-    starts: segments
-      .slice(running.length)
-      .map(({ position: start, end, isTentative }) =>
-        isTentative === true ? { start, end, isTentative } : { start, end },
-      ),
+    starts: segments.slice(running.length).map(startOf),
     cuts: running.flatMap(({ end }, index) => (end === input.running[index]?.end ? [] : [{ index, end }])),
   };
 }
@@ -118,7 +117,8 @@ function spread(
   while (segments.length < count) {
     const missing = firstMissing(present, segments, sizeBytes);
     if (missing === undefined) break;
-    segments.push({ position: missing.start, end: Math.min(missing.end, missing.start + windowBytes) });
+    const end = Math.min(missing.end, missing.start + windowBytes);
+    segments.push({ position: missing.start, end, isOptional: true });
   }
   const longest = segments.toSorted((a, b) => b.end - b.position - (a.end - a.position))[0];
   if (longest === undefined || segments.length >= count) return;
@@ -140,6 +140,11 @@ function firstMissing(
   for (const { position, end } of segments) taken.add(position, Math.min(end, sizeBytes));
   const start = firstGap(taken.list);
   return start < sizeBytes ? { start, end: taken.nextStart(start) ?? sizeBytes } : undefined;
+}
+
+function startOf({ position: start, end, isTentative, isOptional }: MutableSegment): SegmentStart {
+  if (isTentative === true) return { start, end, isOptional: true, isTentative };
+  return isOptional === true ? { start, end, isOptional } : { start, end };
 }
 
 /** Where a segment that begins at `start` must stop: the next byte that is here or on its way, or the end. */

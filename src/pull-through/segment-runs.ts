@@ -15,6 +15,7 @@ export class SegmentRuns {
   readonly #parts: SegmentRunsParts;
   readonly #running = new Set<Segment>();
   readonly #work = new Set<Promise<void>>();
+  #hasAnswered = false;
 
   constructor(parts: SegmentRunsParts) {
     this.#parts = parts;
@@ -31,7 +32,11 @@ export class SegmentRuns {
       if (segment !== undefined) segment.end = end;
     }
     for (const range of starts) {
-      const segment = new Segment(this.#parts.host, { ...range, expectedBytes }, this.#parts.signal);
+      const segment = new Segment(
+        this.#parts.host,
+        { ...range, expectedBytes, hasAnswered: this.#hasAnswered },
+        this.#parts.signal,
+      );
       this.#running.add(segment);
       const work = this.#run(segment).finally(() => this.#work.delete(work));
       this.#work.add(work);
@@ -43,6 +48,7 @@ export class SegmentRuns {
    * answered it as it was asked.
    */
   answered(segment: Segment): void {
+    this.#hasAnswered = true;
     if (!segment.isTentative) return;
     segment.isTentative = false;
     for (const other of this.#running) {

@@ -64,14 +64,20 @@ export class Segment {
   end: number;
   /** Until it is answered another one brings its bytes as well (segment-plan). */
   isTentative: boolean;
+  /** Only there to be faster: whoever needs its bytes has them brought another way, should it fail. */
+  readonly isOptional: boolean;
   /** True once an upstream has begun to send: from then on a break is resumed. */
-  #hasAnswered = false;
+  #hasAnswered: boolean;
   /** The validator that the last answer came with, and who gave it. */
   #etag: { readonly value: string | undefined; readonly source: BlobSource } | undefined;
 
   constructor(
     host: SegmentHost,
-    range: SegmentStart & { readonly expectedBytes: number | undefined },
+    range: SegmentStart & {
+      readonly expectedBytes: number | undefined;
+      /** An upstream has sent bytes of this blob to another segment. */
+      readonly hasAnswered: boolean;
+    },
     signal: AbortSignal,
   ) {
     this.#host = host;
@@ -79,6 +85,8 @@ export class Segment {
     this.position = range.start;
     this.end = range.end;
     this.isTentative = range.isTentative ?? false;
+    this.isOptional = range.isOptional ?? false;
+    this.#hasAnswered = range.hasAnswered;
     this.#expectedBytes = range.expectedBytes;
   }
 
@@ -112,9 +120,14 @@ export class Segment {
         const isStalled = clock.monotonic() - progressAt > STALL_LIMIT_MS;
         if (isHopeless || isStalled || sources.every((each) => refusals.has(each))) throw error;
         this.#host.onBreak(error);
-        await clock.sleep(waitAfterBreak(breaks), this.#signal);
+        await clock.sleep(this.#waitMs(error, breaks), this.#signal);
       }
     }
+  }
+
+  /** An upstream that says when it may be asked again is not asked before, within what a stall may take. */
+  #waitMs({ retryAfterMs = 0 }: UpstreamError, breaks: number): number {
+    return Math.max(waitAfterBreak(breaks), Math.min(retryAfterMs, STALL_LIMIT_MS));
   }
 
   /** @returns true when the body ended where a blob of unknown size ends. */
@@ -125,6 +138,7 @@ export class Segment {
       end: Number.isFinite(this.end) ? this.end : undefined,
       expectedBytes: this.#expectedBytes,
       etag: this.#etag?.source === source ? this.#etag.value : undefined,
+      isOptional: this.isOptional,
     };
     const transfer = await upstream.getBlob(repository, this.#host.digest, range, this.#signal);
     this.#hasAnswered = true;

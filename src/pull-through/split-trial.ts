@@ -84,7 +84,9 @@ export class SplitTrial {
     if (restMs < LEAST_REST_MS || rate > FAST_BYTES_PER_SECOND) return;
     const next = Math.min(this.#options.limit(), this.#options.known ?? this.#count * 2);
     if (next <= this.#count) {
-      this.#settle();
+      // What was known is not found out anew: else it would be known for ever.
+      if (this.#options.known === undefined) this.#settle();
+      this.#isSettled = true;
       return;
     }
     this.#before = { count: this.#count, rate };

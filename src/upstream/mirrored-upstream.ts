@@ -96,11 +96,16 @@ export class MirroredUpstream implements Upstream {
   getBlob(
     repository: RepositoryName,
     digest: Digest,
-    { start, end, expectedBytes }: BlobRange,
+    { start, end, expectedBytes, isOptional }: BlobRange,
     signal: AbortSignal,
   ): Promise<BlobTransfer> {
     const ask: Ask<BlobTransfer> = async (source, limit) => {
-      const transfer = await source.getBlob(repository, digest, { start, end, expectedBytes }, limit);
+      const transfer = await source.getBlob(
+        repository,
+        digest,
+        { start, end, expectedBytes, isOptional },
+        limit,
+      );
       // A validator means something to who gave it only, and the digest says more.
       const taken = { ...transfer, etag: undefined };
       const mirror = this.#mirrors.find(({ upstream }) => upstream === source);

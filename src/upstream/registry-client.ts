@@ -53,6 +53,8 @@ export interface RegistryRequest {
   /** Sent on every hop; no credential may be among them. */
   readonly headers?: Readonly<Record<string, string>>;
   readonly patienceMs?: number | undefined;
+  /** True: when it is refused (429) the others go on. */
+  readonly isOptional?: boolean | undefined;
 }
 
 /**
@@ -195,7 +197,8 @@ export class RegistryClient {
         leaveSlot();
       };
       try {
-        const response = await this.#answer(request, pausedKind, deadline.signal);
+        const pausing = request.isOptional === true ? undefined : pausedKind;
+        const response = await this.#answer(request, pausing, deadline.signal);
         if (kind === 'blob') deadline.stop();
         else deadline.rearm(TOTAL_LIMIT_MS - effort.spentMs());
         if (response.body.closed) leave();
@@ -220,7 +223,7 @@ export class RegistryClient {
 
   async #answer(
     request: RegistryRequest,
-    pausedKind: PausedKind,
+    pausedKind: PausedKind | undefined,
     signal: AbortSignal,
   ): Promise<TransportResponse> {
     const url = this.#host.url(`/v2/${request.repository}${request.endpoint}`);
@@ -248,7 +251,7 @@ export class RegistryClient {
       kind,
       pausedKind,
       anonymous,
-    }: { kind: UpstreamRequestKind; pausedKind: PausedKind; anonymous: boolean },
+    }: { kind: UpstreamRequestKind; pausedKind: PausedKind | undefined; anonymous: boolean },
   ): void {
     const { base, clock } = this.#host;
     const { status, headers, url } = response;
@@ -261,7 +264,7 @@ export class RegistryClient {
         storage,
         nowMs: clock.now(),
       });
-      if (status === 429) {
+      if (status === 429 && pausedKind !== undefined) {
         const forMs = this.#pauses.begin(pausedKind, error.retryAfterMs);
         if (this.#host.mirror === undefined) this.#observer.paused({ cause: 'rate-limited', forMs });
       }

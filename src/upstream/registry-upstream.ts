@@ -156,10 +156,10 @@ export class RegistryUpstream implements Upstream {
     range: BlobRange,
     signal: AbortSignal,
   ): Promise<BlobTransfer> {
-    const response = await this.#client.send(
-      { kind: 'blob', method: 'GET', repository, endpoint: `/blobs/${digest}`, headers: rangeHeaders(range) },
-      signal,
-    );
+    const { isOptional } = range;
+    const asked = { repository, endpoint: `/blobs/${digest}`, headers: rangeHeaders(range) };
+    const haste = isOptional === true ? { isOptional, patienceMs: 0 } : {};
+    const response = await this.#client.send({ kind: 'blob', method: 'GET', ...asked, ...haste }, signal);
     try {
       checkClaim(response.headers, digest);
       const etag = strongEtag(response.headers.one('etag'));

@@ -41,6 +41,8 @@ export interface BlobRange {
   readonly end?: number | undefined;
   /** The size of the whole blob as far as it is known: what contradicts it is passed over where there is a choice. */
   readonly expectedBytes?: number | undefined;
+  /** True: it is only asked for to be faster. One try, and a refusal (429) keeps nothing else from being asked. */
+  readonly isOptional?: boolean | undefined;
   /** Sent as `If-Range`, so that a changed blob comes whole instead of in part. */
   readonly etag?: string | undefined;
 }

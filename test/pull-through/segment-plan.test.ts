@@ -237,7 +237,7 @@ describe('a plan', () => {
     const second = { position: 18 * MIB, end: 26 * MIB };
     expect(planSegments({ ...facts, running: [front] })).toEqual({
       cuts: [],
-      starts: [{ start: 18 * MIB, end: 26 * MIB, isTentative: true }],
+      starts: [{ start: 18 * MIB, end: 26 * MIB, isOptional: true, isTentative: true }],
     });
     expect(planSegments({ ...facts, running: [front, { ...second, isTentative: true }] })).toEqual({
       cuts: [],
@@ -245,7 +245,7 @@ describe('a plan', () => {
     });
     expect(planSegments({ ...facts, running: [{ ...front, end: 18 * MIB }, second] })).toEqual({
       cuts: [],
-      starts: [{ start: 26 * MIB, end: 34 * MIB }],
+      starts: [{ start: 26 * MIB, end: 34 * MIB, isOptional: true }],
     });
   });
 });

@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { closeAfterTest } from '../support/close-after-test.ts';
 import { FakeRegistry } from '../support/fake-registry.ts';
+import { Gate } from '../support/gate.ts';
 import { get, openGet } from '../support/http-get.ts';
 import { hurriedClock } from '../support/hurried-clock.ts';
 import { startApp } from '../support/running-app.ts';
@@ -22,7 +23,7 @@ async function start(limits: object = {}) {
     registry.requests
       .filter(({ method, path }) => method === 'GET' && BLOBS.test(path))
       .map(({ headers }) => headers['range']);
-  return { registry, digest, ranges, url: `${app.url}/v2/library/app/blobs/${digest}` };
+  return { registry, digest, ranges, app, url: `${app.url}/v2/library/app/blobs/${digest}` };
 }
 
 describe('a large blob over a slow line', () => {
@@ -74,6 +75,35 @@ describe('a large blob over a slow line', () => {
     expect(await get(url, { digestOnly: true })).toMatchObject({ status: 200, complete: true, digest });
     expect(refused.hits).toBe(1);
     expect(registry.blobBodyBytes(digest)).toBe(SIZE);
+  });
+
+  it.each([2, 3, 4, 5])('goes on when range %i is refused for a while', async (nth) => {
+    const { digest, registry, url } = await start();
+    const refused = registry.faults.add({
+      match: { path: BLOBS, method: 'GET', nth, times: 2 },
+      action: { respond: { status: 429, headers: { 'retry-after': '20' }, body: 'slow down' } },
+    });
+    expect(await get(url, { digestOnly: true })).toMatchObject({ status: 200, complete: true, digest });
+    expect(refused.hits).toBeGreaterThan(0);
+  });
+
+  it('keeps no other pull waiting when the upstream refuses a range', async () => {
+    const { digest, registry, url, app } = await start();
+    const other = registry.addBlob('library/other', { size: 1000, seed: 2 });
+    const gate = new Gate();
+    registry.faults.add({
+      match: { path: BLOBS, method: 'GET', nth: 1 },
+      action: { stallAfter: { bytes: 30 * MIB, gate } },
+    });
+    const refused = registry.faults.add({
+      match: { path: BLOBS, method: 'GET', nth: 2 },
+      action: { respond: { status: 429, headers: { 'retry-after': '600' }, body: 'slow down' } },
+    });
+    const first = await openGet(url, { digestOnly: true });
+    await expect.poll(() => refused.hits, { timeout: 10_000 }).toBe(1);
+    expect((await get(`${app.url}/v2/library/other/blobs/${other}`)).status).toBe(200);
+    gate.open();
+    expect(await first.finished()).toMatchObject({ status: 200, complete: true, digest });
   });
 
   it('is never complete when one of its ranges is wrong', async () => {
