@@ -57,7 +57,7 @@ export function openPullThrough(config: Config, parts: OpenPullThroughParts): Op
   closers.push(() => offline.close());
   const upstreams = new UpstreamSet(config.upstreams, {
     clock,
-    open: (upstream) => openClient(upstream, { ...parts, offline, allowances }),
+    open: (upstream, isCurrent) => openClient(upstream, { ...parts, offline, allowances, isCurrent }),
     isOffline: (name) => offline.isOffline(name),
     onGone: (name) => {
       offline.forget(name);
@@ -124,15 +124,30 @@ function openClient(
   parts: OpenPullThroughParts & {
     readonly offline: OfflineSwitch;
     readonly allowances: PullAllowances;
+    readonly isCurrent: () => boolean;
   },
 ): Upstream {
-  const { clock, offline, allowances, upstreamObserver, version, lookup } = parts;
+  const { clock, offline, allowances, isCurrent, upstreamObserver, version, lookup } = parts;
   const told = upstreamObserver(upstream.name);
+  // How the upstream is, only the client that holds can say.
   const observer: UpstreamObserver = {
     ...told,
     rateLimit: (report) => {
+      if (!isCurrent()) return;
       told.rateLimit(report);
       allowances.report(upstream.name, report);
+    },
+    availabilityChanged: (cause) => {
+      if (isCurrent()) told.availabilityChanged(cause);
+    },
+    mirrorAvailabilityChanged: (event) => {
+      if (isCurrent()) told.mirrorAvailabilityChanged(event);
+    },
+    breakerChanged: (phase) => {
+      if (isCurrent()) told.breakerChanged(phase);
+    },
+    paused: (event) => {
+      if (isCurrent()) told.paused(event);
     },
   };
   const gate = offline.gateToBe(upstream.name);

@@ -65,10 +65,12 @@ function upstreamsPart({ metrics, pulling, rehearsals, standings }: RenewableSer
       const renewed = pulling.renew(config);
       return {
         commit: () => {
+          const change = renewed.commit();
+          // What stood of a client that was replaced says nothing of the new one.
+          for (const name of change.renewed) metrics.upstreams.forgotten(name);
           metrics.configured(config.upstreams.map(({ name }) => name));
           standings.configured(config.upstreams);
-          const { removed } = renewed.commit();
-          for (const name of removed) metrics.offline.gone(name);
+          for (const name of change.removed) metrics.offline.gone(name);
           const { states } = offline;
           for (const { upstream, isOffline } of states) metrics.offline.set(upstream, isOffline);
           standings.offlineChanged(states);

@@ -18,8 +18,13 @@ const IDLE_LOOKS = 2;
 
 export interface UpstreamSetParts {
   readonly clock: Clock;
-  /** Opens no connection. @throws when the settings cannot be used */
-  readonly open: (config: UpstreamConfig) => Upstream;
+  /**
+   * Opens no connection.
+   * @param isCurrent whether the client is the one that holds: one that finishes what it began tells how it itself is,
+   * and not how the upstream is
+   * @throws when the settings cannot be used
+   */
+  readonly open: (config: UpstreamConfig, isCurrent: () => boolean) => Upstream;
   readonly isOffline: (upstream: string) => boolean;
   /** Told that nothing of an upstream that is configured no more is left. Must not throw. */
   readonly onGone?: ((upstream: string) => void) | undefined;
@@ -37,6 +42,8 @@ export interface RenewedUpstreams {
 export interface UpstreamChange {
   readonly added: readonly string[];
   readonly changed: readonly string[];
+  /** Of those the ones that have another client, of which nothing is known yet. */
+  readonly renewed: readonly string[];
   readonly removed: readonly string[];
 }
 
@@ -122,8 +129,13 @@ export class UpstreamSet {
       for (const client of opened.values()) void client.close();
     };
     try {
-      for (const config of configs)
-        if (!this.#isKept(config)) opened.set(config.name, new LeasedClient(this.#parts.open(config)));
+      for (const config of configs) {
+        if (this.#isKept(config)) continue;
+        const { name } = config;
+        const isCurrent = (): boolean => this.#clients.get(name) === client;
+        const client: LeasedClient = new LeasedClient(this.#parts.open(config, isCurrent));
+        opened.set(name, client);
+      }
     } catch (error) {
       discard();
       throw error;
@@ -169,7 +181,8 @@ export class UpstreamSet {
       else handle.client = client;
     }
     this.#tables = this.#tablesOf(configs);
-    return { added, changed, removed: removed.map(({ name }) => name) };
+    const renewed = [...opened.keys()].filter((name) => !added.includes(name));
+    return { added, changed, renewed, removed: removed.map(({ name }) => name) };
   }
 
   #tablesOf(configs: readonly UpstreamConfig[]): Tables {

@@ -158,6 +158,28 @@ describe('upstreams', () => {
     30_000,
   );
 
+  it('that were down and are elsewhere now are up at once, whatever the old place still does', async () => {
+    const [registry, other] = [await startRegistry(), await startRegistry()];
+    const scene = await startReloadable(upstreams({ 'docker.io': { url: registry.url } }));
+    const up = async () => metric(scene, 'entrepot_upstream_up{upstream="docker.io"}');
+    registry.faults.add({ match: { path: /large/ }, action: { hang: true } });
+    // It waits for the old place, and nobody who comes later waits with it.
+    const stuck = new AbortController();
+    const waiting = get(`${scene.app.url}/v2/library/app/manifests/large`, { signal: stuck.signal });
+    await registry.received({ path: /large/ });
+    registry.faults.add({ match: { path: /v1/ }, action: { drop: 'reset' } });
+    for (let turn = 0; turn < 3 && (await up()) === '1'; turn += 1)
+      expect(await manifest(scene, 'library/app/manifests/v1')).toBeGreaterThanOrEqual(500);
+    expect(await up()).toBe('0');
+    await scene.change(upstreams({ 'docker.io': { url: other.url } }));
+    expect(await up()).toBe('1');
+    expect(await manifest(scene, 'library/app/manifests/large')).toBe(200);
+    expect(await manifest(scene, 'library/app/manifests/v1')).toBe(200);
+    stuck.abort();
+    await waiting.catch(() => undefined);
+    expect(await up()).toBe('1');
+  }, 60_000);
+
   it('that are unchanged keep their tokens and connections', async () => {
     const registry = await startRegistry({ mode: 'bearer', credentials: [READER] });
     const same = { 'docker.io': { url: registry.url, auth: READER } };

@@ -66,9 +66,11 @@ function start(...configs: readonly UpstreamConfig[]) {
   const opened: string[] = [];
   const closed: string[] = [];
   const gone: string[] = [];
-  const open = (wanted: UpstreamConfig): Upstream => {
+  const currents: (() => boolean)[] = [];
+  const open = (wanted: UpstreamConfig, isCurrent: () => boolean): Upstream => {
     if (wanted.url.includes('broken')) throw new Error('cannot be opened');
     opened.push(wanted.url);
+    currents.push(isCurrent);
     return fakeClient(wanted, closed);
   };
   const set = closeAfterTest(
@@ -84,7 +86,7 @@ function start(...configs: readonly UpstreamConfig[]) {
     body.on('error', () => undefined);
     return body;
   };
-  return { set, clock, opened, closed, gone, pass, blob };
+  return { set, clock, opened, closed, gone, currents, pass, blob };
 }
 
 describe('upstreams of a new configuration', () => {
@@ -99,7 +101,12 @@ describe('upstreams of a new configuration', () => {
       maxSize: { bytes: 5 },
       limits: { pullReserve: { pulls: 5 } },
     });
-    expect(set.renew([other]).commit()).toEqual({ added: [], changed: ['quay.io'], removed: [] });
+    expect(set.renew([other]).commit()).toEqual({
+      added: [],
+      changed: ['quay.io'],
+      renewed: [],
+      removed: [],
+    });
     expect(set.get('quay.io')).toBe(handle);
     expect(opened).toEqual(['https://quay.io']);
     expect(set.configOf('quay.io')).toBe(other);
@@ -113,6 +120,17 @@ describe('upstreams of a new configuration', () => {
     expect(await handle?.headBlob(REPOSITORY, DIGEST, never)).toBe('https://elsewhere'.length);
     await pass(3 * SECOND);
     expect(closed).toEqual(['https://quay.io']);
+  });
+
+  it('are spoken of by their new client alone, from the moment that it holds', () => {
+    const { set, currents } = start(config('quay.io'));
+    const standing = () => currents.map((isCurrent) => isCurrent());
+    const next = set.renew([config('quay.io', { url: 'https://elsewhere' }), config('a.example')]);
+    expect(standing()).toEqual([true, false, false]);
+    expect(next.commit()).toMatchObject({ added: ['a.example'], renewed: ['quay.io'] });
+    expect(standing()).toEqual([false, true, true]);
+    set.renew([]).commit();
+    expect(standing()).toEqual([false, false, false]);
   });
 
   it('leave none open where one of them cannot be', () => {
