@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto';
 import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
@@ -104,6 +105,13 @@ async function expectLeanImage({ daemon }: Scene): Promise<void> {
   );
   expect(await within('find /app/dist -name "*.map"; find /app -name "*.o" -o -name sqlite3.c')).toBe('');
   expect(await within('find /app /etc/entrepot ! -user root; command -v gcc python3 curl; true')).toBe('');
+  // The very program that is built here, file by file.
+  const sums = await within('cd /app/dist && find . -type f | sort | xargs sha256sum');
+  for (const line of sums.split('\n')) {
+    const [sum = '', path = ''] = line.split(/ +/);
+    const own = createHash('sha256').update(await readFile(join(ROOT, 'dist', path)));
+    expect(`${own.digest('hex')} ${path}`).toBe(`${sum} ${path}`);
+  }
   const history = await daemon.command(['history', '--no-trunc', IMAGE]);
   const found = await within(`grep -r -l ${SECRET} /app /etc /root /tmp /run /var 2>/dev/null; true`);
   expect([history.includes(SECRET), found]).toEqual([false, '']);
