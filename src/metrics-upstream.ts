@@ -145,6 +145,13 @@ export class UpstreamMetrics {
     this.#bytesOf(upstream);
   }
 
+  /** A new client of it is asked for the first time: what stood of the one before does no longer. */
+  begun(upstream: string): void {
+    this.up(upstream, true);
+    this.breaker(upstream, 'closed');
+    this.#mirrorUp.drop('upstream', this.#names.label(upstream));
+  }
+
   /** It is configured no more: what counts stays, what stands goes. */
   forgotten(upstream: string): void {
     this.#known.delete(upstream);

@@ -173,8 +173,12 @@ export function upstreamObserver(
   { log, metrics, activity, clock }: Reporting & { readonly activity: Activity; readonly clock: Clock },
 ): UpstreamObserver {
   const lines = upstreamStateLines(upstream, log, clock);
+  let isNew = true;
   return {
-    requestStarted() {},
+    requestStarted() {
+      if (isNew) metrics.upstreams.begun(upstream);
+      isNew = false;
+    },
     requestFinished({ kind, method, code, durationMs, request }) {
       if (kind === 'manifest' && method === 'GET' && code === 200) activity.upstreamPull(upstream);
       const known = kind === 'token' || kind === 'ping' ? 'other' : kind;

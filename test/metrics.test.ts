@@ -432,7 +432,7 @@ test('counting a request costs less than two microseconds', () => {
   expect(Math.min(...Array.from({ length: 10 }, round))).toBeLessThan(2);
 });
 
-test('a scrape costs less than ten milliseconds, though twenty upstreams were asked for everything', async () => {
+test('a scrape costs less than ten milliseconds of processor time, though twenty upstreams were asked for everything', async () => {
   const upstreams = Array.from({ length: 20 }, (_, at) => `registry-${at}.example`);
   const subject = createMetrics({ version: '1.2.3', nodeVersion: 'v20.0.0', upstreams });
   const outcomes = ['hit', 'revalidated', 'stale', 'miss', 'joined', 'bypass', 'none'] as const;
@@ -445,10 +445,11 @@ test('a scrape costs less than ten milliseconds, though twenty upstreams were as
           subject.upstreams.requestFinished({ upstream, kind, method, code, durationMs: 1 });
       }
   const times: number[] = [];
-  for (let round = 0; round < 20; round += 1) {
-    const began = performance.now();
+  for (let round = 0; round < 40; round += 1) {
+    const began = process.cpuUsage();
     await subject.render('openmetrics');
-    times.push(performance.now() - began);
+    const { user, system } = process.cpuUsage(began);
+    times.push((user + system) / 1000);
   }
   expect(await seriesCount(subject)).toBeGreaterThan(4000);
   // The best of several: the others measure the machine's other work.

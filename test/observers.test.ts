@@ -1,8 +1,10 @@
 import { expect, it } from 'vitest';
+import { Activity } from '../src/activity/activity.ts';
 import { createLog } from '../src/log.ts';
 import { createMetrics } from '../src/metrics.ts';
-import { pullThroughObserver, upkeepObserver } from '../src/observers.ts';
+import { pullThroughObserver, upkeepObserver, upstreamObserver } from '../src/observers.ts';
 import { digestOf } from '../src/oci/digest.ts';
+import { UpstreamError } from '../src/upstream/upstream-error.ts';
 import { FakeClock } from './support/fake-clock.ts';
 
 function start() {
@@ -12,12 +14,14 @@ function start() {
     pretty: false,
     destination: { write: (line) => void lines.push(JSON.parse(line) as { level: string; msg: string }) },
   });
-  const metrics = createMetrics({ version: '0.0.0', nodeVersion: 'v0', upstreams: [] });
+  const metrics = createMetrics({ version: '0.0.0', nodeVersion: 'v0', upstreams: ['quay.io'] });
+  const clock = new FakeClock();
   return {
     lines,
     metrics,
     cache: pullThroughObserver({ log, metrics, clock: new FakeClock() }),
     upkeep: upkeepObserver({ log, metrics }),
+    upstream: () => upstreamObserver('quay.io', { log, metrics, activity: new Activity(clock), clock }),
   };
 }
 
@@ -46,4 +50,28 @@ it('wrong bytes that somebody asked for, or that the scrub found, are a line eac
   for (const where of ['open', 'read', 'scrub', 'verify'] as const)
     cache.integrityFailure(where, digestOf(Buffer.from('x')), new Error('other bytes'));
   expect(lines.map(({ level }) => level)).toEqual(['error', 'error', 'error', 'error']);
+});
+
+it('an upstream whose new client is asked stands as it does, not as the one before', async () => {
+  const { metrics, upstream } = start();
+  const cause = new UpstreamError('timeout', 'no answer');
+  const before = upstream();
+  before.breakerChanged('open');
+  before.availabilityChanged(cause);
+  before.mirrorAvailabilityChanged({ mirror: 'mirror.example', cause });
+  const next = upstream();
+  const stands = async (): Promise<readonly string[]> => {
+    const { text } = await metrics.render();
+    return text.match(/^entrepot_(?:upstream_up|mirror_up|upstream_breaker_state\S*"open").* \d$/gm) ?? [];
+  };
+  expect(await stands()).toEqual([
+    'entrepot_upstream_up{upstream="quay.io"} 0',
+    'entrepot_mirror_up{upstream="quay.io",mirror="mirror.example"} 0',
+    'entrepot_upstream_breaker_state{upstream="quay.io",state="open"} 1',
+  ]);
+  next.requestStarted({ kind: 'blob', method: 'GET' });
+  expect(await stands()).toEqual([
+    'entrepot_upstream_up{upstream="quay.io"} 1',
+    'entrepot_upstream_breaker_state{upstream="quay.io",state="open"} 0',
+  ]);
 });

@@ -29,11 +29,23 @@ export class UpstreamStandings implements UpstreamOperations {
     this.#upstreams = upstreams;
   }
 
-  /** For a new client of an upstream: what was known of the one before is forgotten, and what that tells from now on is not heard. */
+  /**
+   * For a new client of an upstream. From its first request on it is what is told of; what was known of the one before is
+   * forgotten then. A client that is never asked, since its configuration was not taken, changes nothing.
+   */
   observer(upstream: string): UpstreamObserver {
     const observed = new ObservedUpstream(this.#clock, this.#figuresOf?.(upstream));
-    this.#observed.set(upstream, observed);
-    return observed.observer;
+    const { observer } = observed;
+    let isNew = this.#observed.has(upstream);
+    if (!isNew) this.#observed.set(upstream, observed);
+    return {
+      ...observer,
+      requestStarted: (event) => {
+        if (isNew) this.#observed.set(upstream, observed);
+        isNew = false;
+        observer.requestStarted(event);
+      },
+    };
   }
 
   /** From now on these are configured: the others are forgotten. */

@@ -180,7 +180,13 @@ it('begins anew with a new client, and forgets what is not configured any more',
   const { standings, observer, now } = fake();
   observer.requestFinished(answered(200));
   standings.offlineChanged([{ upstream: 'quay.io', isOffline: true }]);
-  standings.observer('quay.io').bytesReceived(3);
+  const next = standings.observer('quay.io');
+  observer.bytesReceived(1000);
+  // Its configuration may not be taken: then it is never asked.
+  expect(now()).toMatchObject({ state: 'offline', requests: 1, bytes: 1000 });
+  next.requestStarted({ kind: 'blob', method: 'GET' });
+  next.bytesReceived(3);
+  observer.requestStarted({ kind: 'blob', method: 'GET' });
   observer.bytesReceived(1000);
   expect(now()).toMatchObject({ state: 'offline', requests: 0, bytes: 3 });
   standings.configured([{ name: 'ghcr.io', url: 'https://ghcr.io' }]);
