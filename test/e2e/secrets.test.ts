@@ -61,6 +61,24 @@ test.each<[string, FakeAuth, number]>([
     expect(await ask(`${entrepot.adminUrl}/metrics`)).toBe(401);
     expect(await ask(`${entrepot.adminUrl}/metrics`, { authorization: 'Bearer wrong' })).toBe(401);
     expect(await ask(`${entrepot.adminUrl}/metrics`, { authorization: `Bearer ${ADMIN_TOKEN}` })).toBe(200);
+    // The page, and what it is made of.
+    const operator = { authorization: `Bearer ${ADMIN_TOKEN}` };
+    const pages = [
+      '',
+      'images',
+      'upstreams',
+      'store',
+      'requests',
+      'clients',
+      'report',
+      'setup',
+      'configuration',
+    ];
+    for (const page of [...pages, 'explain?image=app:v1', 'api/v1/config', 'api/v1/activity/recent'])
+      expect(await ask(`${entrepot.adminUrl}/${page}`, operator), page).toBe(200);
+    const assets = new Set(said.join('\n').match(/\/assets\/[^"]+/g));
+    expect(assets.size).toBeGreaterThan(2);
+    for (const asset of assets) expect(await ask(entrepot.adminUrl + asset)).toBe(200);
     expect(await entrepot.stop()).toEqual({ code: 0, signal: null });
 
     const tokens = registry.requests

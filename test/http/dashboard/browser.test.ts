@@ -1,6 +1,7 @@
 import type { Browser } from 'playwright-core';
 import { afterAll, beforeAll, expect, it, onTestFinished, vi } from 'vitest';
 import { pullImage } from '../../cache/store-operations-contract.ts';
+import { askAdmin } from '../../support/admin-request.ts';
 import { DESKTOP, openBrowser, PHONE, Visitor, type VisitorOptions } from '../../support/browser.ts';
 import { closeAfterTest } from '../../support/close-after-test.ts';
 import { FakeRegistry } from '../../support/fake-registry.ts';
@@ -113,6 +114,34 @@ describeWith({ programs: ['chromium'] }, 'the page, in a browser', () => {
     },
     60_000,
   );
+
+  it('fits windows of any width, whatever names and agents are like', async () => {
+    const { visit, app } = await usedScene();
+    const long = 'a'.repeat(120);
+    const agent = { 'user-agent': `${long}/1` };
+    await get(`${app.url}/v2/${long}/${long}/manifests/${long}`, { headers: agent });
+    await get(`${app.url}/v2/app/blobs/sha512:${'0'.repeat(128)}`, { headers: agent });
+    await askAdmin(`${app.adminUrl}/api/v1/pin`, {
+      headers: { 'content-type': 'application/json' },
+      body: JSON.stringify({ pattern: `docker.io/${long}/${long}:${long}` }),
+    });
+    const visitor = await visit();
+    const { page } = visitor;
+    for (const path of [
+      '/',
+      '/images',
+      '/requests',
+      '/clients',
+      '/report',
+      `/explain?image=${long}/${long}:${long}`,
+    ]) {
+      await page.goto(path);
+      for (const width of [320, 390, 768, 1021, 1280]) {
+        await page.setViewportSize({ width, height: 800 });
+        expect([path, width, await visitor.overflow()]).toEqual([path, width, 0]);
+      }
+    }
+  });
 
   it('asks for the token once, leads on to what was asked for, and signs out', async () => {
     const { visit } = await scene({ adminToken: TOKEN });
@@ -276,7 +305,7 @@ describeWith({ programs: ['chromium'] }, 'the page, in a browser', () => {
     await fills.getByText('Nothing is on its way from an upstream.').waitFor();
     await requests.getByText('Nobody is asking for anything.').waitFor();
     await page.getByRole('link', { name: 'Recent requests' }).click();
-    await page.getByText('it was not in the cache').first().waitFor();
+    await page.getByText('It was not in the cache').first().waitFor();
     await page.getByText(HOSTILE).first().waitFor();
     await page.getByLabel('Outcome').selectOption('miss');
     await page.getByRole('button', { name: 'Show' }).click();

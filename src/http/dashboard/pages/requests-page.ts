@@ -77,13 +77,17 @@ function rowOf(request: RequestRecord, now: number): readonly Content[] {
         >${method} ${kind}${explainLink(request)}</span
       >`,
     outcomeBadge(outcome, status),
-    html`${reason ?? (status < 400 && outcome === 'hit' ? 'it was in the cache' : '–')}${isComplete ? '' : html`<span class="hint">broken off</span>`}`,
+    html`${sentence(reason) ?? (status < 400 && outcome === 'hit' ? 'It was in the cache' : '–')}${isComplete ? '' : html`<span class="hint">broken off</span>`}`,
     html`<a href="/requests?client=${encodeURIComponent(client)}">${client}</a
       >${agent === undefined ? '' : html`<span class="hint">${agent}</span>`}`,
     bytes(request.bytes),
     html`${span(durationMs)}${firstByteMs === undefined ? '' : html`<span class="hint">first byte ${span(firstByteMs)}</span>`}`,
     html`${when(at, now)}<span class="hint mono">${request.id}</span>`,
   ];
+}
+
+function sentence(text: string | undefined): string | undefined {
+  return text === undefined ? undefined : text.charAt(0).toUpperCase() + text.slice(1);
 }
 
 /** Only an image can be explained. */
