@@ -17,6 +17,7 @@ import { type Closer, openStore } from './open-store.ts';
 import { forgetUsage, openUsage } from './open-usage.ts';
 import { showGauges } from './show-gauges.ts';
 import { Rehearsals } from './pull-through/rehearsals.ts';
+import { openTracing } from './open-tracing.ts';
 import { bothObservers } from './upstream/upstream-observer.ts';
 
 export interface AppOptions {
@@ -128,6 +129,8 @@ async function openApp(config: Config, options: AppOptions, closers: Closer[]): 
   await cache.begin();
   const standings = new UpstreamStandings(clock, config.upstreams, (name) => metrics.upstreams.figures(name));
   const activity = new Activity(clock);
+  const tracing = await openTracing(config.tracing, { version: options.version, log });
+  closers.push(() => tracing?.close());
   forgetUsage(config, log);
   const usage = await openUsage(config, { clock, log, take: () => activity.takeSums(), closers });
   const showOffline = offlineObserver(reporting);
@@ -136,7 +139,10 @@ async function openApp(config: Config, options: AppOptions, closers: Closer[]): 
     clock,
     observer,
     upstreamObserver: (name) =>
-      bothObservers(upstreamObserver(name, { ...reporting, activity, clock }), standings.observer(name)),
+      bothObservers(
+        upstreamObserver(name, { ...reporting, activity, tracing, clock }),
+        standings.observer(name),
+      ),
     onOfflineChange: (changed) => {
       showOffline(changed);
       standings.offlineChanged(changed);
@@ -169,7 +175,14 @@ async function openApp(config: Config, options: AppOptions, closers: Closer[]): 
   const operations = await openAdmin(config, admins);
   const serving = { config, current, reporting, certificates };
   // One right after the other: who finds the registry open finds the admin listener open.
-  const registry = await openRegistry(serving, { pullThrough, upstreams, rehearsals, activity, clock });
+  const registry = await openRegistry(serving, {
+    pullThrough,
+    upstreams,
+    rehearsals,
+    activity,
+    tracing,
+    clock,
+  });
   closers.push(() => registry.close(0));
   const admin = await openAdminListener(serving, operations);
   parts.push(...renewableParts({ log, metrics, ...serverParts, registry, admin, certificates, current }));

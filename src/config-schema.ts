@@ -11,6 +11,7 @@ import {
   listen,
   mapping,
   maxSize,
+  number,
   publicUrl,
   schedule,
   retention,
@@ -19,6 +20,7 @@ import {
   text,
   timer,
   token,
+  url,
 } from './config-values.ts';
 
 /**
@@ -123,6 +125,19 @@ const log = mapping({
     .prefault('all'),
 });
 
+const ratioError = 'accepted is a number from 0 to 1, such as 0.1';
+const ratio = number(ratioError, (value) => value >= 0 && value <= 1);
+const tracing = mapping({
+  endpoint: url.describe(
+    'A collector that speaks OTLP over HTTP: http://collector:4318; /v1/traces is put behind it.',
+  ),
+  headers: z
+    .record(text, text, { error: 'accepted is a mapping from names of headers to their values' })
+    .describe('Headers that it wants, such as a token.')
+    .prefault({}),
+  sampleRatio: ratio.describe('Which share of the traces is sent, 0 to 1.').prefault(1),
+});
+
 const countError = 'accepted is a number from 1 to 10000';
 const connectionCount = z
   .int({ error: countError })
@@ -163,6 +178,9 @@ export const fileSchema = mapping({
     .describe('What is remembered of requests: image names and client addresses.')
     .prefault({}),
   log: log.prefault({}),
+  tracing: tracing
+    .describe('Sends a span for each request, and each of ours to an upstream, over OTLP. Default: none.')
+    .optional(),
   proxy: proxySchema
     .describe('By which proxy upstreams are reached. Default: HTTP_PROXY, HTTPS_PROXY, ALL_PROXY, NO_PROXY.')
     .optional(),

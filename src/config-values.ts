@@ -148,7 +148,8 @@ export const rate = number(
   (value) => value > 0 && value <= 10_000,
 );
 
-function number(error: string, isTaken: (value: number) => boolean) {
+/** A number, also as text. */
+export function number(error: string, isTaken: (value: number) => boolean) {
   const digits = z.string({ error }).regex(/^\d{1,9}(?:\.\d{1,6})?$/, { error });
   return z.union([z.number({ error }).refine(isTaken, { error }), parsed(digits, error, takenFrom)], {
     error,

@@ -11,6 +11,7 @@ import { pinsFrom } from './config-pins.ts';
 import { schedulesFrom, type WarmSchedule } from './config-warm.ts';
 import { type UpstreamConfig, upstreamsFrom } from './config-upstream.ts';
 import type { ImagePattern } from './oci/image-pattern.ts';
+import type { TracingConfig } from './tracing.ts';
 
 export { ConfigError, type ConfigProblem, printProblem } from './config-problem.ts';
 export type { Environment } from './config-file.ts';
@@ -75,6 +76,8 @@ export interface Config {
     /** Which requests have a line; faults of this program always have one. */
     readonly access: AccessLog;
   };
+  /** Absent: nothing is traced. */
+  readonly tracing?: TracingConfig | undefined;
   /** At least one, in the order they are written. */
   readonly upstreams: readonly UpstreamConfig[];
 }
@@ -217,6 +220,7 @@ function assembled(values: FileConfig, dataDir: string, surroundings: Surroundin
     shutdownGraceMs: values.shutdownGrace,
     usage: { keepMs: values.usage.keep === 0 ? undefined : values.usage.keep },
     log: values.log,
+    tracing: values.tracing,
     upstreams,
   };
 }

@@ -8,6 +8,7 @@ import type { PullThroughObserver } from './pull-through/pull-through-observer.t
 import type { OfflineState } from './upstream/offline-switch.ts';
 import { EvictionLines, upstreamStateLines } from './state-lines.ts';
 import type { ScheduleObserver } from './warm/schedule-observer.ts';
+import type { Tracing } from './tracing.ts';
 import type { UpstreamObserver } from './upstream/upstream-observer.ts';
 
 interface Reporting {
@@ -167,10 +168,17 @@ function nameOf({ upstream }: OfflineState): string {
   return upstream;
 }
 
+interface UpstreamReporting extends Reporting {
+  readonly activity: Activity;
+  /** Absent: nothing is traced. */
+  readonly tracing?: Tracing | undefined;
+  readonly clock: Clock;
+}
+
 /** Counts and logs what happens between us and one upstream. */
 export function upstreamObserver(
   upstream: string,
-  { log, metrics, activity, clock }: Reporting & { readonly activity: Activity; readonly clock: Clock },
+  { log, metrics, activity, tracing, clock }: UpstreamReporting,
 ): UpstreamObserver {
   const lines = upstreamStateLines(upstream, log, clock);
   let isNew = true;
@@ -179,7 +187,19 @@ export function upstreamObserver(
       if (isNew) metrics.upstreams.begun(upstream);
       isNew = false;
     },
-    requestFinished({ kind, method, code, durationMs, request }) {
+    requestFinished({ kind, method, code, durationMs, request, trace }) {
+      tracing?.upstreamRequest({
+        name: `upstream ${method} ${kind}`,
+        parent: trace,
+        durationMs,
+        isFailed: code === 'error' || code >= 500,
+        attributes: {
+          'http.request.method': method,
+          'http.response.status_code': code === 'error' ? undefined : code,
+          'entrepot.kind': kind,
+          'entrepot.upstream': upstream,
+        },
+      });
       if (kind === 'manifest' && method === 'GET' && code === 200) activity.upstreamPull(upstream);
       const known = kind === 'token' || kind === 'ping' ? 'other' : kind;
       metrics.upstreams.requestFinished({

@@ -12,6 +12,7 @@ import type { Log } from './log.ts';
 import type { Metrics } from './metrics.ts';
 import type { PullThrough } from './pull-through/pull-through.ts';
 import type { OfflineRequest, Rehearsals } from './pull-through/rehearsals.ts';
+import type { Tracing } from './tracing.ts';
 import type { UpstreamSet } from './pull-through/upstream-set.ts';
 
 /** Of all listeners of the registry together. */
@@ -32,6 +33,7 @@ export interface RegistryParts {
   readonly upstreams: UpstreamSet;
   readonly rehearsals: Rehearsals;
   readonly activity: Activity;
+  readonly tracing: Tracing | undefined;
   readonly clock: Clock;
 }
 
@@ -41,7 +43,7 @@ export interface RegistryParts {
  */
 export function openRegistry(
   { config, current, reporting, certificates }: ServingParts,
-  { pullThrough, upstreams, rehearsals, activity, clock }: RegistryParts,
+  { pullThrough, upstreams, rehearsals, activity, tracing, clock }: RegistryParts,
 ): Promise<Listeners> {
   const { listeners } = config;
   const distribution = new Distribution({
@@ -61,7 +63,7 @@ export function openRegistry(
   const { metrics } = reporting;
   const onOffline = (failed: OfflineRequest) => rehearsals.failed(failed);
   const access = () => current().log.access;
-  const reports = { ...reporting, activity, clock, access, onOffline };
+  const reports = { ...reporting, activity, tracing, clock, access, onOffline };
   return Listeners.open(
     { what: 'The registry', listeners, gate, certificates, metrics },
     (request, response) => {

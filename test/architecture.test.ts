@@ -27,6 +27,7 @@ const RANKS: Readonly<Record<string, number>> = {
   // Log lines of changes of state.
   'state-lines': 3.4,
   'open-usage': 3.5,
+  'open-tracing': 3.5,
   'open-schedules': 3.6,
   // What operators ask for, put together.
   'open-admin': 3.7,
@@ -52,7 +53,7 @@ const RANKS: Readonly<Record<string, number>> = {
 };
 /** Anybody may import them; they import each other, packages and oci/. */
 const LEAF =
-  /^(?:log|clock|newcomers|import-key|reload-operations|loop-delay|request-cause|recent-entries|deferred|abortable|start-error|metrics(?:-[a-z]+)*|config(?:-[a-z]+)*)$/;
+  /^(?:log|clock|newcomers|import-key|reload-operations|loop-delay|request-cause|recent-entries|deferred|abortable|start-error|tracing(?:-[a-z]+)*|metrics(?:-[a-z]+)*|config(?:-[a-z]+)*)$/;
 
 /** Who may import a package. Packages that are not named here are anybody's. */
 const PACKAGE_OWNERS: Readonly<Record<string, RegExp>> = {
@@ -215,8 +216,9 @@ test('databases and statements are made where they are kept from ever being garb
   expect(mentions(made, /^metadata\/lasting-database\.ts$/)).toEqual([]);
 });
 
-test('the libraries of the clouds are loaded only where they are configured', () => {
-  const clouds = /^import (?!type\b)[^;]*from '(?:@aws-sdk|@azure|google-auth-library)[^']*'/gm;
+test('the libraries of the clouds and of tracing are loaded only where they are configured', () => {
+  const clouds =
+    /^import (?!type\b)[^;]*from '(?:@aws-sdk|@azure|google-auth-library|@opentelemetry)[^']*'/gm;
   expect(mentions(clouds, /^$/)).toEqual([]);
 });
 

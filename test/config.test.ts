@@ -121,9 +121,18 @@ test('the example file with its examples taken in is valid and knows every key',
     .replaceAll(/\/etc\/entrepot\/(?:ca|client|tls|proxy-ca)\.pem/g, certificate.cert)
     .replaceAll(/\/etc\/entrepot\/(?:client|tls)-key\.pem/g, certificate.key);
   await writeFile(join(dir, 'entrepot.yaml'), text);
-  const config = load({ ADMIN_TOKEN: 'top-secret', DOCKERHUB_TOKEN: 'dckr' }, 'entrepot.yaml', dir);
+  const config = load(
+    { ADMIN_TOKEN: 'top-secret', DOCKERHUB_TOKEN: 'dckr', OTLP_TOKEN: 'otlp' },
+    'entrepot.yaml',
+    dir,
+  );
   expect(config.publicUrl).toBe('https://cache.example.com');
   expect(config.admin.token).toBe('top-secret');
+  expect(config.tracing).toEqual({
+    endpoint: 'http://collector:4318',
+    headers: { Authorization: 'Bearer otlp' },
+    sampleRatio: 0.1,
+  });
   expect(config.upstreams[0]?.auth).toEqual({ username: 'me', password: 'dckr' });
   expect(config.upstreams.at(-1)).toEqual({
     name: 'internal',

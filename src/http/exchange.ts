@@ -1,7 +1,7 @@
 import type { IncomingMessage, OutgoingHttpHeader, OutgoingHttpHeaders, ServerResponse } from 'node:http';
 import type { LiveRequest } from '../activity/live-request.ts';
 import { nextRequestId } from '../activity/request-id.ts';
-import { attachCause, type RequestCause } from '../request-cause.ts';
+import { attachCause, type RequestCause, type TraceParent } from '../request-cause.ts';
 import type { OutcomeReason } from '../pull-through/outcome-reason.ts';
 import type { Outcome, Served } from '../pull-through/served.ts';
 import { depart } from './departures.ts';
@@ -49,6 +49,8 @@ export class Exchange implements LiveRequest, RequestCause {
   firstByteAt: number | undefined;
   /** Body bytes handed to the connection. */
   sentBytes = 0;
+  /** Where what is done for it is traced; absent: it is not. */
+  trace: TraceParent | undefined;
   /** Of the body; absent before the head is sent, and where there is none. */
   totalBytes: number | undefined;
   readonly #controller = new AbortController();

@@ -7,6 +7,7 @@ import type { Metrics } from '../metrics.ts';
 import { OUTCOME_REASONS } from '../pull-through/outcome-reason.ts';
 import type { OfflineRequest } from '../pull-through/rehearsals.ts';
 import type { Clock } from '../clock.ts';
+import type { RequestSpan, Tracing } from '../tracing.ts';
 import { UpstreamError } from '../upstream/upstream-error.ts';
 import { errorAnswer } from './error-response.ts';
 import type { Exchange } from './exchange.ts';
@@ -23,6 +24,8 @@ export interface RequestReporting {
   readonly metrics: Metrics;
   readonly activity: Activity;
   readonly clock: Pick<Clock, 'now'>;
+  /** Absent: nothing is traced. */
+  readonly tracing?: Tracing | undefined;
   /** Which requests have a line, at the moment. */
   readonly access: () => AccessLog;
   /** Told of what failed since its upstream is not asked. Must not throw. */
@@ -31,8 +34,14 @@ export interface RequestReporting {
 
 /** Says that a request began, and once, when it is over, what became of it: one log line, the counters, and what people look at. */
 export function reportWhenOver(exchange: Exchange, reporting: RequestReporting): void {
-  reporting.activity.began(exchange);
-  exchange.response.on('close', () => report(exchange, reporting));
+  const { activity, tracing } = reporting;
+  activity.began(exchange);
+  const span = tracing?.request(exchange.header('traceparent'), exchange.startedAt);
+  exchange.trace = span?.parent;
+  exchange.response.on('close', () => {
+    report(exchange, reporting);
+    if (span !== undefined) span.end(spanOf(exchange));
+  });
 }
 
 function report(exchange: Exchange, reporting: RequestReporting): void {
@@ -102,6 +111,26 @@ function report(exchange: Exchange, reporting: RequestReporting): void {
   if (isFault) log.error(facts, 'request failed');
   else if (error !== undefined) log.warn(facts, isComplete ? 'request refused' : 'request broken off');
   else log.info(facts, hasLeft ? 'client left' : 'request');
+}
+
+function spanOf({ id, request, response, record, sentBytes }: Exchange): Parameters<RequestSpan['end']>[0] {
+  const { kind, upstream, repository, outcome, reason } = record;
+  const status = response.headersSent ? response.statusCode : CLIENT_LEFT;
+  return {
+    name: `${request.method ?? ''} ${kind}`,
+    isFailed: status >= 500 || (response.headersSent && !response.writableFinished),
+    attributes: {
+      'http.request.method': request.method,
+      'http.response.status_code': status,
+      'http.response.body.size': sentBytes,
+      'entrepot.request': id,
+      'entrepot.kind': kind,
+      'entrepot.upstream': upstream,
+      'entrepot.repository': repository,
+      'entrepot.outcome': outcome,
+      'entrepot.reason': reason,
+    },
+  };
 }
 
 function hasLine(access: AccessLog, isError: boolean, isHit: boolean): boolean {

@@ -346,7 +346,8 @@ export class RegistryClient {
     observer.requestStarted({ kind, method });
     const finished = (code: number | 'error', error?: UpstreamError): void => {
       const durationMs = clock.monotonic() - startedAtMs;
-      observer.requestFinished({ kind, method, code, durationMs, error, request: causeOf(signal)?.id });
+      const { id: request, trace } = causeOf(signal) ?? {};
+      observer.requestFinished({ kind, method, code, durationMs, error, request, trace });
     };
     const highWaterMarkBytes = kind === 'blob' ? BLOB_WATER_MARK_BYTES : SMALL_BODY_WATER_MARK_BYTES;
     const onBytes = (count: number): void => observer.bytesReceived(count);

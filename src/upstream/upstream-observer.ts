@@ -1,4 +1,5 @@
 import type { BreakerPhase } from './health.ts';
+import type { TraceParent } from '../request-cause.ts';
 import type { UpstreamError, UpstreamErrorReason } from './upstream-error.ts';
 
 /** What a request to an upstream was for. `ping` is `GET /v2/`, asked only for its challenge. */
@@ -14,6 +15,8 @@ export interface FinishedRequest {
   readonly durationMs: number;
   /** The client's request that it was for, as log lines have it; absent: none, or it is not known. */
   readonly request?: string | undefined;
+  /** Where its span belongs; absent: it is not traced. */
+  readonly trace?: TraceParent | undefined;
   /** Why there was no answer; absent too when whoever asked gave it up. */
   readonly error?: UpstreamError | undefined;
 }

@@ -25,6 +25,7 @@ export interface RunningAppOptions {
   readonly listeners?: readonly ListenerConfig[];
   readonly connectionsPerClient?: number;
   readonly warm?: readonly WarmSchedule[];
+  readonly tracing?: Config['tracing'];
   readonly accessLog?: Config['log']['access'];
   /** Default: usage is not kept. */
   readonly keepUsageMs?: number;
@@ -122,6 +123,7 @@ function configOf(options: RunningAppOptions, dataDir: string): Config {
     warm: options.warm,
     shutdownGraceMs: 1000,
     usage: { keepMs: options.keepUsageMs },
+    tracing: options.tracing,
     log: { level: 'debug', access: options.accessLog ?? 'all' },
     upstreams: options.upstreams.map((upstream, at) => ({
       default: at === 0,
