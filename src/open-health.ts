@@ -1,6 +1,6 @@
 import type { UpstreamStandings } from './activity/upstream-standings.ts';
 import type { UpstreamStanding } from './activity/upstream-standing.ts';
-import type { Clock } from './clock.ts';
+import { type Clock, systemClock } from './clock.ts';
 import { Health, type HealthDetail } from './http/health.ts';
 import { LoopDelay } from './loop-delay.ts';
 import type { Closer, OpenStore } from './open-store.ts';
@@ -27,7 +27,8 @@ export function openHealth({
   closers,
 }: OpenHealthParts): Health {
   const { cache, metadata } = store;
-  const delay = new LoopDelay(clock);
+  // Of this process, whatever time it is told: an injected clock knows nothing of its event loop.
+  const delay = new LoopDelay(systemClock);
   delay.begin();
   closers.push(() => delay.close());
   return new Health({
