@@ -36,6 +36,7 @@ export interface Probe {
 
 export interface Container {
   readonly image: string;
+  readonly command?: readonly string[];
   readonly securityContext: Confinement;
   readonly ports?: readonly {
     readonly name: string;

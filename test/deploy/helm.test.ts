@@ -1,9 +1,10 @@
-import { mkdir, readFile, writeFile } from 'node:fs/promises';
+import { chmod, mkdir, readFile, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { expect, it } from 'vitest';
 import { parse } from 'yaml';
 import { type Config, loadConfig } from '../../src/config.ts';
-import { describeWith } from '../support/programs.ts';
+import { succeed } from '../support/child-program.ts';
+import { describeWith, programPath } from '../support/programs.ts';
 import { tempDir } from '../support/temp-dir.ts';
 import { serverCertificate } from '../upstream/certificates.ts';
 import {
@@ -206,12 +207,12 @@ describeWith({ programs: ['helm'] }, 'the Helm chart', () => {
     expect(1000 * pod.spec.terminationGracePeriodSeconds).toBeGreaterThan(config.shutdownGraceMs + 10_000);
   });
 
-  it('on each node listens at the node’s loopback address, and only its first step may change an owner', async () => {
+  it('on each node listens at the node’s loopback address, and only its first step may change owner and mode', async () => {
     const resources = resourcesIn(await rendered(SETS['on each node']));
     const { pod } = workload(resources);
     expect(pod.spec.containers[0]?.ports?.[0]).toMatchObject({ hostIP: '127.0.0.1', hostPort: 5000 });
     expect(pod.spec.initContainers?.map(({ securityContext }) => securityContext.capabilities)).toEqual([
-      { drop: ['ALL'], add: ['CHOWN'] },
+      { drop: ['ALL'], add: ['CHOWN', 'FOWNER'] },
     ]);
     expect(resources.map(({ kind }) => kind)).not.toContain('PodDisruptionBudget');
   });
@@ -280,6 +281,28 @@ describeWith({ programs: ['helm'] }, 'the Helm chart', () => {
     const { code, stderr } = await helm('template', { [key]: value });
     expect(code).toBe(1);
     expect(stderr).toContain((key.split('.').at(-1) ?? '').replace('replica', 'replica'));
+  });
+});
+
+describeWith({ programs: ['helm', 'setpriv'], root: true }, 'the first step on each node', () => {
+  it('makes the directory the cache’s and closes it to others, also the second time', async () => {
+    const { pod } = workload(resourcesIn(await rendered(SETS['on each node'])));
+    const [first] = pod.spec.initContainers ?? [];
+    expect.assert(first !== undefined);
+    const { command = [], securityContext } = first;
+    const directory = await tempDir();
+    await chmod(directory, 0o755);
+    const { add = [] } = securityContext.capabilities ?? {};
+    const rights = ['-all', ...add.map((name) => `+${name.toLowerCase()}`)];
+    const confinement = ['--no-new-privs', `--bounding-set=${rights.join(',')}`];
+    for (const _time of ['first', 'second']) {
+      await succeed(programPath('setpriv'), [
+        ...confinement,
+        ...command.map((word) => word.replaceAll('/var/lib/entrepot', directory)),
+      ]);
+      const { mode, uid, gid } = await stat(directory);
+      expect([mode & 0o777, uid, gid]).toEqual([0o750, USER, USER]);
+    }
   });
 });
 

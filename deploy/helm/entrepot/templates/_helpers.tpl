@@ -73,11 +73,11 @@ spec:
       type: RuntimeDefault
   {{- if eq .Values.kind "DaemonSet" }}
   initContainers:
-    # A directory of the node is root's, and fsGroup does not change it.
+    # A directory of the node is root's and open to all, and fsGroup does not change it.
     - name: owner
       image: {{ printf "%s:%s" .Values.image.repository (default .Chart.AppVersion .Values.image.tag) | quote }}
       imagePullPolicy: {{ .Values.image.pullPolicy }}
-      command: [chown, '10001:10001', /var/lib/entrepot]
+      command: [sh, -c, 'chmod 0750 /var/lib/entrepot && chown 10001:10001 /var/lib/entrepot']
       securityContext:
         runAsNonRoot: false
         runAsUser: 0
@@ -85,7 +85,7 @@ spec:
         readOnlyRootFilesystem: true
         capabilities:
           drop: [ALL]
-          add: [CHOWN]
+          add: [CHOWN, FOWNER]
       volumeMounts:
         - name: data
           mountPath: /var/lib/entrepot
