@@ -32,6 +32,7 @@ export const requestRecord = z.object({
 export type RequestRecord = z.infer<typeof requestRecord>;
 
 const traffic = {
+  /** Answers with content, or that it has not changed: no pings, nothing that was refused. */
   requests: count,
   /** Of `requests`: answered without a body from an upstream. */
   hits: count,

@@ -5,7 +5,7 @@ import type { LiveRequest } from './live-request.ts';
 import type { LiveView } from './live-view.ts';
 import { RecentRequests } from './recent-requests.ts';
 import { TrafficHistory } from './traffic-history.ts';
-import { addRequest, isHit, isPull } from './traffic.ts';
+import { addRequest, counted } from './traffic.ts';
 import { UsageSums } from './usage-sums.ts';
 
 /** Shown of those that are being answered. */
@@ -37,14 +37,13 @@ export class Activity {
   /** It is over, and this became of it. */
   finished(request: LiveRequest, record: RequestRecord): void {
     this.#live.delete(request);
-    const wasHit = isHit(record);
-    const wasPull = isPull(record);
+    const sum = counted(record);
     this.recent.add(record);
-    addRequest(this.history.current, record.bytes, wasHit, wasPull);
+    addRequest(this.history.current, sum);
     const client = this.clients.row(record.client);
-    addRequest(client, record.bytes, wasHit, wasPull);
+    addRequest(client, sum);
     client.lastAt = record.at;
-    this.#sums.add(record, wasHit, wasPull);
+    this.#sums.add(record, sum);
   }
 
   /** Body bytes came from an upstream, for whatever reason. */

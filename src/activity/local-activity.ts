@@ -1,3 +1,5 @@
+import pLimit from 'p-limit';
+import { StoreOperationError } from '../cache/store-operation-error.ts';
 import type { Activity } from './activity.ts';
 import type { ActivityOperations, RecentRequestsFilter } from './activity-operations.ts';
 import type { ClientActivity, RequestRecord, SavingsReport, TrafficStep } from './activity-events.ts';
@@ -13,11 +15,14 @@ export interface LocalActivityParts extends Omit<UsageReportParts, 'sums' | 'beg
 
 /** Shown of those that run. */
 const FILLS_LIMIT = 200;
+/** Reports that may wait for each other: each looks through the whole index. */
+const REPORT_LIMIT = 8;
 
 /** What was asked of this process, and of those before it on the same directory. */
 export class LocalActivity implements ActivityOperations {
   readonly #parts: LocalActivityParts;
   readonly #begunAt: number;
+  readonly #reports = pLimit(1);
 
   constructor(parts: LocalActivityParts) {
     this.#parts = parts;
@@ -36,13 +41,18 @@ export class LocalActivity implements ActivityOperations {
     return Promise.resolve(this.#parts.activity.history.list(sinceMs));
   }
 
-  report(
+  async report(
     options: { readonly sinceMs: number; readonly top: number },
     signal: AbortSignal,
   ): Promise<SavingsReport> {
     const { activity } = this.#parts;
+    if (this.#reports.activeCount + this.#reports.pendingCount >= REPORT_LIMIT)
+      throw new StoreOperationError('busy', 'reports are being made; try again later');
     const parts = { ...this.#parts, sums: () => activity.sums, begunAt: this.#begunAt };
-    return usageReport(parts, options, signal);
+    return this.#reports(async () => {
+      signal.throwIfAborted();
+      return usageReport(parts, options, signal);
+    });
   }
 
   live(): Promise<LiveView> {

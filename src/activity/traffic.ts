@@ -15,18 +15,36 @@ export function isHit({ outcome }: Pick<RequestRecord, 'outcome'>): boolean {
   return HIT_OUTCOMES.has(outcome);
 }
 
+/** Whether content was asked for and given: pings and refusals say nothing of how good a cache is. */
+export function isAnswer({ outcome }: Pick<RequestRecord, 'outcome'>): boolean {
+  return outcome !== 'none';
+}
+
 /** A manifest that was given: what Docker Hub counts where it is asked for it. */
 export function isPull({ kind, method, status }: Pick<RequestRecord, 'kind' | 'method' | 'status'>): boolean {
   return kind === 'manifest' && method === 'GET' && status === 200;
 }
 
-export function addRequest(traffic: Traffic, bytes: number, wasHit: boolean, wasPull: boolean): void {
-  traffic.requests += 1;
-  traffic.bytes += bytes;
-  if (wasPull) traffic.pulls += 1;
-  if (!wasHit) return;
+/** What one request adds to sums; found once for all of them. */
+export interface Counted {
+  readonly bytes: number;
+  readonly isAnswer: boolean;
+  readonly isHit: boolean;
+  readonly isPull: boolean;
+}
+
+export function counted(record: RequestRecord): Counted {
+  const { bytes } = record;
+  return { bytes, isAnswer: isAnswer(record), isHit: isHit(record), isPull: isPull(record) };
+}
+
+export function addRequest(traffic: Traffic, request: Counted): void {
+  traffic.bytes += request.bytes;
+  if (request.isAnswer) traffic.requests += 1;
+  if (request.isPull) traffic.pulls += 1;
+  if (!request.isHit) return;
   traffic.hits += 1;
-  traffic.hitBytes += bytes;
+  traffic.hitBytes += request.bytes;
 }
 
 export function addTraffic(sum: Traffic, other: Readonly<Traffic>): void {

@@ -1,6 +1,6 @@
 import type { UpstreamUsage } from '../metadata/usage-store.ts';
 import type { RequestRecord } from './activity-events.ts';
-import { addRequest, addTraffic, noTraffic, type Traffic } from './traffic.ts';
+import { addRequest, addTraffic, type Counted, noTraffic, type Traffic } from './traffic.ts';
 
 /** With how long answers took, which the estimate of saved time rests on. */
 export type UpstreamSums = UpstreamUsage;
@@ -60,15 +60,15 @@ export class UsageSums {
     return this.upstreams.size === 0;
   }
 
-  add(record: RequestRecord, wasHit: boolean, wasPull: boolean): void {
-    const { upstream = NO_UPSTREAM, repository, bytes } = record;
+  add(record: RequestRecord, request: Counted): void {
+    const { upstream = NO_UPSTREAM, repository } = record;
     const sums = this.upstream(upstream);
-    addRequest(sums, bytes, wasHit, wasPull);
-    addTime(sums, record, wasHit);
-    addRequest(this.#client(record.client), bytes, wasHit, wasPull);
+    addRequest(sums, request);
+    addTime(sums, record, request.isHit);
+    addRequest(this.#client(record.client), request);
     // Names that nothing was ever given for are anybody's to make up.
     if (repository !== undefined && record.status < 400)
-      addRequest(this.#image(upstream, repository), bytes, wasHit, wasPull);
+      addRequest(this.#image(upstream, repository), request);
   }
 
   /** To be added to. */

@@ -61,6 +61,10 @@ export class Health {
     this.#begunAtMs = parts.clock.monotonic();
   }
 
+  get version(): string {
+    return this.#parts.version;
+  }
+
   get uptimeSeconds(): number {
     return Math.round((this.#parts.clock.monotonic() - this.#begunAtMs) / 1000);
   }

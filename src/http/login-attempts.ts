@@ -1,15 +1,15 @@
 import type { Clock } from '../clock.ts';
 
 const WINDOW_MS = 5 * 60_000;
-/** Wrong tokens in a window, of one address (as `clientOf` has it) and of all together. */
-const CLIENT_LIMIT = 10;
-const TOTAL_LIMIT = 200;
+/** Wrong tokens in a window, of one address (as `clientOf` has it): who guesses keeps nobody else out. */
+const ATTEMPT_LIMIT = 10;
+/** Addresses that are remembered; with more of them the first are forgotten. */
+const CLIENT_LIMIT = 10_000;
 
-/** How often a token may be guessed. In memory, and no larger than `TOTAL_LIMIT`. */
+/** How often a token may be guessed. In memory, some 100 bytes an address. */
 export class LoginAttempts {
   readonly #clock: Clock;
   readonly #failures = new Map<string, number>();
-  #total = 0;
   #endsAt = -Infinity;
 
   constructor(clock: Clock) {
@@ -20,8 +20,7 @@ export class LoginAttempts {
   waitMs(client: string): number {
     const leftMs = this.#endsAt - this.#clock.monotonic();
     if (leftMs <= 0) return 0;
-    const isOver = this.#total >= TOTAL_LIMIT || (this.#failures.get(client) ?? 0) >= CLIENT_LIMIT;
-    return isOver ? leftMs : 0;
+    return (this.#failures.get(client) ?? 0) >= ATTEMPT_LIMIT ? leftMs : 0;
   }
 
   /** It tried, in vain. */
@@ -29,10 +28,11 @@ export class LoginAttempts {
     const now = this.#clock.monotonic();
     if (now >= this.#endsAt) {
       this.#failures.clear();
-      this.#total = 0;
       this.#endsAt = now + WINDOW_MS;
     }
-    this.#total += 1;
-    this.#failures.set(client, (this.#failures.get(client) ?? 0) + 1);
+    const count = (this.#failures.get(client) ?? 0) + 1;
+    this.#failures.set(client, count);
+    const [oldest] = this.#failures.keys();
+    if (this.#failures.size > CLIENT_LIMIT && oldest !== undefined) this.#failures.delete(oldest);
   }
 }

@@ -43,7 +43,8 @@ export function operationsApp(parts: OperationsParts): Hono<AdminEnvironment> {
   const paths = new Set(pages.map(({ path }) => path));
   const isPage = (path: string): boolean => paths.has(path);
   const guard = browserGuard({ needsOwnHost: token === undefined });
-  for (const path of ['/login', '/logout', '/assets/*', ...paths]) app.use(path, guard);
+  for (const path of ['/login', '/logout', '/assets/*', '/metrics', '/healthz', '/readyz', ...paths])
+    app.use(path, guard);
   app.route('/assets', assetsApp(assets));
   app.route('/', loginApp({ token, sessions, attempts: new LoginAttempts(clock), assets, isTls, isPage }));
   app.use('*', authentication({ token, sessions, isPage }));
@@ -54,8 +55,7 @@ export function operationsApp(parts: OperationsParts): Hono<AdminEnvironment> {
     return c.body(text, 200, { 'Content-Type': contentType, Vary: 'Accept' });
   });
   app.route('/api/v1', api);
-  const needsOwnHost = token === undefined;
-  app.route('/', pagesApp({ assets, pages, sessions, clock, version, needsOwnHost }));
+  app.route('/', pagesApp({ assets, pages, sessions, clock, version }));
   return app;
 }
 

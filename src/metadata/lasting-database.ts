@@ -1,3 +1,4 @@
+import { closeSync, existsSync, openSync } from 'node:fs';
 import Database from 'better-sqlite3';
 
 /**
@@ -13,11 +14,22 @@ import Database from 'better-sqlite3';
  */
 const lasting: object[] = [];
 
-/** Opens a database; as `new Database`. */
+/** Opens a database; as `new Database`. One that is made is its owner's alone: it may hold names of images and clients. */
 export function openLasting(path: string, options?: Database.Options): Database.Database {
+  if (options?.fileMustExist !== true) makePrivate(path);
   const database = new Database(path, options);
   lasting.push(database);
   return database;
+}
+
+/** SQLite gives its journals the mode of the database. */
+function makePrivate(path: string): void {
+  if (path === ':memory:' || existsSync(path)) return;
+  try {
+    closeSync(openSync(path, 'a', 0o600));
+  } catch {
+    // Where it cannot be made, SQLite says so better.
+  }
 }
 
 /** Prepares a statement; as `prepare`. Not for statements made again and again: they are held until the process ends. */

@@ -147,7 +147,7 @@ it('names that nothing was given for are no images', () => {
   const activity = new Activity(new FakeClock());
   activity.finished(liveRequest(), requestRecord({ status: 404, outcome: 'none' }));
   expect(activity.sums.images.size).toBe(0);
-  expect(activity.sums.upstreams.get('docker.io')).toMatchObject({ requests: 1, pulls: 0 });
+  expect(activity.sums.upstreams.get('docker.io')).toMatchObject({ requests: 0, pulls: 0 });
 });
 
 it('sums are taken once', () => {
@@ -160,3 +160,11 @@ it('sums are taken once', () => {
 function sum(rows: Iterable<{ readonly bytes: number }> = []): number {
   return [...rows].reduce((all, { bytes }) => all + bytes, 0);
 }
+
+it('pings and refusals do not count against the cache', () => {
+  const activity = new Activity(new FakeClock());
+  activity.finished(liveRequest(), requestRecord({ outcome: 'hit' }));
+  for (let nth = 0; nth < 99; nth += 1)
+    activity.finished(liveRequest(), requestRecord({ kind: 'base', outcome: 'none' }));
+  expect(activity.history.list(60_000).at(-1)).toMatchObject({ requests: 1, hits: 1 });
+});

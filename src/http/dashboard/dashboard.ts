@@ -37,12 +37,13 @@ export interface DashboardParts {
   readonly sessions: AdminSessions;
   readonly clock: Clock;
   readonly version: string;
-  /** As for the admin API: without a token a name that somebody else gave this machine is not taken. */
-  readonly needsOwnHost: boolean;
 }
 
-/** What every answer for browsers has, and who may ask at all. */
-export function browserGuard({ needsOwnHost }: Pick<DashboardParts, 'needsOwnHost'>): MiddlewareHandler {
+/**
+ * What every answer for browsers has, and who may ask at all.
+ * @param options.needsOwnHost as for the admin API: without a token a name that somebody else gave this machine is not taken
+ */
+export function browserGuard({ needsOwnHost }: { readonly needsOwnHost: boolean }): MiddlewareHandler {
   return async (c, next) => {
     c.header('Content-Security-Policy', POLICY);
     c.header('X-Content-Type-Options', 'nosniff');

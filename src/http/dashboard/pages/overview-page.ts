@@ -128,14 +128,14 @@ function tiles(status: StoreStatus, history: readonly TrafficStep[]): Html {
   const requests = sum((step) => step.requests);
   const hits = sum((step) => step.hits);
   const sent = sum((step) => step.bytes);
-  const hitBytes = sum((step) => step.hitBytes);
+  const spared = Math.max(0, sent - sum((step) => step.upstreamBytes));
   const pulls = sum((step) => step.pulls);
   const sparedPulls = Math.max(0, pulls - sum((step) => step.upstreamPulls));
   const { limitBytes } = status;
   const used = limitBytes === 0 ? 0 : status.bytes / limitBytes;
   return html`<dl class="tiles" aria-label="The last 24 hours">
     ${tile('Hit ratio', percent(hits, requests), `${number(hits)} of ${counted(requests, 'request')} in 24 h`)}
-    ${tile('Not fetched again', bytes(hitBytes), `${percent(hitBytes, sent)} of ${bytes(sent)} sent in 24 h`)}
+    ${tile('Not fetched again', bytes(spared), `of ${bytes(sent)} sent in 24 h`)}
     ${tile('Upstream pulls spared', number(sparedPulls), `of ${counted(pulls, 'pull')} in 24 h`)}
     ${tile(
       'Stored',
