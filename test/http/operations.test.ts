@@ -78,6 +78,46 @@ describe('/metrics', () => {
     for (const reader of readers) expect((await reader.finished()).complete).toBe(true);
   });
 
+  it('tells how fills ended, for how many they were, and why blobs left the store', async () => {
+    const { app, registry, ask } = await start();
+    const digest = registry.addBlob('library/app', { size: 300_000, seed: 1 });
+    const corrupt = registry.addBlob('library/app', { size: 1000, seed: 2 });
+    registry.faults.add({ match: { path: new RegExp(corrupt) }, action: { flipBitAt: 500 } });
+    const gate = new Gate();
+    registry.faults.add({
+      match: { path: new RegExp(digest) },
+      action: { stallAfter: { bytes: 200_000, gate } },
+    });
+    const url = `${app.url}/v2/app/blobs/${digest}`;
+    const readers = await Promise.all([openGet(url), openGet(url), openGet(url)]);
+    gate.open();
+    for (const reader of readers) await reader.finished();
+    await get(`${app.url}/v2/app/blobs/${corrupt}`).catch(() => undefined);
+    await vi.waitFor(async () => expect((await get(url)).headers['x-cache']).toBe('HIT'));
+    const evicted = await fetch(`${app.adminUrl}/api/v1/evict`, {
+      method: 'POST',
+      headers: { 'content-type': 'application/json', accept: 'application/x-ndjson' },
+      body: JSON.stringify({ toBytes: 0 }),
+    });
+    expect(await evicted.text()).toContain('"event":"done"');
+    const text = (await ask('/metrics')).body.toString();
+    for (const line of [
+      'entrepot_fills_total{outcome="stored"} 1',
+      'entrepot_fills_total{outcome="failed"} 1',
+      'entrepot_fills_failed_total{reason="corrupt"} 1',
+      'entrepot_fill_clients_bucket{le="2"} 1',
+      'entrepot_fill_clients_bucket{le="5"} 2',
+      'entrepot_evictions_total{reason="command"} 1',
+      'entrepot_eviction_age_seconds_count 1',
+      'entrepot_store_bytes 0',
+    ])
+      expect(text.split('\n')).toContain(line);
+    const [, saved] = /^entrepot_saved_bytes_total\{upstream="docker.io"\} (\d+)$/m.exec(text) ?? [];
+    // Two joined the first; the answers after that may not be counted yet.
+    expect(Number(saved)).toBeGreaterThanOrEqual(600_000);
+    expect(Number(saved) % 300_000).toBe(0);
+  });
+
   it('has no series named after what clients send, however many names and methods they make up', async () => {
     const { app, registry, ask } = await start();
     const text = async (): Promise<string> => (await ask('/metrics')).body.toString();
