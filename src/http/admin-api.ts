@@ -11,6 +11,7 @@ import type { OfflineOperations } from '../pull-through/offline-operations.ts';
 import type { ReloadOperations } from '../reload-operations.ts';
 import type { WarmJobOperations } from '../warm/warm-jobs.ts';
 import type { WarmOperations } from '../warm/warm-operations.ts';
+import { CSRF_HEADER, SESSION_COOKIE } from './admin-access.ts';
 import { addActivityRoutes } from './activity-api.ts';
 import { errorAnswerOf, problemAnswer } from './api-problem.ts';
 import { type Api, addRoute, newApi } from './api-routes.ts';
@@ -125,6 +126,12 @@ function addDocument(api: Api, version: string): void {
     scheme: 'bearer',
     description: '`admin.token` of the configuration, where it has one.',
   });
+  api.openAPIRegistry.registerComponent('securitySchemes', 'session', {
+    type: 'apiKey',
+    in: 'cookie',
+    name: SESSION_COOKIE,
+    description: `Of the web page, which sends ${CSRF_HEADER} besides with what changes something.`,
+  });
   addRoute(
     api,
     {
@@ -146,7 +153,7 @@ function addDocument(api: Api, version: string): void {
             license: { name: 'Apache-2.0' },
           },
           servers: [{ url: '/api/v1' }],
-          security: [{ token: [] }, {}],
+          security: [{ token: [] }, { session: [] }, {}],
         }),
       };
       return document;

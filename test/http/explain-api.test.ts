@@ -81,6 +81,45 @@ describe('GET /api/v1/explain', () => {
     expect((await explain(`app@${IMAGE.root.digest}`)).answer.outcome).toBe('hit');
   });
 
+  it('says of each state what the pull after it turns out to be', async () => {
+    const { registry, app, clock, explain } = await start();
+    const pullNow = async () => {
+      const answer = await get(`${app.url}/v2/library/app/manifests/v1`);
+      return answer.status === 200 ? String(answer.headers['x-cache']).toLowerCase() : 'refused';
+    };
+    const compare = async (outcome: string) => {
+      const said = (await explain('app:v1')).answer.outcome;
+      expect([said, await pullNow()]).toEqual([outcome, outcome]);
+    };
+    const turn = async (offline: boolean) =>
+      (
+        await fetch(`${app.adminUrl}/api/v1/offline`, {
+          method: 'POST',
+          headers: { 'content-type': 'application/json' },
+          body: JSON.stringify({ offline }),
+        })
+      ).text();
+    await turn(true);
+    await compare('refused');
+    await turn(false);
+    await compare('miss');
+    const isStored = async () => (await explain('app:v1')).manifest?.isStored;
+    await vi.waitFor(async () => expect(await isStored()).toBe(true), SOON);
+    await compare('hit');
+    await clock.advance(31_000);
+    await compare('revalidated');
+    await compare('hit');
+    await clock.advance(31_000);
+    await turn(true);
+    await compare('stale');
+    await turn(false);
+    const other = buildImage({ seed: 9, platforms: ['linux/amd64'] });
+    pushTo(registry, { repository: 'library/app', tag: 'v1', image: other });
+    // It cannot know that the tag has moved, and says what becomes of it then.
+    expect((await explain('app:v1')).answer.text).toContain('if it moved, the new manifest is fetched');
+    expect(await pullNow()).toBe('miss');
+  });
+
   it('tells what is here of another repository from what this one was seen to hold', async () => {
     const { app, explain } = await start();
     await pullImage(app, 'library/app', 'v1', IMAGE);
