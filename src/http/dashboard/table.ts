@@ -31,7 +31,10 @@ export interface TableParts {
  * tables that are laid out as anything else.
  */
 export function table({ caption, isCaptionHidden = false, columns, rows, empty }: TableParts): Html {
-  if (rows.length === 0) return html`<div class="empty">${empty}</div>`;
+  const heading = isCaptionHidden ? '' : html`<h2>${caption}</h2>`;
+  if (rows.length === 0)
+    return html`${heading}
+      <div class="empty">${empty}</div>`;
   return html`<table role="table">
     <caption class="${isCaptionHidden ? 'unseen' : ''}">
       ${caption}

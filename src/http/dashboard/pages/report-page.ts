@@ -56,12 +56,13 @@ function tiles(report: SavingsReport): Html {
     sharedShare,
   } = report;
   return html`<dl class="tiles">
-    ${tile('Not fetched again', bytes(bytesAvoided), `of ${bytes(sent)} sent`)}
-    ${tile('Upstream pulls spared', number(pullsAvoided), `of ${counted(pulls, 'pull')}`)}
-    ${tile('Hit ratio', percent(hits, requests), `${number(hits)} of ${counted(requests, 'request')}`)}
-    ${tile('Time saved', span(timeSavedMs), `An estimate: ${timeSavedAssumption}`)}
-    ${sharedShare === undefined ? '' : tile('Stored once for several', percent(sharedShare, 1), 'of the bytes of all images stored')}
-  </dl>`;
+      ${tile('Not fetched again', bytes(bytesAvoided), `of ${bytes(sent)} sent`)}
+      ${tile('Upstream pulls spared', number(pullsAvoided), `of ${counted(pulls, 'pull')}`)}
+      ${tile('Hit ratio', percent(hits, requests), `${number(hits)} of ${counted(requests, 'request')}`)}
+      ${tile('Time saved', span(timeSavedMs), 'an estimate, see below')}
+      ${sharedShare === undefined ? '' : tile('Stored once for several', percent(sharedShare, 1), 'of the bytes of all images stored')}
+    </dl>
+    <p class="hint">Time saved is an estimate: ${timeSavedAssumption}.</p>`;
 }
 
 function tile(name: string, value: string, hint: Content): Html {
