@@ -1,5 +1,5 @@
 import { existsSync } from 'node:fs';
-import { copyFile, mkdir, readFile, writeFile } from 'node:fs/promises';
+import { copyFile, mkdir, readFile, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { expect, it } from 'vitest';
 import { parse } from 'yaml';
@@ -20,6 +20,12 @@ interface Service {
   readonly ports: readonly string[];
   readonly stop_grace_period?: string;
   readonly volumes: readonly (string | { readonly source: string; readonly target: string })[];
+  readonly secrets?: readonly { readonly source: string }[];
+}
+
+interface Project {
+  readonly services: Readonly<Record<string, Service>>;
+  readonly secrets: Readonly<Record<string, { readonly file: string }>>;
 }
 
 interface Mount {
@@ -28,24 +34,32 @@ interface Mount {
 }
 
 /** `docker-compose config`: what it makes of the files, once it has nothing against them. */
-async function services(
+async function project(
   files: readonly string[],
   environment: Readonly<Record<string, string>> = {},
-): Promise<Readonly<Record<string, Service>>> {
+): Promise<Project> {
   const options = files.map((file) => `--file=${file}`);
   const text = await succeed(programPath('docker-compose'), [...options, 'config'], {
     workingDir: COMPOSE,
     environment: { PATH: process.env['PATH'], ...environment },
   });
-  return (parse(text) as { readonly services: Readonly<Record<string, Service>> }).services;
+  return parse(text) as Project;
 }
 
-function mountsOf({ volumes }: Service): readonly Mount[] {
-  return volumes.map((volume) => {
-    if (typeof volume !== 'string') return volume;
-    const [source = '', target = ''] = volume.split(':');
-    return { source, target };
-  });
+async function services(...args: Parameters<typeof project>): Promise<Project['services']> {
+  return (await project(...args)).services;
+}
+
+/** Its volumes; a secret is mounted by its name. */
+function mountsOf({ volumes, secrets = [] }: Service): readonly Mount[] {
+  return [
+    ...volumes.map((volume) => {
+      if (typeof volume !== 'string') return volume;
+      const [source = '', target = ''] = volume.split(':');
+      return { source, target };
+    }),
+    ...secrets.map(({ source }) => ({ source, target: `/run/secrets/${source}` })),
+  ];
 }
 
 const ALL = ['compose.yaml', 'monitoring.yaml'];
@@ -76,15 +90,27 @@ describeWith({ programs: ['docker-compose'] }, 'the compose files', () => {
     }
   });
 
-  it('mount only what is here, but for the token, which has to be made', async () => {
-    const all = await services(ALL, { GRAFANA_PASSWORD: 'x' });
-    const sources = Object.values(all)
+  it('mount only what is here; the token, which has to be made, as a secret, of which Docker makes no directory', async () => {
+    const all = await project(ALL, { GRAFANA_PASSWORD: 'x' });
+    const sources = Object.values(all.services)
       .flatMap(mountsOf)
       .map(({ source }) => source)
       .filter((source) => source.startsWith('/'));
-    expect(sources.length).toBeGreaterThan(7);
-    const absent = sources.filter((source) => !existsSync(source));
-    expect(new Set(absent)).toEqual(new Set([join(COMPOSE, 'admin-token')]));
+    expect(sources.length).toBeGreaterThan(5);
+    expect(sources.filter((source) => !existsSync(source))).toEqual([]);
+    expect(all.secrets).toEqual({ 'entrepot-admin-token': { file: join(COMPOSE, 'admin-token') } });
+  });
+
+  it('have a page that makes the token readable for those who read it', async () => {
+    const text = await readFile(join(COMPOSE, '..', 'docker.md'), 'utf8');
+    const makers = text.split('\n').filter((line) => line.includes('> admin-token'));
+    expect(makers.length).toBe(2);
+    const directory = await tempDir();
+    for (const maker of makers) {
+      await succeed('/bin/sh', ['-c', `umask 077; ${maker}`], { workingDir: directory });
+      expect((await stat(join(directory, 'admin-token'))).mode & 0o777).toBe(0o644);
+      expect(await readFile(join(directory, 'admin-token'), 'utf8')).toMatch(/^\S{32}\n$/);
+    }
   });
 
   it('have a configuration that entrepot takes, with the token that Prometheus shows', async () => {
@@ -111,7 +137,7 @@ describeWith({ programs: ['promtool', 'docker-compose'] }, 'the Prometheus of th
     expect.assert(prometheus !== undefined);
     const root = await tempDir();
     for (const { source, target } of mountsOf(prometheus)) {
-      if (!source.startsWith('/')) continue;
+      if (!source.startsWith('/') && target !== TOKEN_FILE) continue;
       await mkdir(join(root, target, '..'), { recursive: true });
       if (target === TOKEN_FILE) await writeFile(join(root, target), 'x');
       else await copyFile(source, join(root, target));

@@ -105,6 +105,7 @@ async function expectLeanImage({ daemon }: Scene): Promise<void> {
   );
   expect(await within('find /app/dist -name "*.map"; find /app -name "*.o" -o -name sqlite3.c')).toBe('');
   expect(await within('find /app /etc/entrepot ! -user root; command -v gcc python3 curl; true')).toBe('');
+  expect(await within('find /app /etc/entrepot ! -perm -444 -o -type d ! -perm -555')).toBe('');
   // The very program that is built here, file by file.
   const sums = await within('cd /app/dist && find . -type f | sort | xargs sha256sum');
   for (const line of sums.split('\n')) {
