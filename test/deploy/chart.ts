@@ -1,7 +1,12 @@
+import { mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { expect } from 'vitest';
 import { parseAllDocuments } from 'yaml';
+import { type Config, loadConfig } from '../../src/config.ts';
 import { type FinishedProgram, runProgram } from '../support/child-program.ts';
 import { programPath } from '../support/programs.ts';
+import { tempDir } from '../support/temp-dir.ts';
+import { serverCertificate } from '../upstream/certificates.ts';
 
 export const CHART = join(import.meta.dirname, '..', '..', 'deploy', 'helm', 'entrepot');
 export const NAMESPACE = 'entrepot';
@@ -15,7 +20,12 @@ export type Values = Readonly<Record<string, unknown>>;
 export interface Resource {
   readonly apiVersion: string;
   readonly kind: string;
-  readonly metadata: { readonly name: string; readonly namespace: string; readonly labels: Labels };
+  readonly metadata: {
+    readonly name: string;
+    readonly namespace: string;
+    readonly labels: Labels;
+    readonly annotations?: Labels;
+  };
   readonly spec: Values;
   readonly data?: Readonly<Record<string, string>>;
 }
@@ -51,7 +61,7 @@ export interface Container {
 }
 
 export interface Pod {
-  readonly metadata: { readonly labels: Labels };
+  readonly metadata: { readonly labels: Labels; readonly annotations: Labels };
   readonly spec: {
     readonly serviceAccountName: string;
     readonly automountServiceAccountToken: boolean;
@@ -96,4 +106,40 @@ export function resourcesIn(text: string): readonly Resource[] {
     const resource = document.toJS() as Resource | null;
     return resource === null ? [] : [resource];
   });
+}
+
+/** The one of that kind. */
+export function only(resources: readonly Resource[], kind: string): Resource {
+  const found = resources.filter((resource) => resource.kind === kind);
+  expect(found, kind).toHaveLength(1);
+  return found[0] as Resource;
+}
+
+/** The StatefulSet or DaemonSet, and what its pods are. */
+export function workload(resources: readonly Resource[]): { readonly resource: Resource; readonly pod: Pod } {
+  const found = resources.find(({ kind }) => kind === 'StatefulSet' || kind === 'DaemonSet');
+  expect.assert(found !== undefined);
+  return { resource: found, pod: found.spec['template'] as Pod };
+}
+
+/** What the chart's ConfigMap says, as entrepot itself reads it in the container. */
+export async function configuration(
+  resources: readonly Resource[],
+  environment: Readonly<Record<string, string>> = {},
+): Promise<Config> {
+  const directory = await tempDir();
+  for (const [name, text] of [
+    ['entrepot/admin-token', 'token\n'],
+    ['entrepot-tls/tls.crt', serverCertificate.cert],
+    ['entrepot-tls/tls.key', serverCertificate.key],
+  ] as const) {
+    await mkdir(join(directory, name, '..'), { recursive: true });
+    await writeFile(join(directory, name), text);
+  }
+  const file = join(directory, 'config.yaml');
+  const holder = resources.find(({ data }) => data?.['config.yaml'] !== undefined);
+  const text = holder?.data?.['config.yaml'];
+  expect.assert(text !== undefined);
+  await writeFile(file, text.replaceAll('/run/secrets/', `${directory}/`));
+  return loadConfig({ file, environment: { HUB_TOKEN: 'x', ...environment }, workingDir: '/' });
 }

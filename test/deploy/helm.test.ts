@@ -1,24 +1,25 @@
-import { chmod, mkdir, readFile, stat, writeFile } from 'node:fs/promises';
+import { chmod, readFile, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { expect, it } from 'vitest';
 import { parse } from 'yaml';
-import { type Config, loadConfig } from '../../src/config.ts';
 import { succeed } from '../support/child-program.ts';
 import { describeWith, programPath } from '../support/programs.ts';
 import { tempDir } from '../support/temp-dir.ts';
-import { serverCertificate } from '../upstream/certificates.ts';
 import {
   CHART,
+  configuration,
   type Container,
   helm,
   type Labels,
   NAMESPACE,
+  only,
   type Pod,
   type Probe,
   rendered,
   type Resource,
   resourcesIn,
   type Values,
+  workload,
 } from './chart.ts';
 
 const ROOT = join(CHART, '..', '..', '..');
@@ -54,6 +55,8 @@ const SETS: Readonly<Record<string, Values>> = {
     imagePullSecrets: [{ name: 'pull' }],
     podAnnotations: { note: 'yes' },
     podLabels: { team: 'platform' },
+    'serviceAccount.annotations': { 'example.com/role': 'puller' },
+    'networkPolicy.extraEgress': [{ ports: [{ protocol: 'TCP', port: 988 }] }],
     config: {
       cache: { maxSize: '90%', pins: ['docker.io/library/*'] },
       upstreams: { 'docker.io': { auth: { username: 'me', password: '${HUB_TOKEN}' } } },
@@ -69,37 +72,6 @@ const SETS: Readonly<Record<string, Values>> = {
 
 async function deployed(path: string): Promise<string> {
   return readFile(join(ROOT, 'deploy', path), 'utf8');
-}
-
-function only(resources: readonly Resource[], kind: string): Resource {
-  const found = resources.filter((resource) => resource.kind === kind);
-  expect(found, kind).toHaveLength(1);
-  return found[0] as Resource;
-}
-
-function workload(resources: readonly Resource[]): { readonly resource: Resource; readonly pod: Pod } {
-  const found = resources.find(({ kind }) => kind === 'StatefulSet' || kind === 'DaemonSet');
-  expect.assert(found !== undefined);
-  return { resource: found, pod: found.spec['template'] as Pod };
-}
-
-/** What the chart's ConfigMap says, as entrepot itself reads it in the container. */
-async function configuration(resources: readonly Resource[]): Promise<Config> {
-  const directory = await tempDir();
-  for (const [name, text] of [
-    ['entrepot/admin-token', 'token\n'],
-    ['entrepot-tls/tls.crt', serverCertificate.cert],
-    ['entrepot-tls/tls.key', serverCertificate.key],
-  ] as const) {
-    await mkdir(join(directory, name, '..'), { recursive: true });
-    await writeFile(join(directory, name), text);
-  }
-  const file = join(directory, 'config.yaml');
-  const holder = resources.find(({ data }) => data?.['config.yaml'] !== undefined);
-  const text = holder?.data?.['config.yaml'];
-  expect.assert(text !== undefined);
-  await writeFile(file, text.replaceAll('/run/secrets/', `${directory}/`));
-  return loadConfig({ file, environment: { HUB_TOKEN: 'x' }, workingDir: '/' });
 }
 
 function matches(selector: Labels, labels: Labels): boolean {
@@ -276,6 +248,8 @@ describeWith({ programs: ['helm'] }, 'the Helm chart', () => {
     ['image.repository', 'entrepot:1'],
     ['daemonSet.hostPath', 'relative'],
     ['networkPolicy.upstreamPorts', ['https']],
+    ['networkPolicy.extraEgress', [{ port: 988 }]],
+    ['serviceAccount.annotations', { role: 1 }],
     ['podDisruptionBudget.maxUnavailable', 'one'],
   ])('refuses %s of %j, and names it', async (key, value) => {
     const { code, stderr } = await helm('template', { [key]: value });

@@ -22,6 +22,14 @@ app.kubernetes.io/instance: {{ .Release.Name }}
 app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
 {{- end }}
 
+{{- define "entrepot.serviceAccount" -}}
+{{- if .Values.serviceAccount.create }}
+{{- default (include "entrepot.fullname" .) .Values.serviceAccount.name }}
+{{- else }}
+{{- default "default" .Values.serviceAccount.name }}
+{{- end }}
+{{- end }}
+
 {{- define "entrepot.adminSecret" -}}
 {{- default (printf "%s-admin" (include "entrepot.fullname" .)) .Values.admin.existingSecret }}
 {{- end }}
@@ -52,7 +60,7 @@ metadata:
     {{- toYaml . | nindent 4 }}
     {{- end }}
 spec:
-  serviceAccountName: {{ include "entrepot.fullname" . }}
+  serviceAccountName: {{ include "entrepot.serviceAccount" . }}
   automountServiceAccountToken: false
   enableServiceLinks: false
   terminationGracePeriodSeconds: {{ .Values.terminationGracePeriodSeconds }}

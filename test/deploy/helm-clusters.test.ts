@@ -1,0 +1,72 @@
+import { readFile, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { expect, it } from 'vitest';
+import { describeWith } from '../support/programs.ts';
+import { tempDir } from '../support/temp-dir.ts';
+import { CHART, configuration, only, rendered, resourcesIn, workload } from './chart.ts';
+
+const PAGE = join(CHART, '..', '..', 'kubernetes', 'README.md');
+
+/** What Azure's webhook sets. */
+const WEBHOOK = {
+  AZURE_TENANT_ID: 'tenant',
+  AZURE_CLIENT_ID: 'client',
+  AZURE_FEDERATED_TOKEN_FILE: '/var/run/secrets/azure/tokens/azure-identity-token',
+};
+
+/** The YAML of that page that holds a text, as a file for `--values`. */
+async function valuesOfPage(text: string): Promise<string> {
+  const page = await readFile(PAGE, 'utf8');
+  const blocks = [...page.matchAll(/^```yaml\n(.*?)^```$/gms)].map(([, block = '']) => block);
+  const found = blocks.filter((block) => block.includes(text));
+  expect(found, text).toHaveLength(1);
+  const file = join(await tempDir(), 'values.yaml');
+  await writeFile(file, found[0] ?? '');
+  return `--values=${file}`;
+}
+
+describeWith({ programs: ['helm'] }, 'the Helm chart where a cloud gives pods their identity', () => {
+  it.each([
+    'eks.amazonaws.com/role-arn',
+    'iam.gke.io/gcp-service-account',
+    'azure.workload.identity/client-id',
+  ])('takes what the page says of %s', async (annotation) => {
+    const resources = resourcesIn(await rendered({}, [await valuesOfPage(annotation)]));
+    const account = only(resources, 'ServiceAccount');
+    expect(Object.keys(account.metadata.annotations ?? {})).toEqual([annotation]);
+    const { pod } = workload(resources);
+    expect(pod.spec.serviceAccountName).toBe(account.metadata.name);
+    const { upstreams } = await configuration(resources, WEBHOOK);
+    expect(upstreams.map(({ auth }) => auth !== undefined)).toEqual([true]);
+    if (annotation.startsWith('azure'))
+      expect(pod.metadata.labels['azure.workload.identity/use']).toBe('true');
+  });
+
+  it('lets pods reach the metadata server of GKE, as the page says, and the DNS of OpenShift', async () => {
+    const values = await valuesOfPage('iam.gke.io/gcp-service-account');
+    const { spec } = only(resourcesIn(await rendered({}, [values])), 'NetworkPolicy');
+    const [anywhere, ...more] = spec['egress'] as readonly unknown[];
+    expect(anywhere).toMatchObject({
+      ports: expect.arrayContaining([
+        { protocol: 'TCP', port: 80 },
+        { protocol: 'UDP', port: 5353 },
+      ]) as unknown,
+    });
+    expect(more).toEqual([
+      { to: [{ ipBlock: { cidr: '169.254.169.252/32' } }], ports: [{ protocol: 'TCP', port: 988 }] },
+    ]);
+  });
+
+  it('runs as an account that the site made, and then makes none', async () => {
+    const made = resourcesIn(await rendered({ 'serviceAccount.name': 'puller' }));
+    expect(only(made, 'ServiceAccount').metadata.name).toBe('puller');
+    expect(workload(made).pod.spec.serviceAccountName).toBe('puller');
+    const given = resourcesIn(
+      await rendered({ 'serviceAccount.create': false, 'serviceAccount.name': 'puller' }),
+    );
+    expect(given.map(({ kind }) => kind)).not.toContain('ServiceAccount');
+    expect(workload(given).pod.spec.serviceAccountName).toBe('puller');
+    const none = resourcesIn(await rendered({ 'serviceAccount.create': false }));
+    expect(workload(none).pod.spec.serviceAccountName).toBe('default');
+  });
+});
