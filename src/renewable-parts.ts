@@ -69,7 +69,7 @@ function upstreamsPart({ metrics, pulling, rehearsals, standings }: RenewableSer
           // What stood of a client that was replaced says nothing of the new one.
           for (const name of change.renewed) metrics.upstreams.forgotten(name);
           metrics.configured(config.upstreams.map(({ name }) => name));
-          standings.configured(config.upstreams);
+          standings.configured(config.upstreams, [...change.added, ...change.renewed]);
           for (const name of change.removed) metrics.offline.gone(name);
           const { states } = offline;
           for (const { upstream, isOffline } of states) metrics.offline.set(upstream, isOffline);

@@ -12,6 +12,8 @@ export class UpstreamStandings implements UpstreamOperations {
   readonly #figuresOf: ((upstream: string) => UpstreamFigures) | undefined;
   #upstreams: readonly NamedUpstream[];
   readonly #observed = new Map<string, ObservedUpstream>();
+  /** Of clients that may come to hold. */
+  readonly #coming = new Map<string, ObservedUpstream>();
   /** Since when those that are offline are, wall time. */
   readonly #offline = new Map<string, number>();
 
@@ -29,28 +31,26 @@ export class UpstreamStandings implements UpstreamOperations {
     this.#upstreams = upstreams;
   }
 
-  /**
-   * For a new client of an upstream. From its first request on it is what is told of; what was known of the one before is
-   * forgotten then. A client that is never asked, since its configuration was not taken, changes nothing.
-   */
+  /** For a new client of an upstream. Where there is one already, that one is heard until `configured` says otherwise. */
   observer(upstream: string): UpstreamObserver {
     const observed = new ObservedUpstream(this.#clock, this.#figuresOf?.(upstream));
-    const { observer } = observed;
-    let isNew = this.#observed.has(upstream);
-    if (!isNew) this.#observed.set(upstream, observed);
-    return {
-      ...observer,
-      requestStarted: (event) => {
-        if (isNew) this.#observed.set(upstream, observed);
-        isNew = false;
-        observer.requestStarted(event);
-      },
-    };
+    if (this.#observed.has(upstream)) this.#coming.set(upstream, observed);
+    else this.#observed.set(upstream, observed);
+    return observed.observer;
   }
 
-  /** From now on these are configured: the others are forgotten. */
-  configured(upstreams: readonly NamedUpstream[]): void {
+  /**
+   * From now on these are configured: the others are forgotten.
+   * @param renewed those whose newest client holds: what was known of the one before is forgotten, and what that tells
+   * from now on is not heard
+   */
+  configured(upstreams: readonly NamedUpstream[], renewed: readonly string[]): void {
     this.#upstreams = upstreams;
+    for (const name of renewed) {
+      const coming = this.#coming.get(name);
+      if (coming !== undefined) this.#observed.set(name, coming);
+    }
+    this.#coming.clear();
     const names = new Set(upstreams.map(({ name }) => name));
     for (const kept of [this.#observed, this.#offline])
       for (const name of kept.keys()) if (!names.has(name)) kept.delete(name);

@@ -176,23 +176,35 @@ it('tells mirrors, in their order, by host', () => {
   ]);
 });
 
-it('begins anew with a new client, and forgets what is not configured any more', () => {
+it('begins anew with a new client once that holds, and forgets what is not configured any more', () => {
   const { standings, observer, now } = fake();
   observer.requestFinished(answered(200));
   standings.offlineChanged([{ upstream: 'quay.io', isOffline: true }]);
-  const next = standings.observer('quay.io');
-  observer.bytesReceived(1000);
-  // Its configuration may not be taken: then it is never asked.
-  expect(now()).toMatchObject({ state: 'offline', requests: 1, bytes: 1000 });
-  next.requestStarted({ kind: 'blob', method: 'GET' });
-  next.bytesReceived(3);
-  observer.requestStarted({ kind: 'blob', method: 'GET' });
+  const coming = standings.observer('quay.io');
+  standings.configured([QUAY], ['quay.io']);
+  coming.bytesReceived(3);
   observer.bytesReceived(1000);
   expect(now()).toMatchObject({ state: 'offline', requests: 0, bytes: 3 });
-  standings.configured([{ name: 'ghcr.io', url: 'https://ghcr.io' }]);
+  standings.configured([{ name: 'ghcr.io', url: 'https://ghcr.io' }], ['ghcr.io']);
   expect(standings.standings.map(({ upstream }) => upstream)).toEqual(['ghcr.io']);
-  standings.configured([QUAY]);
+  standings.configured([QUAY], ['quay.io']);
   expect(now()).toMatchObject({ state: 'unknown', bytes: 0 });
+});
+
+it('goes on hearing the client that holds while others are opened that never will', () => {
+  const { standings, observer, now } = fake();
+  standings.observer('ghcr.io').bytesReceived(9);
+  standings.observer('quay.io').bytesReceived(9);
+  observer.breakerChanged('open');
+  observer.bytesReceived(1);
+  expect(now()).toMatchObject({ breaker: 'open', bytes: 1 });
+  // Nor does a client hold that is left from a configuration that was refused.
+  const ghcr = { name: 'ghcr.io', url: 'https://ghcr.io' };
+  const coming = standings.observer('ghcr.io');
+  standings.configured([QUAY, ghcr], ['ghcr.io']);
+  coming.bytesReceived(2);
+  observer.bytesReceived(1);
+  expect(standings.standings.map(({ bytes }) => bytes)).toEqual([2, 2]);
 });
 
 it('a real client tells its quota with the window, its pause, and what failed', async () => {
