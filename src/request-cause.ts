@@ -9,6 +9,18 @@ export interface RequestCause {
   readonly trace?: TraceParent | undefined;
 }
 
+/** One that is being answered. */
+export interface AnsweredRequest extends RequestCause {
+  /** Is this the signal that its work is done under? */
+  owns(signal: AbortSignal): boolean;
+}
+
+/**
+ * Those that are being answered. What works under their own signals looks here, once, when an upstream is to be asked:
+ * noting the request on each signal would cost every hit a microsecond.
+ */
+export const answeredRequests = new Set<AnsweredRequest>();
+
 /** As W3C's trace context has it. */
 export interface TraceParent {
   readonly traceId: string;
@@ -22,7 +34,10 @@ type CausedSignal = AbortSignal & { [CAUSE]?: RequestCause };
 
 /** Absent: no client's request, or nobody said so. */
 export function causeOf(signal: AbortSignal): RequestCause | undefined {
-  return (signal as CausedSignal)[CAUSE];
+  const known = (signal as CausedSignal)[CAUSE];
+  if (known !== undefined) return known;
+  for (const request of answeredRequests) if (request.owns(signal)) return request;
+  return undefined;
 }
 
 /** @returns the signal */

@@ -1,7 +1,7 @@
 import type { IncomingMessage, OutgoingHttpHeader, OutgoingHttpHeaders, ServerResponse } from 'node:http';
 import type { LiveRequest } from '../activity/live-request.ts';
 import { nextRequestId } from '../activity/request-id.ts';
-import { attachCause, type RequestCause, type TraceParent } from '../request-cause.ts';
+import type { AnsweredRequest, TraceParent } from '../request-cause.ts';
 import type { OutcomeReason } from '../pull-through/outcome-reason.ts';
 import type { Outcome, Served } from '../pull-through/served.ts';
 import { depart } from './departures.ts';
@@ -26,7 +26,7 @@ export interface RequestRecord {
 }
 
 /** One request and its response, with the few things that every endpoint does to them. */
-export class Exchange implements LiveRequest, RequestCause {
+export class Exchange implements LiveRequest, AnsweredRequest {
   /** In its log lines, and on its answer as `X-Request-Id`; what a client sends under that name is not taken. */
   readonly id = nextRequestId();
   readonly request: IncomingMessage;
@@ -72,7 +72,7 @@ export class Exchange implements LiveRequest, RequestCause {
 
   /** Aborts when the client has left before its answer was complete. What is done under it is done for this request. */
   get signal(): AbortSignal {
-    return attachCause(this.#controller.signal, this);
+    return this.#controller.signal;
   }
 
   /** Its address; IPv4 as such, also over a socket that takes both. */
@@ -80,6 +80,10 @@ export class Exchange implements LiveRequest, RequestCause {
     const { remoteAddress = 'unknown' } = this.request.socket;
     const isMapped = remoteAddress.startsWith(IPV4_IN_IPV6) && remoteAddress.includes('.');
     return isMapped ? remoteAddress.slice(IPV4_IN_IPV6.length) : remoteAddress;
+  }
+
+  owns(signal: AbortSignal): boolean {
+    return this.#controller.signal === signal;
   }
 
   get isHead(): boolean {

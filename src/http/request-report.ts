@@ -4,6 +4,7 @@ import type { AccessLog } from '../config.ts';
 import type { Log } from '../log.ts';
 import { errorFacts } from '../log.ts';
 import type { Metrics } from '../metrics.ts';
+import { answeredRequests } from '../request-cause.ts';
 import { OUTCOME_REASONS } from '../pull-through/outcome-reason.ts';
 import type { OfflineRequest } from '../pull-through/rehearsals.ts';
 import type { Clock } from '../clock.ts';
@@ -36,9 +37,11 @@ export interface RequestReporting {
 export function reportWhenOver(exchange: Exchange, reporting: RequestReporting): void {
   const { activity, tracing } = reporting;
   activity.began(exchange);
+  answeredRequests.add(exchange);
   const span = tracing?.request(exchange.header('traceparent'), exchange.startedAt);
   exchange.trace = span?.parent;
   exchange.response.on('close', () => {
+    answeredRequests.delete(exchange);
     report(exchange, reporting);
     if (span !== undefined) span.end(spanOf(exchange));
   });
