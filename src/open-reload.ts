@@ -120,6 +120,7 @@ export class Reload implements ReloadOperations {
       const commits = renewals.map((renewal) => renewal.commit());
       await Promise.all(commits);
     } catch (error) {
+      metrics.reloads.failed();
       log.error({ error: errorFacts(error, { stack: true }) }, 'a new configuration holds in part only');
       throw error;
     }
