@@ -19,6 +19,12 @@ export class ClosedNames {
     return gone;
   }
 
+  /** Whether it is configured. What stands is shown of those alone: nobody would ever take `other` back. */
+  has(name: string): boolean {
+    return this.#names.has(name);
+  }
+
+  /** For what is counted. */
   label(name: string): string {
     return this.#names.has(name) ? name : 'other';
   }

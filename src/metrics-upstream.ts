@@ -189,8 +189,11 @@ export class UpstreamMetrics {
     this.#retries.inc({ upstream: this.#names.label(upstream) });
   }
 
-  quota(name: string, { account, ...facts }: Quota): void {
-    const labels = { upstream: this.#names.label(name), account: this.#accountLabel(account) };
+  // What stands is told of configured upstreams only: a client that finishes what it began may outlive its own.
+
+  quota(upstream: string, { account, ...facts }: Quota): void {
+    if (!this.#names.has(upstream)) return;
+    const labels = { upstream, account: this.#accountLabel(account) };
     const { limit, remaining, windowMs, resetsAt } = this.#quota;
     if (facts.limit !== undefined) limit.set(labels, facts.limit);
     if (facts.remaining !== undefined) remaining.set(labels, facts.remaining);
@@ -199,16 +202,16 @@ export class UpstreamMetrics {
   }
 
   up(upstream: string, isUp: boolean): void {
-    this.#up.set({ upstream: this.#names.label(upstream) }, isUp ? 1 : 0);
+    if (this.#names.has(upstream)) this.#up.set({ upstream }, isUp ? 1 : 0);
   }
 
   /** @param mirror one of the configured ones */
   mirrorUp(upstream: string, mirror: string, isUp: boolean): void {
-    this.#mirrorUp.set({ upstream: this.#names.label(upstream), mirror }, isUp ? 1 : 0);
+    if (this.#names.has(upstream)) this.#mirrorUp.set({ upstream, mirror }, isUp ? 1 : 0);
   }
 
-  breaker(name: string, phase: (typeof BREAKER_PHASES)[number]): void {
-    const upstream = this.#names.label(name);
+  breaker(upstream: string, phase: (typeof BREAKER_PHASES)[number]): void {
+    if (!this.#names.has(upstream)) return;
     for (const state of BREAKER_PHASES) this.#breaker.set({ upstream, state }, state === phase ? 1 : 0);
   }
 
@@ -221,8 +224,8 @@ export class UpstreamMetrics {
   }
 
   /** The latest of those that were told. @param atMs milliseconds since 1970 */
-  pausedUntil(name: string, atMs: number): void {
-    const upstream = this.#names.label(name);
+  pausedUntil(upstream: string, atMs: number): void {
+    if (!this.#names.has(upstream)) return;
     if (atMs <= (this.#pausedUntilMs.get(upstream) ?? 0)) return;
     this.#pausedUntilMs.set(upstream, atMs);
     this.#pausedUntil.set({ upstream }, atMs / 1000);

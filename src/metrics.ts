@@ -69,7 +69,7 @@ export class Metrics {
   readonly #names: ClosedNames;
   /** Our own listeners' part. */
   readonly listeners = new ListenerMetrics(this.#registry);
-  readonly offline = new OfflineMetrics(this.#registry);
+  readonly offline: OfflineMetrics;
   readonly reloads = new ReloadMetrics(this.#registry);
   readonly warm = new WarmMetrics(this.#registry);
   /** The store's condition, and what leaves it. */
@@ -99,6 +99,7 @@ export class Metrics {
     const registry = this.#registry;
     const registers = [registry];
     collectDefaultMetrics({ register: registry });
+    this.offline = new OfflineMetrics(registry, this.#names);
     this.upstreams = new UpstreamMetrics(registry, this.#names);
     const named = <Label extends string>(name: string, help: string, ...labels: Label[]) => ({
       name: `entrepot_${name}`,

@@ -455,3 +455,28 @@ test('a scrape costs less than ten milliseconds of processor time, though twenty
   // The best of several: the others measure the machine's other work.
   expect(Math.min(...times)).toBeLessThan(10);
 });
+
+test('what stands is shown of configured upstreams alone, also while others finish what they began', async () => {
+  const subject = metrics();
+  const standing = async () =>
+    (await subject.render()).text
+      .split('\n')
+      .filter((line) => /^entrepot_(?:upstream_(?:up|breaker|paused|ratelimit)|mirror|offline)/.test(line));
+  const tell = (upstream: string) => {
+    subject.upstreams.up(upstream, false);
+    subject.upstreams.breaker(upstream, 'open');
+    subject.upstreams.mirrorUp(upstream, 'mirror.example', false);
+    subject.upstreams.quota(upstream, { limit: 1, remaining: 0, windowMs: 1, resetsAt: 1 });
+    subject.upstreams.pausedUntil(upstream, 1000);
+    subject.offline.set(upstream, true);
+  };
+  const before = await standing();
+  tell('gone.example');
+  expect(await standing()).toEqual(before);
+  tell('quay.io');
+  expect((await standing()).length).toBeGreaterThan(before.length);
+  subject.configured(['docker.io']);
+  subject.offline.gone('quay.io');
+  tell('quay.io');
+  expect(await standing()).toEqual(before.filter((line) => line.includes('docker.io')));
+});

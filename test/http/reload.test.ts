@@ -22,6 +22,10 @@ async function startRegistry(auth: FakeAuth = { mode: 'none' }): Promise<FakeReg
   return registry;
 }
 
+/** What stands of an upstream. */
+const GAUGES =
+  /^entrepot_(?:upstream_(?:up|breaker_state|paused_until|ratelimit)|mirror_up|offline)\w*\{upstream="(?:docker\.io|other)"/;
+
 const upstreams = (more: FileSettings): { readonly upstreams: FileSettings } => ({ upstreams: more });
 
 async function manifest({ app }: ReloadableApp, name: string): Promise<number> {
@@ -162,6 +166,8 @@ describe('upstreams', () => {
     const [registry, other] = [await startRegistry(), await startRegistry()];
     const scene = await startReloadable(upstreams({ 'docker.io': { url: registry.url } }));
     const up = async () => metric(scene, 'entrepot_upstream_up{upstream="docker.io"}');
+    const breaker = async (state: string) =>
+      metric(scene, `entrepot_upstream_breaker_state{upstream="docker.io",state="${state}"}`);
     registry.faults.add({ match: { path: /large/ }, action: { hang: true } });
     // It waits for the old place, and nobody who comes later waits with it.
     const stuck = new AbortController();
@@ -171,14 +177,49 @@ describe('upstreams', () => {
     for (let turn = 0; turn < 3 && (await up()) === '1'; turn += 1)
       expect(await manifest(scene, 'library/app/manifests/v1')).toBeGreaterThanOrEqual(500);
     expect(await up()).toBe('0');
+    expect(await breaker('open')).toBe('1');
     await scene.change(upstreams({ 'docker.io': { url: other.url } }));
     expect(await up()).toBe('1');
+    expect([await breaker('open'), await breaker('closed')]).toEqual(['0', '1']);
     expect(await manifest(scene, 'library/app/manifests/large')).toBe(200);
     expect(await manifest(scene, 'library/app/manifests/v1')).toBe(200);
     stuck.abort();
     await waiting.catch(() => undefined);
     expect(await up()).toBe('1');
   }, 60_000);
+
+  it.each(['elsewhere', 'gone'] as const)(
+    'that had used up their pulls and are %s now owe nothing any more, whatever the old place still says',
+    async (where) => {
+      const [registry, other] = [await startRegistry(), await startRegistry()];
+      registry.configure({ pullLimit: { limit: 100, remaining: 1 } });
+      const scene = await startReloadable(upstreams({ 'docker.io': { url: registry.url } }));
+      const standing = async () => {
+        const text = await (await fetch(`${scene.app.adminUrl}/metrics`)).text();
+        return text.split('\n').filter((line) => GAUGES.test(line));
+      };
+      const begins = await standing();
+      const gate = new Gate();
+      registry.faults.add({ match: { path: /tags\/list/ }, action: { gate } });
+      const late = get(`${scene.app.url}/v2/library/app/tags/list`);
+      await gate.arrived();
+      registry.faults.add({ match: { path: /large/ }, action: { headers: { 'retry-after': '3600' } } });
+      expect(await manifest(scene, 'library/app/manifests/v1')).toBe(200);
+      expect(await manifest(scene, 'library/app/manifests/large')).toBe(429);
+      const remaining = 'entrepot_upstream_ratelimit_remaining{upstream="docker.io",account="anonymous"}';
+      expect(await metric(scene, remaining)).toBe('0');
+      const paused = 'entrepot_upstream_paused_until_timestamp_seconds{upstream="docker.io"}';
+      expect(Number(await metric(scene, paused))).toBeGreaterThan(Date.now() / 1000);
+      await scene.change(upstreams({ [where === 'gone' ? 'quay.io' : 'docker.io']: { url: other.url } }));
+      const after = where === 'gone' ? [] : begins;
+      expect(await standing()).toEqual(after);
+      registry.faults.add({ match: { path: /tags\/list/ }, action: { drop: 'reset' } });
+      gate.open();
+      await late;
+      expect(await standing()).toEqual(after);
+    },
+    30_000,
+  );
 
   it('that are unchanged keep their tokens and connections', async () => {
     const registry = await startRegistry({ mode: 'bearer', credentials: [READER] });
