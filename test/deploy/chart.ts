@@ -38,10 +38,11 @@ export interface Confinement {
   readonly fsGroup?: number;
   readonly capabilities?: { readonly drop?: readonly string[]; readonly add?: readonly string[] };
   readonly seccompProfile?: { readonly type: string };
+  readonly seLinuxOptions?: Labels;
 }
 
 export interface Probe {
-  readonly httpGet: { readonly path: string; readonly port: string };
+  readonly httpGet: { readonly path: string; readonly port: string; readonly host?: string };
 }
 
 export interface Container {
@@ -65,6 +66,7 @@ export interface Pod {
   readonly spec: {
     readonly serviceAccountName: string;
     readonly automountServiceAccountToken: boolean;
+    readonly hostNetwork?: boolean;
     readonly terminationGracePeriodSeconds: number;
     readonly securityContext: Confinement;
     readonly initContainers?: readonly Container[];

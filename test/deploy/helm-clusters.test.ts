@@ -70,3 +70,41 @@ describeWith({ programs: ['helm'] }, 'the Helm chart where a cloud gives pods th
     expect(workload(none).pod.spec.serviceAccountName).toBe('default');
   });
 });
+
+describeWith({ programs: ['helm'] }, 'the Helm chart in each node’s own network', () => {
+  const own = { kind: 'DaemonSet', 'daemonSet.hostNetwork': true };
+
+  it('listens at the node’s loopback address itself, admin too, and is asked there whether it lives', async () => {
+    const resources = resourcesIn(await rendered(own));
+    const { pod } = workload(resources);
+    expect(pod.spec.hostNetwork).toBe(true);
+    const { listeners, admin } = await configuration(resources);
+    expect(listeners).toMatchObject([{ host: '127.0.0.1', port: 5000 }]);
+    expect(admin).toMatchObject({ listen: { host: '127.0.0.1', port: 5001 }, token: 'token' });
+    const [container] = pod.spec.containers;
+    for (const probe of [container?.startupProbe, container?.livenessProbe, container?.readinessProbe])
+      expect(probe?.httpGet.host).toBe('127.0.0.1');
+    // Neither a service whose pods nobody reaches, nor a policy that would not hold.
+    const names = resources.map(({ kind, metadata }) => `${kind}/${metadata.name}`);
+    expect(names).toContain('Service/entrepot-pods');
+    expect(names).not.toContain('Service/entrepot');
+    expect(names).not.toContain('NetworkPolicy/entrepot');
+  });
+
+  it('has no ServiceMonitor of what Prometheus cannot reach, and says what to set', async () => {
+    await expect(rendered({ ...own, 'serviceMonitor.enabled': true })).rejects.toThrow('daemonSet.adminIP');
+    const wide = { ...own, 'serviceMonitor.enabled': true, 'daemonSet.adminIP': '0.0.0.0' };
+    const resources = resourcesIn(await rendered(wide));
+    expect((await configuration(resources)).admin).toMatchObject({
+      listen: { host: '0.0.0.0' },
+      token: 'token',
+    });
+    expect(workload(resources).pod.spec.containers[0]?.livenessProbe?.httpGet.host).toBeUndefined();
+  });
+
+  it('has the SELinux label that the page says for nodes that enforce one', async () => {
+    const values = await valuesOfPage('seLinuxOptions');
+    const { pod } = workload(resourcesIn(await rendered({}, [values])));
+    expect(pod.spec.securityContext.seLinuxOptions).toEqual({ level: 's0' });
+  });
+});

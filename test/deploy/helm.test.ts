@@ -31,6 +31,15 @@ const USER = 10_001;
 const SETS: Readonly<Record<string, Values>> = {
   'as it is': {},
   'on each node': { kind: 'DaemonSet', 'daemonSet.hostPath': '/srv/entrepot', 'admin.existingSecret': 'own' },
+  'in each node’s own network': {
+    kind: 'DaemonSet',
+    'daemonSet.hostNetwork': true,
+    'daemonSet.adminIP': '::',
+    'daemonSet.adminPort': 5002,
+    'daemonSet.hostPort': 5010,
+    'serviceMonitor.enabled': true,
+    seLinuxOptions: { level: 's0' },
+  },
   'with all that it can have': {
     replicas: 3,
     bindAddress: '[::]',
@@ -247,6 +256,7 @@ describeWith({ programs: ['helm'] }, 'the Helm chart', () => {
     ['config.dataDir', '/data'],
     ['image.repository', 'entrepot:1'],
     ['daemonSet.hostPath', 'relative'],
+    ['daemonSet.adminIP', '[::1]'],
     ['networkPolicy.upstreamPorts', ['https']],
     ['networkPolicy.extraEgress', [{ port: 988 }]],
     ['serviceAccount.annotations', { role: 1 }],

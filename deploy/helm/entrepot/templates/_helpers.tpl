@@ -34,11 +34,38 @@ app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
 {{- default (printf "%s-admin" (include "entrepot.fullname" .)) .Values.admin.existingSecret }}
 {{- end }}
 
+{{- /* Not empty where pods have the node's own network. */}}
+{{- define "entrepot.hostNetwork" -}}
+{{- if and (eq .Values.kind "DaemonSet") .Values.daemonSet.hostNetwork }}true{{ end }}
+{{- end }}
+
+{{- /* Where kubelet asks; it asks the pod's own address unless told. */}}
+{{- define "entrepot.probeHost" -}}
+{{- if and (include "entrepot.hostNetwork" .) (not (has .Values.daemonSet.adminIP (list "0.0.0.0" "::"))) -}}
+, host: {{ .Values.daemonSet.adminIP | quote }}
+{{- end }}
+{{- end }}
+
+{{- /* Of an address and a port. */}}
+{{- define "entrepot.address" -}}
+{{- $ip := first . }}
+{{- if contains ":" $ip }}[{{ $ip }}]{{ else }}{{ $ip }}{{ end }}:{{ int (last .) }}
+{{- end }}
+
 {{- /* What the chart decides, over what the values say. */}}
 {{- define "entrepot.config" -}}
+{{- $listen := printf "%s:5000" .Values.bindAddress }}
+{{- $admin := printf "%s:5001" .Values.bindAddress }}
+{{- if include "entrepot.hostNetwork" . }}
+{{- $listen = include "entrepot.address" (list .Values.daemonSet.hostIP .Values.daemonSet.hostPort) }}
+{{- $admin = include "entrepot.address" (list .Values.daemonSet.adminIP .Values.daemonSet.adminPort) }}
+{{- if and .Values.serviceMonitor.enabled (has .Values.daemonSet.adminIP (list "127.0.0.1" "::1")) }}
+{{- fail "serviceMonitor.enabled: with daemonSet.hostNetwork Prometheus reaches the pods only where daemonSet.adminIP is an address of the node, such as 0.0.0.0" }}
+{{- end }}
+{{- end }}
 {{- $own := dict
-  "listen" (printf "%s:5000" .Values.bindAddress)
-  "admin" (dict "listen" (printf "%s:5001" .Values.bindAddress) "tokenFile" "/run/secrets/entrepot/admin-token")
+  "listen" $listen
+  "admin" (dict "listen" $admin "tokenFile" "/run/secrets/entrepot/admin-token")
   "dataDir" "/var/lib/entrepot" }}
 {{- if .Values.tls.existingSecret }}
 {{- $_ := set $own "tls" (dict "cert" "/run/secrets/entrepot-tls/tls.crt" "key" "/run/secrets/entrepot-tls/tls.key") }}
@@ -63,6 +90,10 @@ spec:
   serviceAccountName: {{ include "entrepot.serviceAccount" . }}
   automountServiceAccountToken: false
   enableServiceLinks: false
+  {{- if include "entrepot.hostNetwork" . }}
+  hostNetwork: true
+  dnsPolicy: Default
+  {{- end }}
   terminationGracePeriodSeconds: {{ .Values.terminationGracePeriodSeconds }}
   {{- with .Values.priorityClassName }}
   priorityClassName: {{ . }}
@@ -79,6 +110,10 @@ spec:
     fsGroupChangePolicy: OnRootMismatch
     seccompProfile:
       type: RuntimeDefault
+    {{- with .Values.seLinuxOptions }}
+    seLinuxOptions:
+      {{- toYaml . | nindent 6 }}
+    {{- end }}
   {{- if eq .Values.kind "DaemonSet" }}
   initContainers:
     # A directory of the node is root's and open to all, and fsGroup does not change it.
@@ -109,13 +144,13 @@ spec:
           drop: [ALL]
       ports:
         - name: registry
-          containerPort: 5000
+          containerPort: {{ if include "entrepot.hostNetwork" . }}{{ .Values.daemonSet.hostPort }}{{ else }}5000{{ end }}
           {{- if eq .Values.kind "DaemonSet" }}
           hostIP: {{ .Values.daemonSet.hostIP | quote }}
           hostPort: {{ .Values.daemonSet.hostPort }}
           {{- end }}
         - name: admin
-          containerPort: 5001
+          containerPort: {{ if include "entrepot.hostNetwork" . }}{{ .Values.daemonSet.adminPort }}{{ else }}5001{{ end }}
       {{- with .Values.env }}
       env:
         {{- toYaml . | nindent 8 }}
@@ -126,16 +161,16 @@ spec:
       {{- end }}
       # A large index, or one on a slow disk, may take a while to open.
       startupProbe:
-        httpGet: { path: /healthz, port: admin }
+        httpGet: { path: /healthz, port: admin{{ include "entrepot.probeHost" . }} }
         periodSeconds: 2
         failureThreshold: 150
       livenessProbe:
-        httpGet: { path: /healthz, port: admin }
+        httpGet: { path: /healthz, port: admin{{ include "entrepot.probeHost" . }} }
         periodSeconds: 20
         timeoutSeconds: 10
         failureThreshold: 3
       readinessProbe:
-        httpGet: { path: /readyz, port: admin }
+        httpGet: { path: /readyz, port: admin{{ include "entrepot.probeHost" . }} }
         periodSeconds: 10
         timeoutSeconds: 5
       {{- with .Values.resources }}
