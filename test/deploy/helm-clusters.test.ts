@@ -1,9 +1,19 @@
+import { createHash } from 'node:crypto';
 import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { expect, it } from 'vitest';
 import { describeWith } from '../support/programs.ts';
 import { tempDir } from '../support/temp-dir.ts';
-import { CHART, configuration, only, rendered, resourcesIn, workload } from './chart.ts';
+import {
+  CHART,
+  configuration,
+  type Labels,
+  only,
+  rendered,
+  resourcesIn,
+  type Values,
+  workload,
+} from './chart.ts';
 
 const PAGE = join(CHART, '..', '..', 'kubernetes', 'README.md');
 
@@ -106,5 +116,29 @@ describeWith({ programs: ['helm'] }, 'the Helm chart in each node’s own networ
     const values = await valuesOfPage('seLinuxOptions');
     const { pod } = workload(resourcesIn(await rendered({}, [values])));
     expect(pod.spec.securityContext.seLinuxOptions).toEqual({ level: 's0' });
+  });
+});
+
+/** Of its pods; and the token that the chart made. */
+async function checksums(values: Values = {}): Promise<Labels & { readonly token?: string }> {
+  const resources = resourcesIn(await rendered(values));
+  const token = resources.find(({ kind }) => kind === 'Secret')?.data?.['admin-token'];
+  const { annotations } = workload(resources).pod.metadata;
+  return { ...annotations, ...(token !== undefined && { token }) };
+}
+
+describeWith({ programs: ['helm'] }, 'pods of the Helm chart', () => {
+  it('are started anew for another token that the chart made, and for another configuration', async () => {
+    const [first, second] = await Promise.all([checksums(), checksums({ 'config.offline': true })]);
+    for (const { token = '', 'checksum/admin': sum } of [first, second])
+      expect(sum).toBe(createHash('sha256').update(token).digest('hex'));
+    expect(first['checksum/admin']).not.toBe(second['checksum/admin']);
+    expect(first['checksum/config']).not.toBe(second['checksum/config']);
+  });
+
+  it('are the same at every rendering where the token is the site’s', async () => {
+    const own = { 'admin.existingSecret': 'own' };
+    const [first, second] = await Promise.all([rendered(own), rendered(own)]);
+    expect(second).toBe(first);
   });
 });

@@ -34,6 +34,19 @@ app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
 {{- default (printf "%s-admin" (include "entrepot.fullname" .)) .Values.admin.existingSecret }}
 {{- end }}
 
+{{- /* The token of the secret that the chart makes, in base64: one alone for all that is rendered at a time. */}}
+{{- define "entrepot.adminToken" -}}
+{{- if not (hasKey .Values.admin "made") }}
+{{- $there := lookup "v1" "Secret" .Release.Namespace (include "entrepot.adminSecret" .) }}
+{{- if and $there $there.data (hasKey $there.data "admin-token") }}
+{{- $_ := set .Values.admin "made" (index $there.data "admin-token") }}
+{{- else }}
+{{- $_ := set .Values.admin "made" (randAlphaNum 40 | b64enc) }}
+{{- end }}
+{{- end }}
+{{- .Values.admin.made }}
+{{- end }}
+
 {{- /* Not empty where pods have the node's own network. */}}
 {{- define "entrepot.hostNetwork" -}}
 {{- if and (eq .Values.kind "DaemonSet") .Values.daemonSet.hostNetwork }}true{{ end }}
@@ -81,8 +94,11 @@ metadata:
     {{- toYaml . | nindent 4 }}
     {{- end }}
   annotations:
-    # A changed configuration starts it anew.
+    {{- /* A changed configuration starts it anew, and so does another token, which is read at the start alone. */}}
     checksum/config: {{ include "entrepot.config" . | sha256sum }}
+    {{- if not .Values.admin.existingSecret }}
+    checksum/admin: {{ include "entrepot.adminToken" . | sha256sum }}
+    {{- end }}
     {{- with .Values.podAnnotations }}
     {{- toYaml . | nindent 4 }}
     {{- end }}
