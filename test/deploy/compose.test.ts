@@ -104,7 +104,7 @@ describeWith({ programs: ['docker-compose'] }, 'the compose files', () => {
   it('have a page that makes the token readable for those who read it', async () => {
     const text = await readFile(join(COMPOSE, '..', 'docker.md'), 'utf8');
     const makers = text.split('\n').filter((line) => line.includes('> admin-token'));
-    expect(makers.length).toBe(2);
+    expect(makers.length).toBe(1);
     const directory = await tempDir();
     for (const maker of makers) {
       await succeed('/bin/sh', ['-c', `umask 077; ${maker}`], { workingDir: directory });
@@ -128,6 +128,22 @@ describeWith({ programs: ['docker-compose'] }, 'the compose files', () => {
     const { entrepot, prometheus } = await services(ALL, { GRAFANA_PASSWORD: 'x' });
     for (const service of [entrepot, prometheus])
       expect(service && mountsOf(service).map(({ target }) => target)).toContain(TOKEN_FILE);
+  });
+});
+
+describeWith({ programs: ['docker-compose'] }, 'the .env of the page', () => {
+  it('has every further command be for all three, the last one too', async () => {
+    const text = await readFile(join(COMPOSE, '..', 'docker.md'), 'utf8');
+    const maker = text.split('\n').find((line) => line.endsWith('> .env'));
+    expect.assert(maker !== undefined);
+    const directory = await tempDir();
+    for (const name of ALL) await copyFile(join(COMPOSE, name), join(directory, name));
+    await succeed('/bin/sh', ['-c', maker], { workingDir: directory });
+    const names = await succeed(programPath('docker-compose'), ['config', '--services'], {
+      workingDir: directory,
+      environment: { PATH: process.env['PATH'] },
+    });
+    expect(names.trim().split('\n').toSorted()).toEqual(['entrepot', 'grafana', 'prometheus']);
   });
 });
 
