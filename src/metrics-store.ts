@@ -10,6 +10,7 @@ export type EvictionReason = (typeof EVICTION_REASONS)[number];
 
 export interface Evicted {
   readonly blobs: number;
+  /** As the disk counts them. */
   readonly bytes: number;
   readonly reason: EvictionReason;
   /** For how long each was not used, milliseconds. */

@@ -1,4 +1,4 @@
-import type { EvictionReason, Evicted } from './cache/cache-observer.ts';
+import type { Evicted, EvictionReason } from './metrics-store.ts';
 import type { Clock } from './clock.ts';
 import { errorFacts, type Log } from './log.ts';
 import type { UpstreamObserver } from './upstream/upstream-observer.ts';

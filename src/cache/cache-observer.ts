@@ -1,20 +1,9 @@
+import type { Evicted } from '../metrics-store.ts';
 import type { Digest } from '../oci/digest.ts';
 import type { ConditionChange } from './store-condition.ts';
 
 /** In a fill; when opening or reading a file; in a manifest; when files are looked through, by whom. */
 export type IntegrityFailurePlace = 'fill' | 'open' | 'read' | 'manifest' | 'scrub' | 'verify' | 'reconcile';
-
-/** The store's limit, an upstream's share of it, others who fill the disk, age, or an operator. */
-export type EvictionReason = 'limit' | 'upstream-limit' | 'disk' | 'age' | 'command';
-
-export interface Evicted {
-  readonly blobs: number;
-  /** As the disk counts them. */
-  readonly bytes: number;
-  readonly reason: EvictionReason;
-  /** For how long each was not used, milliseconds. */
-  readonly agesMs: readonly number[];
-}
 
 /** What the cache tells whoever counts and logs. Calls must not throw. */
 export interface CacheObserver {

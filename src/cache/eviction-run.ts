@@ -3,7 +3,7 @@ import type { Clock } from '../clock.ts';
 import type { MetadataStore } from '../metadata/metadata-store.ts';
 import type { StoredBlob } from '../metadata/stored-blobs.ts';
 import type { Digest } from '../oci/digest.ts';
-import type { Evicted } from './cache-observer.ts';
+import type { Evicted } from '../metrics-store.ts';
 import type { Pins } from './pins.ts';
 import type { EvictEvent } from './store-events.ts';
 

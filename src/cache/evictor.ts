@@ -5,7 +5,7 @@ import type { ContentStore } from '../content/content-store.ts';
 import type { MetadataStore } from '../metadata/metadata-store.ts';
 import type { StoredBlob } from '../metadata/stored-blobs.ts';
 import type { Digest } from '../oci/digest.ts';
-import type { Evicted, EvictionReason } from './cache-observer.ts';
+import type { Evicted, EvictionReason } from '../metrics-store.ts';
 import type { Pins } from './pins.ts';
 import type { SparedContents } from './spared-contents.ts';
 import type { Shortage, StoreBudget } from './store-budget.ts';

@@ -2,7 +2,7 @@ import { setImmediate as nextTurn } from 'node:timers/promises';
 import type { Clock } from '../clock.ts';
 import type { StoredBlob, StoredBlobs } from '../metadata/stored-blobs.ts';
 import type { Digest } from '../oci/digest.ts';
-import type { Evicted } from './cache-observer.ts';
+import type { Evicted } from '../metrics-store.ts';
 import type { Pins } from './pins.ts';
 import { Rounds } from './rounds.ts';
 

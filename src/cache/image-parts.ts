@@ -79,6 +79,22 @@ export async function imageParts(
   return { root, platforms };
 }
 
+/** What of a platform is here, summed up. `bytes` are those of config and layers as the manifest tells them. */
+export function platformSums({ platform, manifest, blobs }: PlatformParts) {
+  return {
+    ...(platform !== undefined && { platform }),
+    digest: manifest.digest,
+    isStored: manifest.isStored,
+    isWhole: manifest.isServed && blobs !== undefined && blobs.every(({ isServed }) => isServed),
+    ...(blobs !== undefined && { blobs: blobs.length, bytes: bytesOf(blobs) }),
+    presentBytes: bytesOf((blobs ?? []).filter(({ isStored }) => isStored)),
+  };
+}
+
+function bytesOf(parts: readonly PartState[]): number {
+  return parts.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0);
+}
+
 async function platformOf(
   states: PartStates,
   {

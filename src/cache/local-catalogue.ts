@@ -1,5 +1,4 @@
 import type { Clock } from '../clock.ts';
-import { MetadataError } from '../metadata/metadata-error.ts';
 import type { MetadataStore } from '../metadata/metadata-store.ts';
 import type { NamedUpstream } from '../oci/named-upstream.ts';
 import { parseTag } from '../oci/reference.ts';
@@ -7,11 +6,12 @@ import type { CatalogueOperations, ImageQuery } from './catalogue-operations.ts'
 import { ImageCatalogue } from './image-catalogue.ts';
 import type { BlobEntryPage, ImageDetail, ImagePage } from './image-events.ts';
 import { notFound } from './image-list.ts';
-import { imageParts, type PlatformParts } from './image-parts.ts';
+import { imageParts, type PlatformParts, platformSums } from './image-parts.ts';
 import { parseImageText } from './image-text.ts';
 import type { Pins } from './pins.ts';
 import type { StoreContents } from './store-contents.ts';
 import { StoreOperationError } from './store-operation-error.ts';
+import { translated } from './translated.ts';
 
 export interface LocalCatalogueParts {
   readonly metadata: MetadataStore;
@@ -110,28 +110,7 @@ export class LocalCatalogue implements CatalogueOperations {
   }
 }
 
-function platformOf({ platform, manifest, blobs }: PlatformParts): ImageDetail['platforms'][number] {
-  const present = (blobs ?? []).filter(({ isStored }) => isStored);
-  return {
-    ...(platform !== undefined && { platform }),
-    digest: manifest.digest,
-    isStored: manifest.isStored,
-    isWhole: manifest.isServed && blobs !== undefined && blobs.every(({ isServed }) => isServed),
-    ...(blobs !== undefined && { blobs: blobs.length, bytes: bytesOf(blobs) }),
-    presentBlobs: present.length,
-    presentBytes: bytesOf(present),
-  };
-}
-
-function bytesOf(parts: readonly { readonly sizeBytes: number }[]): number {
-  return parts.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0);
-}
-
-async function translated<T>(work: Promise<T>): Promise<T> {
-  try {
-    return await work;
-  } catch (cause) {
-    if (cause instanceof MetadataError) throw new StoreOperationError('failed', cause.message, { cause });
-    throw cause;
-  }
+function platformOf(parts: PlatformParts): ImageDetail['platforms'][number] {
+  const present = (parts.blobs ?? []).filter(({ isStored }) => isStored);
+  return { ...platformSums(parts), presentBlobs: present.length };
 }

@@ -4,7 +4,6 @@ import type { Clock } from '../clock.ts';
 import type { Content } from '../content/content.ts';
 import type { SlabPool } from '../content/slabs.ts';
 import { deferred } from '../deferred.ts';
-import { MetadataError } from '../metadata/metadata-error.ts';
 import type { MetadataStore } from '../metadata/metadata-store.ts';
 import type { RepositoryKey } from '../metadata/repository-key.ts';
 import type { BlobPage } from '../metadata/stored-blobs.ts';
@@ -23,6 +22,7 @@ import type {
   WantedContent,
 } from './store-contents.ts';
 import { StoreOperationError } from './store-operation-error.ts';
+import { translated } from './translated.ts';
 
 export interface LocalContentsParts {
   readonly metadata: MetadataStore;
@@ -183,14 +183,5 @@ export class LocalContents implements StoreContents {
     const joined = AbortSignal.any([signal, this.#ending.signal]);
     joined.throwIfAborted();
     return joined;
-  }
-}
-
-async function translated<T>(work: Promise<T>): Promise<T> {
-  try {
-    return await work;
-  } catch (cause) {
-    if (cause instanceof MetadataError) throw new StoreOperationError('failed', cause.message, { cause });
-    throw cause;
   }
 }

@@ -1,8 +1,7 @@
 import type { Clock } from '../clock.ts';
-import { ContentError } from '../content/content-error.ts';
 import type { ContentStore } from '../content/content-store.ts';
-import { MetadataError } from '../metadata/metadata-error.ts';
 import type { MetadataStore } from '../metadata/metadata-store.ts';
+import type { Evicted } from '../metrics-store.ts';
 import type { Digest } from '../oci/digest.ts';
 import {
   type ImagePattern,
@@ -13,7 +12,6 @@ import {
 } from '../oci/image-pattern.ts';
 import type { NamedUpstream } from '../oci/named-upstream.ts';
 import type { BlobCache } from './blob-cache.ts';
-import type { Evicted } from './cache-observer.ts';
 import { evictionPlan, evictTo } from './eviction-run.ts';
 import { describeImages, listImages } from './image-list.ts';
 import type { Pins } from './pins.ts';
@@ -30,6 +28,7 @@ import type {
 import { StoreOperationError } from './store-operation-error.ts';
 import type { ImageSelection, StoreOperations } from './store-operations.ts';
 import { statusOf, type StatusSources } from './store-status.ts';
+import { translated } from './translated.ts';
 import { verifySelection } from './verification-run.ts';
 
 export interface LocalOperationsParts {
@@ -200,16 +199,6 @@ export class LocalOperations implements StoreOperations {
     this.#running.add(over);
     await over;
     this.#running.delete(over);
-  }
-}
-
-async function translated<T>(work: Promise<T>): Promise<T> {
-  try {
-    return await work;
-  } catch (cause) {
-    if (cause instanceof MetadataError || cause instanceof ContentError)
-      throw new StoreOperationError('failed', cause.message, { cause });
-    throw cause;
   }
 }
 

@@ -1,10 +1,10 @@
-import { type ImageParts, imageParts, type PartState, type PlatformParts } from '../cache/image-parts.ts';
+import { type ImageParts, imageParts, type PlatformParts, platformSums } from '../cache/image-parts.ts';
 import { parseImageText } from '../cache/image-text.ts';
 import type { StoreContents } from '../cache/store-contents.ts';
 import { StoreOperationError } from '../cache/store-operation-error.ts';
+import { translated } from '../cache/translated.ts';
 import type { Clock } from '../clock.ts';
 import type { UpstreamConfig } from '../config.ts';
-import { MetadataError } from '../metadata/metadata-error.ts';
 import type { MetadataStore } from '../metadata/metadata-store.ts';
 import type { Digest } from '../oci/digest.ts';
 import type { ImageReference } from '../oci/image-reference.ts';
@@ -148,29 +148,10 @@ function manifestOf({ root }: ImageParts): NonNullable<Explanation['manifest']> 
   };
 }
 
-function platformOf({ platform, manifest, blobs }: PlatformParts): Explanation['platforms'][number] {
-  const missing = (blobs ?? []).filter(({ isStored }) => !isStored);
-  const present = (blobs ?? []).filter(({ isStored }) => isStored);
+function platformOf(parts: PlatformParts): Explanation['platforms'][number] {
+  const missing = (parts.blobs ?? []).filter(({ isStored }) => !isStored);
   return {
-    ...(platform !== undefined && { platform }),
-    digest: manifest.digest,
-    isStored: manifest.isStored,
-    ...(blobs !== undefined && { blobs: blobs.length, bytes: bytesOf(blobs) }),
+    ...platformSums(parts),
     missingBlobs: missing.slice(0, MISSING_LIMIT).map(({ digest, sizeBytes }) => ({ digest, sizeBytes })),
-    presentBytes: bytesOf(present),
-    isWhole: manifest.isServed && blobs !== undefined && blobs.every(({ isServed }) => isServed),
   };
-}
-
-function bytesOf(parts: readonly PartState[]): number {
-  return parts.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0);
-}
-
-async function translated<T>(work: Promise<T>): Promise<T> {
-  try {
-    return await work;
-  } catch (cause) {
-    if (cause instanceof MetadataError) throw new StoreOperationError('failed', cause.message, { cause });
-    throw cause;
-  }
 }
