@@ -101,6 +101,21 @@ describeWith({ programs: ['helm'] }, 'the Helm chart in each node’s own networ
     expect(names).not.toContain('NetworkPolicy/entrepot');
   });
 
+  it('knows what its node reaches it by, unless the site knows better', async () => {
+    const urls = [
+      {},
+      { 'daemonSet.hostIP': '::1', 'daemonSet.hostPort': 5010, 'tls.existingSecret': 'certificate' },
+      { 'config.publicUrl': 'https://cache.example.com' },
+    ].map(
+      async (values) => (await configuration(resourcesIn(await rendered({ ...own, ...values })))).publicUrl,
+    );
+    expect(await Promise.all(urls)).toEqual([
+      'http://127.0.0.1:5000',
+      'https://[::1]:5010',
+      'https://cache.example.com',
+    ]);
+  });
+
   it('has no ServiceMonitor of what Prometheus cannot reach, and says what to set', async () => {
     await expect(rendered({ ...own, 'serviceMonitor.enabled': true })).rejects.toThrow('daemonSet.adminIP');
     const wide = { ...own, 'serviceMonitor.enabled': true, 'daemonSet.adminIP': '0.0.0.0' };

@@ -83,6 +83,10 @@ app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
 {{- if .Values.tls.existingSecret }}
 {{- $_ := set $own "tls" (dict "cert" "/run/secrets/entrepot-tls/tls.crt" "key" "/run/secrets/entrepot-tls/tls.key") }}
 {{- end }}
+{{- if and (eq .Values.kind "DaemonSet") (not (hasKey .Values.config "publicUrl")) }}
+{{- $scheme := ternary "https" "http" (ne .Values.tls.existingSecret "") }}
+{{- $_ := set $own "publicUrl" (printf "%s://%s" $scheme (include "entrepot.address" (list .Values.daemonSet.hostIP .Values.daemonSet.hostPort))) }}
+{{- end }}
 {{- toYaml (mergeOverwrite (deepCopy .Values.config) $own) }}
 {{- end }}
 
