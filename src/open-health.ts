@@ -64,10 +64,11 @@ export function openHealth({
   });
 }
 
-function detailOf({ upstream, state, since, lastErrors }: UpstreamStanding): HealthDetail {
+function detailOf({ upstream, state, since, pausedUntil, lastErrors }: UpstreamStanding): HealthDetail {
   const isWell = state !== 'down';
   const when = since === undefined ? '' : ` since ${new Date(since).toISOString()}`;
+  const pause = pausedUntil === undefined ? '' : `, paused until ${new Date(pausedUntil).toISOString()}`;
   const why = isWell ? undefined : lastErrors[0]?.message;
-  const message = why === undefined ? `${state}${when}` : `${state}${when}: ${why}`;
+  const message = `${state}${when}${pause}${why === undefined ? '' : `: ${why}`}`;
   return { name: `upstream ${upstream}`, isWell, message };
 }

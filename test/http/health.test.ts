@@ -160,4 +160,20 @@ describe('health over HTTP', () => {
       message,
     });
   }, 60_000);
+
+  it('says until when an upstream is paused that said too many requests, and is ready', async () => {
+    const { app, registry, ask } = await start();
+    registry.faults.add({ action: { respond: { status: 429, headers: { 'retry-after': '60' } } } });
+    expect((await get(`${app.url}/v2/app/manifests/v1`)).status).toBe(429);
+    const ready = await ask('/readyz?verbose', `Bearer ${TOKEN}`);
+    expect(ready.status).toBe(200);
+    const { checks } = JSON.parse(ready.body.toString()) as { checks: { name: string; message?: string }[] };
+    const found = checks.find(({ name }) => name === 'upstream docker.io');
+    expect(found).toMatchObject({
+      isWell: true,
+      message: expect.stringMatching(/^up since .*, paused until /),
+    });
+    const until = Date.parse(found?.message?.split('paused until ')[1] ?? '');
+    expect(until).toBeGreaterThan(Date.now() + 30_000);
+  });
 });
