@@ -18,6 +18,15 @@ export function printBytes(bytes: number): string {
   return `${size === 1 || value >= 100 ? Math.round(value) : value.toFixed(1)} ${unit}`;
 }
 
+/** `42 %` of a part and the whole, as the pages round it; a dash where there is no whole. */
+export function printShare(part: number, whole: number): string {
+  if (whole <= 0) return '-';
+  const share = (part / whole) * 100;
+  if (share > 0 && share < 1) return '< 1 %';
+  // All but a little is not all.
+  return `${share > 99 && share < 100 ? 99 : Math.round(share)} %`;
+}
+
 /** `3 days ago`. */
 export function printAge(at: number, now: number): string {
   const age = now - at;

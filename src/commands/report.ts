@@ -1,7 +1,7 @@
 import type { SavingsReport } from '../activity/activity-events.ts';
 import { parseDuration } from '../config-text.ts';
 import type { CommandIo } from './command-io.ts';
-import { counted, printAge, printBytes } from './quantity-text.ts';
+import { counted, printAge, printBytes, printShare } from './quantity-text.ts';
 import { printJson, runOnStore, type StoreCommandOptions } from './store-command.ts';
 import { textTable } from './text-table.ts';
 import { UsageError } from './usage-error.ts';
@@ -69,16 +69,20 @@ function summary(found: SavingsReport): string {
   const rows = [
     ['period', `${day(since)} to ${day(until)} (UTC)${kept}`],
     ['pulls', `${amount(found.pulls)}, ${amount(found.pullsAvoided)} of them not asked upstream`],
-    ['requests', `${amount(found.requests)}, ${percent(found.hits, found.requests)} answered from the cache`],
-    ['sent to clients', `${printBytes(found.bytes)}, ${percent(found.hitBytes, found.bytes)} from the cache`],
+    [
+      'requests',
+      `${amount(found.requests)}, ${printShare(found.hits, found.requests)} answered from the cache`,
+    ],
+    [
+      'sent to clients',
+      `${printBytes(found.bytes)}, ${printShare(found.hitBytes, found.bytes)} from the cache`,
+    ],
     ['from upstreams', `${printBytes(found.upstreamBytes)} in ${counted(found.upstreamPulls, 'pull')}`],
     ['avoided', `${printBytes(found.bytesAvoided)} and ${counted(found.pullsAvoided, 'pull')}`],
     ['time saved', `about ${time(found.timeSavedMs)}: ${found.timeSavedAssumption}`],
     ...(share === undefined
       ? []
-      : [
-          ['shared', `${Math.round(share * 100)} % of what stored images need is stored for several at once`],
-        ]),
+      : [['shared', `${printShare(share, 1)} of what stored images need is stored for several at once`]]),
     ...(found.unusedCount === 0
       ? []
       : [['unused since', `${counted(found.unusedCount, 'image')}, ${printBytes(found.unusedBytes)}`]]),
@@ -101,9 +105,9 @@ function usageTable(what: string, rows: readonly Sums[]): string {
     name,
     amount(pulls),
     amount(requests),
-    percent(hits, requests),
+    printShare(hits, requests),
     printBytes(bytes),
-    percent(hitBytes, bytes),
+    printShare(hitBytes, bytes),
   ]);
   return textTable([what, 'pulls', 'requests', 'hits', 'bytes', 'hit bytes'], cells);
 }
@@ -120,10 +124,6 @@ function day(at: number): string {
 
 function amount(count: number): string {
   return count.toLocaleString('en-US');
-}
-
-function percent(part: number, all: number): string {
-  return all === 0 ? '-' : `${Math.round((part / all) * 100)} %`;
 }
 
 function time(ms: number): string {

@@ -3,7 +3,7 @@ import type { LiveView } from '../activity/live-view.ts';
 import type { UpstreamStanding } from '../activity/upstream-standing.ts';
 import { systemClock } from '../clock.ts';
 import { shortDigest } from './images.ts';
-import { counted, printAge, printBytes } from './quantity-text.ts';
+import { counted, printAge, printBytes, printShare } from './quantity-text.ts';
 import { textTable } from './text-table.ts';
 
 /** What a server that runs tells of what goes on. */
@@ -78,16 +78,12 @@ function trafficRow(name: string, steps: readonly TrafficStep[]): readonly strin
   return [
     name,
     sum('requests').toLocaleString('en-US'),
-    shareOf(sum('hits'), sum('requests')),
+    printShare(sum('hits'), sum('requests')),
     printBytes(sum('bytes')),
-    shareOf(sum('hitBytes'), sum('bytes')),
+    printShare(sum('hitBytes'), sum('bytes')),
     printBytes(sum('upstreamBytes')),
     Math.max(0, sum('pulls') - sum('upstreamPulls')).toLocaleString('en-US'),
   ];
-}
-
-function shareOf(part: number, whole: number): string {
-  return whole === 0 ? '-' : `${Math.floor((part / whole) * 100)} %`;
 }
 
 function liveText({ requestCount, fills, fillCount }: LiveView): string {
@@ -100,7 +96,7 @@ function liveText({ requestCount, fills, fillCount }: LiveView): string {
       upstream,
       totalBytes === undefined
         ? printBytes(presentBytes)
-        : `${printBytes(presentBytes)} of ${printBytes(totalBytes)} (${shareOf(presentBytes, totalBytes)})`,
+        : `${printBytes(presentBytes)} of ${printBytes(totalBytes)} (${printShare(presentBytes, totalBytes)})`,
       counted(readers, 'reader'),
       `${Math.max(0, Math.round((now - begunAt) / 1000))} s`,
     ]);

@@ -1,6 +1,6 @@
 import type { StoreStatus } from '../cache/store-events.ts';
 import { systemClock } from '../clock.ts';
-import { counted, printAge, printBytes } from './quantity-text.ts';
+import { counted, printAge, printBytes, printShare } from './quantity-text.ts';
 import { type FoundActivity, printActivity } from './status-activity.ts';
 import { textTable } from './text-table.ts';
 
@@ -20,12 +20,11 @@ export function printStatus({ dataDir, status, activity }: FoundStatus): string 
 function printStore(dataDir: string, found: StoreStatus): string {
   const now = systemClock.now();
   const { bytes, blobs, limitBytes, reservedBytes, pinned, quarantinedBytes, indexBytes } = found;
-  const percent = limitBytes === 0 ? 0 : Math.round((bytes / limitBytes) * 100);
   const rows: (readonly [string, string])[] = [
     ['data directory', dataDir],
     ['server', found.isServed ? 'running' : 'none is running'],
     ['stored', `${printBytes(bytes)} in ${counted(blobs, 'blob')}`],
-    ['limit', `${printBytes(limitBytes)} (${percent} % used)`],
+    ['limit', `${printBytes(limitBytes)} (${printShare(bytes, limitBytes)} used)`],
     ['reserved', printBytes(reservedBytes)],
     ['pinned', `${printBytes(pinned.bytes)} in ${counted(pinned.blobs, 'blob')}`],
     ['quarantined', printBytes(quarantinedBytes)],

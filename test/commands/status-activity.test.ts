@@ -1,0 +1,40 @@
+import { describe, expect, it } from 'vitest';
+import type { TrafficStep } from '../../src/activity/activity-events.ts';
+import { printShare } from '../../src/commands/quantity-text.ts';
+import { printActivity } from '../../src/commands/status-activity.ts';
+import { percent } from '../../src/http/dashboard/formats.ts';
+
+const MINUTE_MS = 60_000;
+
+function step(facts: Partial<TrafficStep> = {}): TrafficStep {
+  return {
+    at: 0,
+    durationMs: MINUTE_MS,
+    requests: 0,
+    hits: 0,
+    pulls: 0,
+    bytes: 0,
+    hitBytes: 0,
+    upstreamBytes: 0,
+    upstreamPulls: 0,
+    ...facts,
+  };
+}
+
+function printed(history: readonly TrafficStep[]): string {
+  const live = { at: 0, requests: [], requestCount: 0, fills: [], fillCount: 0 };
+  return printActivity({ upstreams: [], history, live });
+}
+
+describe('the traffic that status shows', () => {
+  it('has shares as the report and the page have them', () => {
+    expect(printed([step({ requests: 12, hits: 5 })])).toMatch(/^last hour +12 +42 % /m);
+    for (let part = 0; part <= 300; part += 1)
+      expect(printShare(part, 300)).toBe(
+        percent(part, 300)
+          .replace(/\u00A0/u, ' ')
+          .replace(/\u2009/u, ' '),
+      );
+    expect(printShare(0, 0)).toBe('-');
+  });
+});
