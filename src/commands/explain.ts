@@ -70,12 +70,19 @@ function contentRows({ tag, manifest }: Explanation): readonly Row[] {
   ];
 }
 
-function costRows({ quotaCost: { least, most }, fetchBytes }: Explanation): readonly Row[] {
+function costRows({ quotaCost: { least, most }, fetchBytes, isFetchComplete }: Explanation): readonly Row[] {
   const pulls = least === most ? counted(least, 'pull') : `${least} to ${counted(most, 'pull')}`;
   return [
     ['quota', `${pulls} (manifests by GET, as Docker Hub counts them)`],
-    ['to fetch', fetchBytes === 0 ? 'nothing that is known of' : printBytes(fetchBytes)],
+    ['to fetch', fetchText(fetchBytes, isFetchComplete)],
   ];
+}
+
+function fetchText(bytes: number, isComplete: boolean): string {
+  const known = bytes === 0 ? 'nothing that is known of' : printBytes(bytes);
+  if (isComplete) return known;
+  const least = bytes === 0 ? 'not known' : `at least ${known}`;
+  return `${least}, since manifests are not here that tell of blobs`;
 }
 
 function platformTable(platforms: Explanation['platforms']): string {
@@ -89,7 +96,7 @@ function platformTable(platforms: Explanation['platforms']): string {
   return textTable(['platform', 'manifest', 'is here', 'blobs', 'bytes'], rows);
 }
 
-function asksText({ asks, upstream }: Explanation): string {
+function asksText({ asks, upstream, isFetchComplete }: Explanation): string {
   if (asks.length === 0) return '\nNobody would be asked.\n';
   const lines = asks
     .slice(0, ASKS_SHOWN)
@@ -97,5 +104,6 @@ function asksText({ asks, upstream }: Explanation): string {
       ({ method, what, countsAsPull }) => `  ${method} ${what}${countsAsPull ? ' (counts as a pull)' : ''}`,
     );
   const more = asks.length > lines.length ? `  and ${asks.length - lines.length} more\n` : '';
-  return `\n${upstream} would be asked, for all of it:\n${lines.join('\n')}\n${more}`;
+  const rest = isFetchComplete ? '' : '  and what manifests list that are not here\n';
+  return `\n${upstream} would be asked, for all of it:\n${lines.join('\n')}\n${more}${rest}`;
 }

@@ -17,7 +17,10 @@ export interface ExplainFacts {
 }
 
 type Ask = Explanation['asks'][number];
-export type ExplainDecision = Pick<Explanation, 'answer' | 'asks' | 'quotaCost' | 'fetchBytes'>;
+export type ExplainDecision = Pick<
+  Explanation,
+  'answer' | 'asks' | 'quotaCost' | 'fetchBytes' | 'isFetchComplete'
+>;
 
 /** What is listed of what would be asked. */
 const ASKS_LIMIT = 1000;
@@ -26,7 +29,8 @@ const ASKS_LIMIT = 1000;
 export function decideExplanation(facts: ExplainFacts): ExplainDecision {
   const answer = facts.rule.isAllowed ? answerOf(facts) : refusedByRule(facts);
   const isAsked = facts.rule.isAllowed && !facts.rule.isOffline && !facts.isDown;
-  if (!isAsked) return { answer, asks: [], quotaCost: { least: 0, most: 0 }, fetchBytes: 0 };
+  if (!isAsked)
+    return { answer, asks: [], quotaCost: { least: 0, most: 0 }, fetchBytes: 0, isFetchComplete: true };
   const rootAsks = asksForRoot(facts);
   const { asks: partAsks, fetchBytes } = asksForParts(facts.parts);
   const asks = [...rootAsks, ...partAsks];
@@ -37,7 +41,12 @@ export function decideExplanation(facts: ExplainFacts): ExplainDecision {
     asks: asks.slice(0, ASKS_LIMIT),
     quotaCost: { least, most: Math.max(least, mayMove ? pullsWhenMoved(facts.parts) : 0) },
     fetchBytes,
+    isFetchComplete: isAllKnown(facts.parts),
   };
+}
+
+function isAllKnown(parts: ImageParts | undefined): boolean {
+  return parts?.root.isStored === true && parts.platforms.every(({ blobs }) => blobs !== undefined);
 }
 
 function refusedByRule({ upstream, repository, rule }: ExplainFacts): Explanation['answer'] {

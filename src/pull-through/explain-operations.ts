@@ -64,8 +64,10 @@ export const explanation = z.object({
   asks: z.array(z.object({ method: z.string(), what: z.string(), countsAsPull: z.boolean() })),
   /** Pulls of the quota that it would cost at the most, and at the least. */
   quotaCost: z.object({ least: count, most: count }),
-  /** Bytes that would come from the upstream, as far as they are known. */
+  /** Bytes that would come from the upstream, as far as they are known, if the tag means the same. */
   fetchBytes: count,
+  /** False: it is more, since manifests are not here whose blobs only they tell. */
+  isFetchComplete: z.boolean(),
 });
 export type Explanation = z.infer<typeof explanation>;
 

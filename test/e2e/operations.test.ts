@@ -97,6 +97,9 @@ async function goThrough(scene: Scene, isServed: boolean): Promise<void> {
     answer: { outcome: 'miss' },
     rule: { isAllowed: true },
   });
+  expect((await run('explain', 'quay.io/not/here')).stdout).toMatch(
+    /^to fetch +not known, since manifests /m,
+  );
   expect((await run('explain', 'example.com/app')).code).toBe(1);
 
   const pinned = await run('pin', 'app:v1');

@@ -138,6 +138,25 @@ describe('GET /api/v1/explain', () => {
     expect(found.platforms.map(({ isWhole }) => isWhole)).toEqual([false, false]);
   });
 
+  it('says that it is more where manifests are not here that tell of blobs', async () => {
+    const { app, explain } = await start();
+    const [, half] = IMAGE.manifests;
+    if (half === undefined) throw new Error('it has one platform');
+    const pulled = { ...IMAGE, manifests: [half], blobs: [half.config, ...half.layers] };
+    await pullImage(app, 'library/app', 'v1', pulled);
+    await vi.waitFor(
+      async () =>
+        expect((await explain('app:v1')).platforms.map(({ isWhole }) => isWhole)).toEqual([false, true]),
+      SOON,
+    );
+    const size = IMAGE.manifests[0]?.bytes.length;
+    expect(await explain('app:v1')).toMatchObject({ fetchBytes: size, isFetchComplete: false });
+    const page = async (image: string) =>
+      (await get(`${app.adminUrl}/explain?image=${image}`)).body.toString().replaceAll(/<[^>]*>|\s+/g, ' ');
+    expect(await page('app:v1')).toMatch(/ and fetch +at least +[^,]*\d+ B *, since manifests/);
+    expect(await page('other:v1')).toMatch(/ and fetch +an amount that is not known *, since manifests/);
+  });
+
   it('says who forbids it, and which patterns', async () => {
     const { explain } = await start();
     expect(await explain('docker.io/secret/thing:v1')).toMatchObject({

@@ -51,6 +51,8 @@ function facts(
   };
 }
 
+const isKnown = (given: Parameters<typeof facts>[0]) => decideExplanation(facts(given)).isFetchComplete;
+
 describe('an explanation', () => {
   it.each([
     ['a fresh tag that is here', {}, 'hit', [], 0, 0],
@@ -129,6 +131,18 @@ describe('an explanation', () => {
       { method: 'GET', what: `manifest ${part('arm').digest}`, countsAsPull: true },
     ]);
     expect(found.quotaCost).toEqual({ least: 1, most: 1 });
+  });
+
+  it('says whether what would be fetched is all known', () => {
+    const amd = { platform: 'linux/amd64', manifest: part('amd'), blobs: [part('layer', ABSENT)] };
+    const arm = { platform: 'linux/arm64', manifest: part('arm', ABSENT), blobs: undefined };
+    expect(isKnown({})).toBe(true);
+    expect(isKnown({ parts: partsOf(ROOT, [amd]) })).toBe(true);
+    expect(isKnown({ parts: partsOf(ROOT, [amd, arm]) })).toBe(false);
+    expect(isKnown({ parts: partsOf(part('root', ABSENT)) })).toBe(false);
+    expect(isKnown({ tag: undefined, parts: undefined })).toBe(false);
+    // Nothing is fetched then, and that is known.
+    expect(isKnown({ parts: partsOf(ROOT, [amd, arm]), rule: { isOffline: true } })).toBe(true);
   });
 
   it('lists a thousand of what would be asked, and counts all', () => {

@@ -33,7 +33,7 @@ function form(image: string): Html {
   </form>`;
 }
 
-function answer({ image, answer: { outcome, text }, quotaCost, fetchBytes }: Explanation): Html {
+function answer({ image, answer: { outcome, text }, quotaCost, ...found }: Explanation): Html {
   const { least, most } = quotaCost;
   const cost =
     most === 0
@@ -44,11 +44,18 @@ function answer({ image, answer: { outcome, text }, quotaCost, fetchBytes }: Exp
   return html`<section aria-labelledby="answer">
     <h2 id="answer">${image} ${outcome === 'refused' ? badge('refused', 'bad') : outcomeBadge(outcome)}</h2>
     <p>${text}</p>
-    <p class="hint">
-      Pulling all of it now would cost ${cost} and fetch
-      ${fetchBytes === 0 ? 'nothing that is known of' : bytes(fetchBytes)}.
-    </p>
+    <p class="hint">Pulling all of it now would cost ${cost} and fetch ${fetched(found)}.</p>
   </section>`;
+}
+
+function fetched({
+  fetchBytes,
+  isFetchComplete,
+}: Pick<Explanation, 'fetchBytes' | 'isFetchComplete'>): Content {
+  const known = fetchBytes === 0 ? 'nothing that is known of' : bytes(fetchBytes);
+  if (isFetchComplete) return known;
+  return html`${fetchBytes === 0 ? 'an amount that is not known' : html`at least ${known}`}, since manifests
+  are not here that tell of blobs`;
 }
 
 function how(
