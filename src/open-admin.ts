@@ -123,6 +123,10 @@ export async function openAdmin(
       version,
       needsOwnHost: token === undefined,
       importKey: token ?? (await makeImportKey(config.dataDir, noKey)),
+      onUnexpected: (error) => {
+        metrics.unexpectedError();
+        log.error({ error: errorFacts(error, { stack: true }) }, 'an admin request failed unexpectedly');
+      },
     }),
     metrics: (format) => metrics.render(format),
     health: openHealth({ clock, version, store, standings, isClosing, closers }),

@@ -1,4 +1,3 @@
-import { bodyLimit } from 'hono/body-limit';
 import { z } from 'zod';
 import type { ActivityOperations } from '../activity/activity-operations.ts';
 import type { UpstreamOperations } from '../activity/upstream-standing.ts';
@@ -13,7 +12,7 @@ import type { WarmJobOperations } from '../warm/warm-jobs.ts';
 import type { WarmOperations } from '../warm/warm-operations.ts';
 import { CSRF_HEADER, SESSION_COOKIE } from './admin-access.ts';
 import { addActivityRoutes } from './activity-api.ts';
-import { errorAnswerOf, problemAnswer } from './api-problem.ts';
+import { errorAnswerOf, isForeseen, problemAnswer, tooLarge } from './api-problem.ts';
 import { type Api, addRoute, newApi } from './api-routes.ts';
 import { apiStreams } from './api-streams.ts';
 import { isForeign, isOwnHost } from './browser-request.ts';
@@ -23,6 +22,7 @@ import { contentIntakeApi } from './content-intake-api.ts';
 import { addExplainRoutes } from './explain-api.ts';
 import { addImageRoutes } from './images-api.ts';
 import { addLiveRoutes } from './live-api.ts';
+import { limitedBody } from './limited-body.ts';
 import { LiveEvents } from './live-events.ts';
 import { addOfflineRoutes } from './offline-api.ts';
 import { addSetupRoutes, type SetupApiParts } from './setup-api.ts';
@@ -53,6 +53,8 @@ export interface AdminApiParts {
   readonly needsOwnHost: boolean;
   /** Asked of who brings images, besides: see import-key. */
   readonly importKey: string;
+  /** Told of a fault of this program that kept a request from being answered. Must not throw. */
+  readonly onUnexpected: (error: unknown) => void;
 }
 
 /**
@@ -62,17 +64,16 @@ export interface AdminApiParts {
 export function adminApi(parts: AdminApiParts): Api {
   const { operations, contents, warming, offline, clock, importKey } = parts;
   const api = newApi();
-  const stream = apiStreams(clock);
+  const stream = apiStreams(parts);
 
   addGuards(api, parts);
   // Before the limit on bodies: it has its own.
   api.route('/', contentApi({ contents, stream }));
   // What waits for a registry for hours keeps nobody from looking at the store.
-  api.route('/', warmApi({ warming, jobs: parts.warmJobs, stream: apiStreams(clock) }));
-  const message = `the body: accepted are ${BODY_BYTES_LIMIT} bytes at most`;
+  api.route('/', warmApi({ warming, jobs: parts.warmJobs, stream: apiStreams(parts) }));
   api.post(
     '*',
-    bodyLimit({ maxSize: BODY_BYTES_LIMIT, onError: () => problemAnswer('invalid', message, 413) }),
+    limitedBody(BODY_BYTES_LIMIT, () => tooLarge(BODY_BYTES_LIMIT)),
   );
   api.route('/', contentIntakeApi({ contents, clock, importKey }));
   addStoreRoutes(api, { operations, stream });
@@ -87,10 +88,11 @@ export function adminApi(parts: AdminApiParts): Api {
   if (parts.reload) addConfigRoutes(api, parts.reload);
   addSetupRoutes(api, parts.setup);
   addDocument(api, parts.version);
+  addElsewhere(api);
   return api;
 }
 
-function addGuards(api: Api, { needsOwnHost, version }: AdminApiParts): void {
+function addGuards(api: Api, { needsOwnHost, version, onUnexpected }: AdminApiParts): void {
   api.use('*', async (c, next) => {
     await next();
     c.header('Cache-Control', 'no-store');
@@ -114,8 +116,28 @@ function addGuards(api: Api, { needsOwnHost, version }: AdminApiParts): void {
       return problemAnswer('invalid', 'Content-Type: accepted is application/json', 415);
     return next();
   });
-  api.onError((error) => errorAnswerOf(error));
-  api.notFound(() => problemAnswer('invalid', 'there is nothing at this path and method', 404));
+  api.onError((error) => {
+    if (!isForeseen(error)) onUnexpected(error);
+    return errorAnswerOf(error);
+  });
+}
+
+/** What no route takes: the last one. (hono asks the `notFound` of the outermost app alone.) */
+function addElsewhere(api: Api): void {
+  const routes = api.routes
+    .filter(({ method, path }) => method !== 'ALL' && !path.includes('*'))
+    .map(({ method, path }) => ({
+      method,
+      path: new RegExp(`(?:^|/api/v1)${path.replaceAll(/:[^/]+/g, '[^/]+')}$`),
+    }));
+  api.all('*', (c) => {
+    const there = routes.filter(({ path }) => path.test(c.req.path)).map(({ method }) => method);
+    if (there.length === 0) return problemAnswer('invalid', 'there is nothing at this path', 404);
+    const allow = [...new Set(there)].join(', ');
+    const answer = problemAnswer('invalid', `${c.req.method}: accepted is ${allow}`, 405);
+    answer.headers.set('Allow', allow);
+    return answer;
+  });
 }
 
 /** The OpenAPI document, made when it is first asked for. */

@@ -3,6 +3,7 @@ import { z } from 'zod';
 import { StoreOperationError } from '../cache/store-operation-error.ts';
 import { type Digest, digestFrom } from '../oci/digest.ts';
 import { isRepositoryName, isTag } from '../oci/reference.ts';
+import { bodyTextOf } from './limited-body.ts';
 
 /** Of a request, that are told. */
 const FAULTS_LIMIT = 20;
@@ -47,7 +48,7 @@ export const digestText = z.string({ error: DIGEST_ERROR }).transform((text, con
 /** What came as JSON. @throws StoreOperationError `invalid` */
 export async function bodyOf(c: Context): Promise<unknown> {
   try {
-    return await c.req.json<unknown>();
+    return JSON.parse(await bodyTextOf(c)) as unknown;
   } catch {
     throw new StoreOperationError('invalid', 'the body: accepted is JSON');
   }

@@ -50,6 +50,16 @@ export function problemAnswer(
   return Response.json(document, { status, headers: { 'Content-Type': PROBLEM_TYPE } });
 }
 
+/** More than so many bytes came. */
+export function tooLarge(maxBytes: number): Response {
+  return problemAnswer('invalid', `the body: accepted are ${maxBytes} bytes at most`, 413);
+}
+
+/** Did somebody mean to say this? */
+export function isForeseen(error: unknown): boolean {
+  return error instanceof StoreOperationError || !(error instanceof Error) || error.name === 'AbortError';
+}
+
 /** What went wrong, told. Of what nobody foresaw nothing is: it may hold anything. */
 export function errorAnswerOf(error: unknown): Response {
   return error instanceof StoreOperationError

@@ -4,6 +4,7 @@ import type { Context, MiddlewareHandler } from 'hono';
 import { z } from 'zod';
 import { StoreOperationError } from '../cache/store-operation-error.ts';
 import { bodyOf, parsed } from './api-input.ts';
+import { bodyTextOf } from './limited-body.ts';
 import { problem, PROBLEM_TYPE } from './api-problem.ts';
 
 /** Routes of the admin API, with what is told of them in its OpenAPI document. */
@@ -127,7 +128,7 @@ function register<Q, B, P>(
 
 /** A post without a body takes none but an empty object, which some programs must send. */
 async function assertNoBody(c: ApiContext): Promise<void> {
-  if ((await c.req.text()) !== '') parsed(nothing, await bodyOf(c));
+  if ((await bodyTextOf(c)) !== '') parsed(nothing, await bodyOf(c));
 }
 
 /** @throws StoreOperationError for what is given more than once: which of them was meant? */

@@ -1,10 +1,11 @@
-import { bodyLimit } from 'hono/body-limit';
 import { z } from 'zod';
 import type { ContentEntry, StoreContents } from '../cache/store-contents.ts';
 import { type ContentPage, contentPage } from '../cache/store-events.ts';
 import { StoreOperationError } from '../cache/store-operation-error.ts';
 import { isRepositoryName, parseRepositoryName } from '../oci/reference.ts';
 import { digestText as digest } from './api-input.ts';
+import { tooLarge } from './api-problem.ts';
+import { limitedBody } from './limited-body.ts';
 import {
   type Api,
   addPlainRoute,
@@ -36,12 +37,7 @@ const wantedOfRepository = z.strictObject({
 const page = named('ContentPage', contentPage);
 const digests = z.object({ digests: z.array(z.string()) });
 const tag = 'contents';
-const limited = bodyLimit({
-  maxSize: BODY_BYTES_LIMIT,
-  onError: () => {
-    throw new StoreOperationError('invalid', `the body: accepted are ${BODY_BYTES_LIMIT} bytes at most`);
-  },
-});
+const limited = limitedBody(BODY_BYTES_LIMIT, () => tooLarge(BODY_BYTES_LIMIT));
 
 export interface ContentApiParts {
   readonly contents: StoreContents;

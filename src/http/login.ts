@@ -1,5 +1,4 @@
 import { Hono } from 'hono';
-import { bodyLimit } from 'hono/body-limit';
 import { deleteCookie, getCookie, setCookie } from 'hono/cookie';
 import { type AdminEnvironment, SESSION_COOKIE } from './admin-access.ts';
 import { type AdminSessions, SESSION_MS } from './admin-session.ts';
@@ -7,6 +6,7 @@ import { isToken } from './bearer-token.ts';
 import { clientOf } from './connection-gate.ts';
 import type { Assets } from './dashboard/assets.ts';
 import { loginPage } from './dashboard/dashboard.ts';
+import { limitedBody } from './limited-body.ts';
 import type { LoginAttempts } from './login-attempts.ts';
 
 /** A token and a path. */
@@ -34,10 +34,10 @@ export function loginApp({
 }: LoginParts): Hono<AdminEnvironment> {
   const app = new Hono<AdminEnvironment>();
   const cookie = { path: '/', httpOnly: true, sameSite: 'Strict', secure: isTls } as const;
-  const limited = bodyLimit({
-    maxSize: BODY_BYTES_LIMIT,
-    onError: (c) => c.text(`the body: accepted are ${BODY_BYTES_LIMIT} bytes at most\n`, 413),
-  });
+  const limited = limitedBody(
+    BODY_BYTES_LIMIT,
+    () => new Response(`the body: accepted are ${BODY_BYTES_LIMIT} bytes at most\n`, { status: 413 }),
+  );
 
   app.get('/login', (c) => {
     const next = safePath(c.req.query('next'), isPage);

@@ -10,6 +10,8 @@ export interface NdjsonOptions {
   readonly clock: Clock;
   /** Of the request: aborted when the client is gone. */
   readonly signal: AbortSignal;
+  /** Told of a fault of this program that ended it. */
+  readonly onUnexpected?: ((error: unknown) => void) | undefined;
   /** Called once. */
   readonly onEnd: () => void;
 }
@@ -21,7 +23,7 @@ export interface NdjsonOptions {
  */
 export async function ndjson<T>(
   steps: (signal: AbortSignal) => AsyncIterable<T>,
-  { clock, signal, onEnd }: NdjsonOptions,
+  { clock, signal, onUnexpected, onEnd }: NdjsonOptions,
 ): Promise<Response> {
   const leaving = new AbortController();
   const joined = AbortSignal.any([signal, leaving.signal]);
@@ -63,6 +65,7 @@ export async function ndjson<T>(
           controller.enqueue(line({ end: true }));
         } catch (error) {
           const isKnown = error instanceof StoreOperationError;
+          if (!isKnown && !joined.aborted) onUnexpected?.(error);
           const reason = isKnown ? error.reason : 'failed';
           const message = isKnown ? error.message : 'an unexpected error';
           controller.enqueue(line({ error: { reason, message } }));

@@ -1,4 +1,3 @@
-import { bodyLimit } from 'hono/body-limit';
 import { z } from 'zod';
 import { StoreOperationError } from '../cache/store-operation-error.ts';
 import { parsePlatform } from '../oci/platform.ts';
@@ -13,18 +12,15 @@ import {
 import { warmEvent, warmJob } from '../warm/warm-events.ts';
 import type { WarmJobOperations } from '../warm/warm-jobs.ts';
 import { digestName, flag, repositoryName, tagName, upstreamName } from './api-input.ts';
+import { tooLarge } from './api-problem.ts';
+import { limitedBody } from './limited-body.ts';
 import { type Api, addRoute, addStreamRoute, named, newApi, type Stream } from './api-routes.ts';
 
 /** `TARGET_LIMIT` images with names as people give them. */
 const BODY_BYTES_LIMIT = 4 * 1024 * 1024;
 const PLATFORM_LIMIT = 100;
 
-const limited = bodyLimit({
-  maxSize: BODY_BYTES_LIMIT,
-  onError: () => {
-    throw new StoreOperationError('invalid', `the body: accepted are ${BODY_BYTES_LIMIT} bytes at most`);
-  },
-});
+const limited = limitedBody(BODY_BYTES_LIMIT, () => tooLarge(BODY_BYTES_LIMIT));
 const tagsError = 'accepted is a semver range or a regular expression';
 const platform = z
   .string({ error: 'accepted is OS/ARCHITECTURE[/VARIANT]' })

@@ -5,6 +5,8 @@ export const SPLIT_TICK_MS = 200;
 /** New connections are slow at first: what comes in so long after a change tells nothing. */
 const RAMP_MS = 400;
 const MEASURE_MS = 600;
+/** So often in a row has it to be slow before anything is split: what stopped for a moment is not a slow line. */
+const FIRST_MEASUREMENTS = 2;
 /** What comes in so much time anyway is not worth another request. */
 const LEAST_REST_MS = 4_000;
 /** A line that brings so much a second is not what keeps a pull waiting. */
@@ -43,6 +45,7 @@ export class SplitTrial {
   #count = 1;
   #windowBytes = SMALLEST_WINDOW_BYTES;
   #isSettled = false;
+  #slowMeasurements = 0;
   #before: { readonly count: number; readonly rate: number } | undefined;
   #changedAtMs: number | undefined;
   #mark: SplitProgress | undefined;
@@ -70,6 +73,7 @@ export class SplitTrial {
     const rate = ((progress.presentBytes - this.#mark.presentBytes) / ms) * 1000;
     this.#mark = progress;
     if (rate >= STALLED_BYTES_PER_SECOND) this.#measured(rate, progress);
+    else this.#slowMeasurements = 0;
   }
 
   #measured(rate: number, { sizeBytes, presentBytes }: SplitProgress): void {
@@ -81,7 +85,12 @@ export class SplitTrial {
       return;
     }
     const restMs = ((sizeBytes - presentBytes) / rate) * 1000;
-    if (restMs < LEAST_REST_MS || rate > FAST_BYTES_PER_SECOND) return;
+    if (restMs < LEAST_REST_MS || rate > FAST_BYTES_PER_SECOND) {
+      this.#slowMeasurements = 0;
+      return;
+    }
+    this.#slowMeasurements += 1;
+    if (this.#slowMeasurements < FIRST_MEASUREMENTS) return;
     const next = Math.min(this.#options.limit(), this.#options.known ?? this.#count * 2);
     if (next <= this.#count) {
       // What was known is not found out anew: else it would be known for ever.

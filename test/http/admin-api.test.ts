@@ -166,8 +166,8 @@ describe('the admin API', () => {
     const { adminUrl } = await start();
     const body = JSON.stringify({ pattern: 'a'.repeat(20_000) });
     expect((await ask(adminUrl, 'pin', { headers: JSON_TYPE, body })).status).toBe(413);
-    expect((await ask(adminUrl, 'purge')).status).toBe(404);
-    expect((await ask(adminUrl, 'status', { headers: JSON_TYPE, body: '{}' })).status).toBe(404);
+    expect((await ask(adminUrl, 'purge')).status).toBe(405);
+    expect((await ask(adminUrl, 'status', { headers: JSON_TYPE, body: '{}' })).status).toBe(405);
     expect((await ask(adminUrl, 'images?repository=app')).status).toBe(400);
     expect((await ask(adminUrl, 'images?colour=red')).status).toBe(400);
     const missing = await ask(adminUrl, 'images?upstream=quay.io', { headers: NDJSON });

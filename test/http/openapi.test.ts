@@ -161,6 +161,7 @@ describe('the OpenAPI document', () => {
       version: '0.0.0',
       needsOwnHost: false,
       importKey: 'key',
+      onUnexpected: () => undefined,
     };
     const api = adminApi(parts);
     const document = api.getOpenAPI31Document({ openapi: '3.1.0', info: { title: '', version: '' } });

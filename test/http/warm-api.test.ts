@@ -66,7 +66,7 @@ describe('POST /api/v1/warm', () => {
     expect(many.status).toBe(200);
     expect(many.text).toContain('"images":{"total":10000,"whole":0,"failed":10000}');
     const much = await post({ targets: [{ ...APP, place: 'x'.repeat(5_000_000) }] });
-    expect(much.status).toBe(400);
+    expect(much.status).toBe(413);
     expect(much.text).toContain('accepted are 4194304 bytes at most');
   });
 

@@ -49,6 +49,13 @@ describe('how many transfers one blob comes in', () => {
     expect(run(() => 20 * MIB, { sizeBytes: 70 * MIB }).counts).toEqual([1]);
   });
 
+  it('stays one for what comes at once and then stands still', () => {
+    const trial = new SplitTrial({ limit: () => 6, known: undefined, onSettled: () => undefined });
+    for (let atMs = 0; atMs < 10_000; atMs += SPLIT_TICK_MS)
+      trial.tick({ atMs, presentBytes: Math.min(atMs * 5_000, 4 * MIB), sizeBytes: 100 * MIB });
+    expect(trial.count).toBe(1);
+  });
+
   it('stays one for an upstream that stands still', () => {
     expect(run(() => 1024, { sizeBytes: 100 * MIB }).counts).toEqual([1]);
   });
