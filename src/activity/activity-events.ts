@@ -36,6 +36,8 @@ const traffic = {
   requests: count,
   /** Of `requests`: answered without a body from an upstream. */
   hits: count,
+  /** Answers that failed (`isFailure`): those without content are not among `requests`. */
+  failures: count,
   pulls: count,
   /** Sent to clients. */
   bytes: count,

@@ -48,8 +48,8 @@ export function savingsReport(
   };
 }
 
-function trafficOf({ requests, hits, pulls, bytes, hitBytes }: Traffic): Traffic {
-  return { requests, hits, pulls, bytes, hitBytes };
+function trafficOf({ requests, hits, failures, pulls, bytes, hitBytes }: Traffic): Traffic {
+  return { requests, hits, failures, pulls, bytes, hitBytes };
 }
 
 /** Those with most bytes first. */

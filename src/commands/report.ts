@@ -73,6 +73,7 @@ function summary(found: SavingsReport): string {
       'requests',
       `${amount(found.requests)}, ${printShare(found.hits, found.requests)} answered from the cache`,
     ],
+    ['failed', `${counted(found.failures, 'answer')}: 5xx, 429, or broken off`],
     [
       'sent to clients',
       `${printBytes(found.bytes)}, ${printShare(found.hitBytes, found.bytes)} from the cache`,
@@ -96,20 +97,22 @@ interface Sums {
   readonly pulls: number;
   readonly bytes: number;
   readonly hits: number;
+  readonly failures: number;
   readonly hitBytes: number;
 }
 
 function usageTable(what: string, rows: readonly Sums[]): string {
   if (rows.length === 0) return '';
-  const cells = rows.map(({ name, requests, pulls, bytes, hits, hitBytes }) => [
+  const cells = rows.map(({ name, requests, pulls, bytes, hits, failures, hitBytes }) => [
     name,
     amount(pulls),
     amount(requests),
     printShare(hits, requests),
+    amount(failures),
     printBytes(bytes),
     printShare(hitBytes, bytes),
   ]);
-  return textTable([what, 'pulls', 'requests', 'hits', 'bytes', 'hit bytes'], cells);
+  return textTable([what, 'pulls', 'requests', 'hits', 'failed', 'bytes', 'hit bytes'], cells);
 }
 
 function unusedTable({ unused, until }: SavingsReport): string {

@@ -66,19 +66,21 @@ function trafficText(history: readonly TrafficStep[]): string {
     ['last 5 minutes', history.filter(({ at }) => at > since)],
   ] as const;
   return textTable(
-    ['traffic', 'requests', 'hits', 'sent', 'of it hits', 'fetched', 'pulls spared'],
+    ['traffic', 'requests', 'hits', 'failed', 'sent', 'of it hits', 'fetched', 'pulls spared'],
     rows.map(([name, steps]) => trafficRow(name, steps)),
   );
 }
 
 function trafficRow(name: string, steps: readonly TrafficStep[]): readonly string[] {
   const sum = (
-    key: 'requests' | 'hits' | 'bytes' | 'hitBytes' | 'pulls' | 'upstreamBytes' | 'upstreamPulls',
+    key:
+      'requests' | 'hits' | 'failures' | 'bytes' | 'hitBytes' | 'pulls' | 'upstreamBytes' | 'upstreamPulls',
   ) => steps.reduce((total, step) => total + step[key], 0);
   return [
     name,
     sum('requests').toLocaleString('en-US'),
     printShare(sum('hits'), sum('requests')),
+    sum('failures').toLocaleString('en-US'),
     printBytes(sum('bytes')),
     printShare(sum('hitBytes'), sum('bytes')),
     printBytes(sum('upstreamBytes')),

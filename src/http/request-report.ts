@@ -1,5 +1,5 @@
 import type { Activity } from '../activity/activity.ts';
-import { isPull } from '../activity/traffic.ts';
+import { CLIENT_LEFT, isPull } from '../activity/traffic.ts';
 import type { AccessLog } from '../config.ts';
 import type { Log } from '../log.ts';
 import { errorFacts } from '../log.ts';
@@ -13,8 +13,6 @@ import { UpstreamError } from '../upstream/upstream-error.ts';
 import { errorAnswer } from './error-response.ts';
 import type { Exchange } from './exchange.ts';
 
-/** nginx's status for a client that left before there was an answer; nobody is ever sent it. */
-const CLIENT_LEFT = 499;
 /** What is kept of a client's name for itself. */
 const AGENT_LIMIT = 200;
 /** Targets that are longer are no pull's: pieces of them are copied, lest all of it is kept in memory. */

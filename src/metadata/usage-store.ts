@@ -7,6 +7,7 @@ import { asDamage, openUsageDatabase } from './usage-database.ts';
 export interface UsageTraffic {
   requests: number;
   hits: number;
+  failures: number;
   pulls: number;
   bytes: number;
   hitBytes: number;
@@ -38,6 +39,7 @@ const KINDS = { image: 1, client: 2 } as const satisfies Record<UsageKind, numbe
 const TRAFFIC = [
   ['requests', 'requests'],
   ['hits', 'hits'],
+  ['failures', 'failures'],
   ['pulls', 'pulls'],
   ['bytes', 'bytes'],
   ['hit_bytes', 'hitBytes'],

@@ -1,4 +1,5 @@
 import { expect, it } from 'vitest';
+import type { RequestRecord } from '../../src/activity/activity-events.ts';
 import { Activity } from '../../src/activity/activity.ts';
 import { nextRequestId } from '../../src/activity/request-id.ts';
 import { RECENT_LIMIT } from '../../src/activity/recent-requests.ts';
@@ -67,9 +68,40 @@ it('counts hits, pulls and bytes of each client, those with most bytes first', (
     requestRecord({ method: 'HEAD', bytes: 0, outcome: 'revalidated', at: 9 }),
   );
   expect(activity.clients.list()).toEqual([
-    { client: '192.0.2.2', requests: 1, hits: 1, pulls: 0, bytes: 1000, hitBytes: 1000, lastAt: 0 },
-    { client: '192.0.2.1', requests: 3, hits: 2, pulls: 2, bytes: 130, hitBytes: 100, lastAt: 9 },
+    {
+      client: '192.0.2.2',
+      requests: 1,
+      hits: 1,
+      failures: 0,
+      pulls: 0,
+      bytes: 1000,
+      hitBytes: 1000,
+      lastAt: 0,
+    },
+    {
+      client: '192.0.2.1',
+      requests: 3,
+      hits: 2,
+      failures: 0,
+      pulls: 2,
+      bytes: 130,
+      hitBytes: 100,
+      lastAt: 9,
+    },
   ]);
+});
+
+it('counts as failures what was broken off, 5xx and 429, and nothing that a client did wrong or left', () => {
+  const activity = new Activity(new FakeClock());
+  const answer = (facts: Partial<RequestRecord>) => activity.finished(liveRequest(), requestRecord(facts));
+  for (const status of [500, 502, 503, 504, 429]) answer({ status, outcome: 'none', bytes: 50 });
+  answer({ outcome: 'miss', kind: 'blob', isComplete: false });
+  for (const status of [200, 206, 304, 307]) answer({ status });
+  for (const status of [400, 401, 403, 404, 416]) answer({ status, outcome: 'none' });
+  answer({ status: 499, outcome: 'none', isComplete: false });
+  expect(activity.history.list(1)).toMatchObject([{ failures: 6, requests: 5 }]);
+  expect(activity.clients.list()).toMatchObject([{ failures: 6, requests: 5 }]);
+  expect(activity.sums.upstreams.get('docker.io')).toMatchObject({ failures: 6, requests: 5 });
 });
 
 it('keeps 10,000 clients, and forgets who was not seen for longest', () => {

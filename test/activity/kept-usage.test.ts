@@ -68,12 +68,19 @@ it('is there again after a restart, by upstream, image and client', async () => 
   first.activity.upstreamBytes('docker.io', 500);
   first.activity.upstreamPull('docker.io');
   first.ask({ bytes: 7, client: '192.0.2.2', repository: 'library/other', kind: 'blob', durationMs: 2.5 });
+  first.ask({ status: 503, outcome: 'none', bytes: 0 }, 2);
   const before = await first.rows();
   await first.usage.close();
   const second = start(dataDir);
   const after = await second.rows();
   expect(after).toEqual(before);
-  expect(after.upstreams.get('docker.io')).toMatchObject({ requests: 4, bytes: 37, upstreamBytes: 500 });
+  expect(after.upstreams.get('docker.io')).toMatchObject({
+    requests: 4,
+    failures: 2,
+    bytes: 37,
+    upstreamBytes: 500,
+  });
+  expect(after.clients.get('192.0.2.1')).toMatchObject({ requests: 3, failures: 2 });
   expect([...after.images.keys()]).toEqual(['docker.io/library/app', 'docker.io/library/other']);
   expect([...after.clients.keys()]).toEqual(['192.0.2.1', '192.0.2.2']);
   expect(after.first).toBe(TODAY);

@@ -39,6 +39,7 @@ it('avoided is what clients got and the upstreams did not send', () => {
       upstream: 'docker.io',
       requests: 3,
       hits: 2,
+      failures: 0,
       pulls: 3,
       bytes: 300,
       hitBytes: 200,

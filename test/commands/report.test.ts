@@ -88,8 +88,22 @@ describe('entrepot report', () => {
       /^period +\d{4}-\d\d-\d\d to \d{4}-\d\d-\d\d \(UTC\), kept since \d{4}-\d\d-\d\d\n/,
     );
     expect(stdout).toMatch(/\ntime saved +about \d+ s: answers from the cache would have come/);
-    expect(stdout).toMatch(/\nimage +pulls +requests +hits +bytes +hit bytes\ndocker\.io\/library\/app +4 +/);
+    expect(stdout).toMatch(
+      /\nimage +pulls +requests +hits +failed +bytes +hit bytes\ndocker\.io\/library\/app +4 +/,
+    );
     expect(stdout).toMatch(/\nclient +pulls .*\n127\.0\.0\.1 +4 +/);
+  });
+
+  it('says how many answers failed', async () => {
+    const { registry, app, run, json } = await start();
+    await pullImage(app, 'library/app', 'v1', IMAGE);
+    registry.faults.add({ action: { respond: { status: 503, headers: { 'retry-after': '600' } } } });
+    for (let round = 0; round < 3; round += 1)
+      expect((await get(`${app.url}/v2/library/app/manifests/other`)).status).toBeGreaterThan(428);
+    await vi.waitFor(async () => expect(await json()).toMatchObject({ failures: 3 }), PATIENTLY);
+    const { stdout } = await run();
+    expect(stdout).toMatch(/\nfailed +3 answers: /);
+    expect(stdout).toMatch(/\nclient .*\n127\.0\.0\.1 +\d+ +\d+ +\d+ % +3 +/);
   });
 
   it('of a cache that was never asked is empty, and makes no file', async () => {

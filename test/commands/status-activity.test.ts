@@ -12,6 +12,7 @@ function step(facts: Partial<TrafficStep> = {}): TrafficStep {
     durationMs: MINUTE_MS,
     requests: 0,
     hits: 0,
+    failures: 0,
     pulls: 0,
     bytes: 0,
     hitBytes: 0,
@@ -36,5 +37,11 @@ describe('the traffic that status shows', () => {
           .replace(/\u2009/u, ' '),
       );
     expect(printShare(0, 0)).toBe('-');
+  });
+
+  it('says how much failed, which is no part of the hits', () => {
+    const text = printed([step({ requests: 4, hits: 4, failures: 1200 })]);
+    expect(text).toMatch(/^traffic +requests +hits +failed +sent /m);
+    expect(text).toMatch(/^last hour +4 +100 % +1,200 /m);
   });
 });

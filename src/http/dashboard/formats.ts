@@ -77,6 +77,11 @@ export function badge(text: string, mood: Mood): Html {
   return html`<span class="badge ${mood}">${text}</span>`;
 }
 
+/** What stands beside a hit ratio, which knows nothing of them. */
+export function failedNote(failures: number): Content {
+  return failures === 0 ? '' : badge(`${number(failures)} failed`, 'warn');
+}
+
 /** How much of something is used, drawn; what it says stands beside it. @param share 0 to 1 */
 export function bar(share: number, label: string, mood: Mood = 'calm'): Html {
   const width = Math.max(0, Math.min(100, share * 100)).toFixed(1);

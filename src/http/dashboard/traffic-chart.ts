@@ -12,6 +12,7 @@ const HOUR_MS = 3_600_000;
 interface Sum {
   readonly requests: number;
   readonly hits: number;
+  readonly failures: number;
   readonly bytes: number;
   readonly hitBytes: number;
   readonly upstreamBytes: number;
@@ -62,6 +63,7 @@ function sums(steps: readonly TrafficStep[], since: number, lengthMs: number, co
   const made = Array.from({ length: count }, () => ({
     requests: 0,
     hits: 0,
+    failures: 0,
     bytes: 0,
     hitBytes: 0,
     upstreamBytes: 0,
@@ -73,6 +75,7 @@ function sums(steps: readonly TrafficStep[], since: number, lengthMs: number, co
     if (sum === undefined) continue;
     sum.requests += step.requests;
     sum.hits += step.hits;
+    sum.failures += step.failures;
     sum.bytes += step.bytes;
     sum.hitBytes += step.hitBytes;
     sum.upstreamBytes += step.upstreamBytes;
@@ -134,7 +137,7 @@ function hourly(
   const since = now - hours * HOUR_MS;
   const rows = sums(steps, since, HOUR_MS, hours)
     .map((sum, at) => ({ sum, at: since + at * HOUR_MS }))
-    .filter(({ sum }) => sum.requests > 0)
+    .filter(({ sum }) => sum.requests + sum.failures > 0)
     .toReversed();
   return table({
     caption: 'Traffic by the hour, the newest first',
@@ -143,6 +146,7 @@ function hourly(
       { label: 'Hour from (UTC)' },
       { label: 'Requests', kind: 'number' },
       { label: 'Hits', kind: 'number' },
+      { label: 'Failed', kind: 'number' },
       { label: 'Sent', kind: 'number' },
       { label: 'From the cache', kind: 'number' },
       { label: 'Fetched', kind: 'number' },
@@ -151,6 +155,7 @@ function hourly(
       html`<time datetime="${new Date(at).toISOString()}">${new Date(at).toISOString().slice(11, 16)}</time>`,
       number(sum.requests),
       percent(sum.hits, sum.requests),
+      number(sum.failures),
       bytes(sum.bytes),
       bytes(sum.hitBytes),
       bytes(sum.upstreamBytes),

@@ -1,4 +1,4 @@
-import { describe, expect, it } from 'vitest';
+import { describe, expect, it, vi } from 'vitest';
 import { type AdminAnswer, askAdmin, formBody } from '../../support/admin-request.ts';
 import { closeAfterTest } from '../../support/close-after-test.ts';
 import { FakeRegistry } from '../../support/fake-registry.ts';
@@ -179,5 +179,24 @@ describe('assets', () => {
       '/assets/%2e%2e/%2e%2e/package.json',
     ])
       expect((await askAdmin(app.adminUrl + path)).status, path).toBeGreaterThanOrEqual(400);
+  });
+});
+
+describe('what failed', () => {
+  it('is told beside the hit ratio, of each client, and in the report', async () => {
+    const { app, registry } = await start();
+    const overview = async () => (await askAdmin(`${app.adminUrl}/`)).text;
+    expect(await overview()).not.toContain('failed</span>');
+    registry.faults.add({ action: { respond: { status: 503, headers: { 'retry-after': '600' } } } });
+    for (let round = 0; round < 2; round += 1)
+      expect((await get(`${app.url}/v2/library/app/manifests/v1`)).status).toBeGreaterThan(428);
+    await vi.waitFor(async () =>
+      expect(await overview()).toMatch(/Hit ratio<[\s\S]{1,300}<span class="badge warn">2 failed<\/span>/),
+    );
+    const rows = async (path: string) => (await askAdmin(app.adminUrl + path)).text;
+    expect(await rows('/clients')).toMatch(/data-label="Failed"[^>]*>\s*(?:<div>)?2</);
+    const report = await rows('/report');
+    expect(report).toMatch(/Hit ratio<[\s\S]{1,300}<span class="badge warn">2 failed<\/span>/);
+    expect(report).toMatch(/data-label="Failed"[^>]*>\s*(?:<div>)?2</);
   });
 });

@@ -10,6 +10,7 @@ const COLUMNS = {
   bytes: 'descending',
   pulls: 'descending',
   requests: 'descending',
+  failed: 'descending',
   used: 'descending',
   client: 'ascending',
 } as const;
@@ -28,6 +29,7 @@ export function clientsPage(activity: ActivityOperations): DashboardPage {
           bytes: client.bytes,
           pulls: client.pulls,
           requests: client.requests,
+          failed: client.failures,
           used: client.lastAt,
           client: client.client,
         })[chosen.by];
@@ -46,6 +48,7 @@ export function clientsPage(activity: ActivityOperations): DashboardPage {
             { label: 'Pulls', kind: 'number', sort: links.pulls },
             { label: 'Requests', kind: 'number', sort: links.requests },
             { label: 'Hit ratio', kind: 'number' },
+            { label: 'Failed', kind: 'number', sort: links.failed },
             { label: 'Sent', kind: 'number', sort: links.bytes },
             { label: 'From the cache', kind: 'number' },
             { label: 'Last seen', kind: 'number', sort: links.used },
@@ -57,6 +60,7 @@ export function clientsPage(activity: ActivityOperations): DashboardPage {
               number(client.pulls),
               number(client.requests),
               percent(client.hits, client.requests),
+              number(client.failures),
               bytes(client.bytes),
               percent(client.hitBytes, client.bytes),
               when(client.lastAt, now),

@@ -14,6 +14,7 @@ import {
   type Content,
   counted,
   digest,
+  failedNote,
   type Html,
   number,
   percent,
@@ -49,7 +50,8 @@ export function overviewPage({ operations, activity, upstreams, setup }: Overvie
         activity.live(signal),
         upstreams.upstreams(signal),
       ]);
-      const isNew = status.blobs === 0 && history.every(({ requests }) => requests === 0);
+      const isNew =
+        status.blobs === 0 && history.every(({ requests, failures }) => requests + failures === 0);
       return [
         troubles(status, standings, now),
         isNew ? firstSteps(setup()) : [tiles(status, history), chart(history, now)],
@@ -134,7 +136,7 @@ function tiles(status: StoreStatus, history: readonly TrafficStep[]): Html {
   const { limitBytes } = status;
   const used = limitBytes === 0 ? 0 : status.bytes / limitBytes;
   return html`<dl class="tiles" aria-label="The last 24 hours">
-    ${tile('Hit ratio', percent(hits, requests), `${number(hits)} of ${counted(requests, 'request')} in 24 h`)}
+    ${tile('Hit ratio', percent(hits, requests), [`${number(hits)} of ${counted(requests, 'request')} in 24 h `, failedNote(sum((step) => step.failures))])}
     ${tile('Not fetched again', bytes(spared), `of ${bytes(sent)} sent in 24 h`)}
     ${tile('Upstream pulls spared', number(sparedPulls), `of ${counted(pulls, 'pull')} in 24 h`)}
     ${tile(

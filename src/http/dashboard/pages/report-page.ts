@@ -2,7 +2,17 @@ import { html } from 'hono/html';
 import type { ActivityOperations } from '../../../activity/activity-operations.ts';
 import type { SavingsReport } from '../../../activity/activity-events.ts';
 import type { DashboardPage } from '../dashboard-page.ts';
-import { bytes, type Content, counted, type Html, number, percent, span, when } from '../formats.ts';
+import {
+  bytes,
+  type Content,
+  counted,
+  failedNote,
+  type Html,
+  number,
+  percent,
+  span,
+  when,
+} from '../formats.ts';
 import { table } from '../table.ts';
 
 const DAY_MS = 24 * 3_600_000;
@@ -49,6 +59,7 @@ function tiles(report: SavingsReport): Html {
     bytes: sent,
     hits,
     requests,
+    failures,
     bytesAvoided,
     pullsAvoided,
     timeSavedMs,
@@ -58,7 +69,7 @@ function tiles(report: SavingsReport): Html {
   return html`<dl class="tiles">
       ${tile('Not fetched again', bytes(bytesAvoided), `of ${bytes(sent)} sent`)}
       ${tile('Upstream pulls spared', number(pullsAvoided), `of ${counted(pulls, 'pull')}`)}
-      ${tile('Hit ratio', percent(hits, requests), `${number(hits)} of ${counted(requests, 'request')}`)}
+      ${tile('Hit ratio', percent(hits, requests), [`${number(hits)} of ${counted(requests, 'request')} `, failedNote(failures)])}
       ${tile('Time saved', span(timeSavedMs), 'an estimate, see below')}
       ${sharedShare === undefined ? '' : tile('Stored once for several', percent(sharedShare, 1), 'of the bytes of all images stored')}
     </dl>
@@ -83,6 +94,7 @@ function byUpstream({ byUpstream: rows }: SavingsReport): Html {
         { label: 'Upstream' },
         { label: 'Requests', kind: 'number' },
         { label: 'Hit ratio', kind: 'number' },
+        { label: 'Failed', kind: 'number' },
         { label: 'Sent', kind: 'number' },
         { label: 'Fetched', kind: 'number' },
         { label: 'Pulls', kind: 'number' },
@@ -92,6 +104,7 @@ function byUpstream({ byUpstream: rows }: SavingsReport): Html {
         row.upstream,
         number(row.requests),
         percent(row.hits, row.requests),
+        number(row.failures),
         bytes(row.bytes),
         bytes(row.upstreamBytes),
         number(row.pulls),
