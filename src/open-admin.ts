@@ -90,6 +90,7 @@ export async function openAdmin(
     isOffline: (upstream) => offline.isOffline(upstream),
     isDown: (upstream) =>
       standings.standings.some((found) => found.upstream === upstream && found.breaker === 'open'),
+    pauses: (upstream) => standings.standings.find((found) => found.upstream === upstream)?.pauses ?? [],
   });
   return operationsApp({
     token,

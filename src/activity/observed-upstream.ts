@@ -36,6 +36,8 @@ export class ObservedUpstream {
   #bytes = 0;
   #breaker: BreakerPhase = 'closed';
   #pausedUntil = 0;
+  /** By kind of request, of which there are few. */
+  readonly #pauses = new Map<string, number>();
   #isUp: boolean | undefined;
   #upSince: number | undefined;
 
@@ -54,6 +56,7 @@ export class ObservedUpstream {
       since: this.#upSince,
       breaker: this.#breaker,
       pausedUntil: this.#pausedUntil > this.#clock.now() ? this.#pausedUntil : undefined,
+      pauses: this.#pausesNow(),
       latencyMs: this.#latency(),
       requests: this.#requests,
       failures: this.#failures,
@@ -87,8 +90,10 @@ export class ObservedUpstream {
       breakerChanged: (phase) => {
         this.#breaker = phase;
       },
-      paused: ({ forMs }) => {
-        this.#pausedUntil = Math.max(this.#pausedUntil, this.#clock.now() + forMs);
+      paused: ({ forMs, kind }) => {
+        const until = this.#clock.now() + forMs;
+        this.#pausedUntil = Math.max(this.#pausedUntil, until);
+        if (kind !== undefined) this.#pauses.set(kind, Math.max(this.#pauses.get(kind) ?? 0, until));
         this.#figures?.pausedUntil(this.#pausedUntil);
       },
       tryFailed: ({ kind, error }) => this.#failed(error.message, kind),
@@ -98,6 +103,12 @@ export class ObservedUpstream {
       unusableCredentials: ({ problem }) => this.#failed(problem),
       refusedTlsFiles: ({ problem }) => this.#failed(problem),
     };
+  }
+
+  #pausesNow(): Observed['pauses'] {
+    const now = this.#clock.now();
+    const pauses = [...this.#pauses].flatMap(([kind, until]) => (until > now ? [{ kind, until }] : []));
+    return pauses.length === 0 ? undefined : pauses;
   }
 
   #turn(isUp: boolean): void {

@@ -15,6 +15,8 @@ export const upstreamStanding = z.object({
   breaker: z.enum(['closed', 'half-open', 'open']),
   /** It is not asked until then: it said so (429), or the pace of the configuration does. */
   pausedUntil: time.optional(),
+  /** Which of its requests it said that of (429): `manifest-get`, `manifest-head`, `blob` and so on; absent: none. */
+  pauses: z.array(z.object({ kind: z.string(), until: time })).optional(),
   /** Until its headers were there, of the last few hundred requests; absent: there were none. */
   latencyMs: z.object({ p50: z.number(), p99: z.number(), samples: count }).optional(),
   requests: count,

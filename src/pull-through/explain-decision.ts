@@ -1,5 +1,7 @@
 import type { ImageParts, PartState } from '../cache/image-parts.ts';
+import { DEFAULT_PATIENCE_MS } from '../upstream/retry.ts';
 import type { Explanation } from './explain-operations.ts';
+import { PATIENCE_WITH_COPY_MS } from './manifests.ts';
 
 /** All that the answer to a reference depends on. */
 export interface ExplainFacts {
@@ -14,6 +16,19 @@ export interface ExplainFacts {
   readonly parts: ImageParts | undefined;
   /** The upstream does not answer, so that nothing waits for it. */
   readonly isDown: boolean;
+  readonly pause: PauseFacts;
+}
+
+/** What waits since the upstream said too many requests (429). */
+interface PauseFacts {
+  /** By kind of request, as `Pauses` has them. */
+  readonly kinds: readonly { readonly kind: string; readonly until: number; readonly restMs: number }[];
+  /** False: it may be another account's, or a mirror may answer meanwhile. */
+  readonly isCertain: boolean;
+  /** How old may be what is served instead; absent: nothing is. */
+  readonly staleMs: number | undefined;
+  /** What is here is served rather than that somebody waits. */
+  readonly isCopyEnough: boolean;
 }
 
 type Ask = Explanation['asks'][number];
@@ -27,15 +42,34 @@ const ASKS_LIMIT = 1000;
 
 /** As `Manifests` and `Blobs` would decide for a client that takes every kind of manifest. Pure. */
 export function decideExplanation(facts: ExplainFacts): ExplainDecision {
-  const answer = facts.rule.isAllowed ? answerOf(facts) : refusedByRule(facts);
+  const unpaused = facts.rule.isAllowed ? answerOf(facts) : refusedByRule(facts);
   const isAsked = facts.rule.isAllowed && !facts.rule.isOffline && !facts.isDown;
   if (!isAsked)
-    return { answer, asks: [], quotaCost: { least: 0, most: 0 }, fetchBytes: 0, isFetchComplete: true };
-  const rootAsks = asksForRoot(facts);
-  const { asks: partAsks, fetchBytes } = asksForParts(facts.parts);
+    return {
+      answer: unpaused,
+      asks: [],
+      quotaCost: { least: 0, most: 0 },
+      fetchBytes: 0,
+      isFetchComplete: true,
+    };
+  const wanted = asksForRoot(facts);
+  const answer = answerWhilePaused(facts, wanted, unpaused);
+  const firstPaused = wanted.findIndex((ask) => pauseOf(ask, facts) !== undefined);
+  const rootAsks = firstPaused < 0 ? wanted : wanted.slice(0, firstPaused);
+  if (answer.outcome === 'refused')
+    return {
+      answer,
+      asks: [...rootAsks],
+      quotaCost: { least: 0, most: 0 },
+      fetchBytes: 0,
+      isFetchComplete: true,
+    };
+  const { asks: partAsks, fetchBytes } = asksForParts(facts);
   const asks = [...rootAsks, ...partAsks];
   const least = asks.filter(({ countsAsPull }) => countsAsPull).length;
-  const mayMove = rootAsks.some(({ method, what }) => method === 'HEAD' && what.startsWith('tag'));
+  const mayMove =
+    rootAsks.some(({ method, what }) => method === 'HEAD' && what.startsWith('tag')) &&
+    pauseOf(fetched(''), facts) === undefined;
   return {
     answer,
     asks: asks.slice(0, ASKS_LIMIT),
@@ -115,6 +149,58 @@ function answerWhileDown({ upstream, tag, rule }: ExplainFacts, isHere: boolean)
   };
 }
 
+/** As `answer` is without it, unless a request that it needs waits for longer than anybody has patience. */
+function answerWhilePaused(
+  facts: ExplainFacts,
+  wanted: readonly Ask[],
+  answer: Explanation['answer'],
+): Explanation['answer'] {
+  const { upstream, tag, parts, pause } = facts;
+  const longest = Math.max(0, ...pause.kinds.map(({ until }) => until));
+  const { asks } = asksForParts({ ...facts, pause: { ...pause, kinds: [] } });
+  if (longest === 0 || wanted.length + asks.length === 0) return answer;
+  if (!pause.isCertain) {
+    const text = `${answer.text} Yet ${upstream} said too many requests (429), and some of its requests are paused until ${inUtc(longest)}: it may be refused or stale.`;
+    return { ...answer, text, pausedUntil: longest };
+  }
+  const until = wanted.map((ask) => pauseOf(ask, facts)).find((found) => found !== undefined);
+  if (until === undefined) return answerBesidesPause(facts, [...wanted, ...asks], answer);
+  const why = `${upstream} said too many requests (429), and is paused until ${inUtc(until)}`;
+  const isHere = parts?.root.isServed === true && tag !== undefined;
+  if (!isHere || pause.staleMs === undefined || tag.ageMs > pause.staleMs) {
+    const rest = !isHere
+      ? 'it is not in the cache'
+      : pause.staleMs === undefined
+        ? 'the configuration lets nothing stale be served then'
+        : 'what is here is too old';
+    return { outcome: 'refused', text: `429: ${why}: ${rest}.`, pausedUntil: until };
+  }
+  const text = `${why}: what the tag meant ${inWords(tag.ageMs)} ago is served, and nobody is asked for it.`;
+  return { outcome: 'stale', text, pausedUntil: until };
+}
+
+/** The manifest is answered as without a pause, though not what comes after it. */
+function answerBesidesPause(
+  facts: ExplainFacts,
+  asks: readonly Ask[],
+  answer: Explanation['answer'],
+): Explanation['answer'] {
+  const moved = answer.outcome === 'revalidated' ? [fetched('')] : [];
+  const until = Math.max(0, ...[...asks, ...moved].map((ask) => pauseOf(ask, facts) ?? 0));
+  if (until === 0) return answer;
+  const text = `${answer.text} Yet ${facts.upstream} said too many requests (429): until ${inUtc(until)} some of its requests are paused, and what needs them is refused, or stale where it is here.`;
+  return { ...answer, text, pausedUntil: until };
+}
+
+/** @returns until when this is not asked, milliseconds since 1970; `undefined`: it is asked, if after a moment */
+function pauseOf({ method, what }: Ask, { pause, parts, tag }: ExplainFacts): number | undefined {
+  if (!pause.isCertain) return undefined;
+  const kind = what.startsWith('blob ') ? 'blob' : method === 'GET' ? 'manifest-get' : 'manifest-head';
+  const hasCopy = what.startsWith('tag ') && tag !== undefined && parts?.root.isServed === true;
+  const patienceMs = hasCopy && pause.isCopyEnough ? PATIENCE_WITH_COPY_MS : DEFAULT_PATIENCE_MS;
+  return pause.kinds.find((found) => found.kind === kind && found.restMs > patienceMs)?.until;
+}
+
 function asksForRoot({ reference, isDigest, tag, parts, rule }: ExplainFacts): readonly Ask[] {
   const head = { method: 'HEAD', what: `tag ${reference}`, countsAsPull: false };
   if (parts === undefined)
@@ -129,14 +215,15 @@ function asksForRoot({ reference, isDigest, tag, parts, rule }: ExplainFacts): r
   return [...first, fetched(root.digest)];
 }
 
-function asksForParts(parts: ImageParts | undefined): {
+function asksForParts(facts: ExplainFacts): {
   readonly asks: readonly Ask[];
   readonly fetchBytes: number;
 } {
+  const { parts } = facts;
   const asks = new Map<string, Ask>();
   let fetchBytes = parts === undefined || parts.root.isStored ? 0 : parts.root.sizeBytes;
   const addFetched = (part: PartState, ask: Ask): void => {
-    if (asks.has(part.digest)) return;
+    if (asks.has(part.digest) || pauseOf(ask, facts) !== undefined) return;
     asks.set(part.digest, ask);
     fetchBytes += part.sizeBytes;
   };
@@ -151,7 +238,7 @@ function asksForParts(parts: ImageParts | undefined): {
       else if (!blob.isServed) asks.set(blob.digest, confirmed('blob', blob));
     }
   }
-  return { asks: [...asks.values()], fetchBytes };
+  return { asks: [...asks.values()].filter((ask) => pauseOf(ask, facts) === undefined), fetchBytes };
 }
 
 function fetched(digest: string): Ask {
@@ -174,6 +261,10 @@ const UNITS = [
   ['minute', 60_000],
   ['second', 1000],
 ] as const;
+
+function inUtc(ms: number): string {
+  return new Date(ms).toISOString();
+}
 
 function inWords(ms: number): string {
   const [unit, size] = UNITS.find(([, least]) => ms >= least) ?? ['ms', 1];

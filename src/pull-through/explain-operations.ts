@@ -57,8 +57,10 @@ export const explanation = z.object({
   answer: z.object({
     /** As a client would see it in X-Cache; `refused`: an error. */
     outcome: z.enum(['hit', 'revalidated', 'stale', 'miss', 'refused', 'unknown']),
-    /** One sentence. */
+    /** A sentence, or a few. */
     text: z.string(),
+    /** Until when its upstream is not asked for some of it, or may not be, since it said too many requests (429). */
+    pausedUntil: z.number().optional(),
   }),
   /** What the upstream would be asked, in order, for a pull of the whole image. */
   asks: z.array(z.object({ method: z.string(), what: z.string(), countsAsPull: z.boolean() })),

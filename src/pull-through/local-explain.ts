@@ -11,9 +11,9 @@ import type { ImageReference } from '../oci/image-reference.ts';
 import { splitUpstream } from '../oci/named-upstream.ts';
 import { printReference } from '../oci/reference.ts';
 import { bySpecificity, matchesPattern } from '../oci/repository-pattern.ts';
-import { decideExplanation } from './explain-decision.ts';
+import { decideExplanation, type ExplainFacts } from './explain-decision.ts';
 import type { ExplainOperations, Explanation } from './explain-operations.ts';
-import { ageOf, freshnessOf } from './freshness.ts';
+import { ageOf, freshnessOf, needsNoPatience } from './freshness.ts';
 import { PullThroughError } from './pull-through-error.ts';
 import { RepositoryPolicies, type RepositoryPolicy } from './repository-policies.ts';
 
@@ -26,6 +26,14 @@ export interface LocalExplainParts {
   readonly isOffline: (upstream: string) => boolean;
   /** Whether nothing waits for it at present. Absent: not known, where no server runs. */
   readonly isDown?: ((upstream: string) => boolean) | undefined;
+  /** Which of its requests wait until when, since it said 429. Absent: not known, where no server runs. */
+  readonly pauses?: ((upstream: string) => readonly KindPause[]) | undefined;
+}
+
+interface KindPause {
+  readonly kind: string;
+  /** Milliseconds since 1970. */
+  readonly until: number;
 }
 
 /** Blobs that are listed as missing, of one platform. */
@@ -61,6 +69,7 @@ export class LocalExplain implements ExplainOperations {
       tag,
       parts,
       isDown: this.#parts.isDown?.(upstream) ?? false,
+      pause: this.#pauseOf(config, rule.policy),
     };
     return {
       image: facts.image,
@@ -97,6 +106,22 @@ export class LocalExplain implements ExplainOperations {
       isOffline: this.#parts.isOffline(upstream),
     };
     return { facts, policy };
+  }
+
+  #pauseOf(config: UpstreamConfig, policy: RepositoryPolicy | undefined): ExplainFacts['pause'] {
+    const now = this.#parts.clock.now();
+    const pauses = this.#parts.pauses?.(config.name) ?? [];
+    // A mirror may answer meanwhile, it may be another account's, and a token may be there still.
+    const isElsewhere =
+      (config.mirrors ?? []).length > 0 ||
+      (config.repositories ?? []).some(({ auth }) => auth !== undefined) ||
+      pauses.some(({ kind }) => kind === 'token');
+    return {
+      kinds: pauses.map(({ kind, until }) => ({ kind, until, restMs: until - now })),
+      isCertain: !isElsewhere,
+      staleMs: policy?.freshness.staleMs['429'],
+      isCopyEnough: policy !== undefined && needsNoPatience(policy.freshness),
+    };
   }
 
   #policyOf(key: Omit<ImageReference, 'reference'>, config: UpstreamConfig): RepositoryPolicy | undefined {

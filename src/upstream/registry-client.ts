@@ -266,7 +266,8 @@ export class RegistryClient {
       });
       if (status === 429 && pausedKind !== undefined) {
         const forMs = this.#pauses.begin(pausedKind, error.retryAfterMs);
-        if (this.#host.mirror === undefined) this.#observer.paused({ cause: 'rate-limited', forMs });
+        if (this.#host.mirror === undefined)
+          this.#observer.paused({ cause: 'rate-limited', forMs, kind: pausedKind });
       }
       discard(response.body);
       throw error;

@@ -1,5 +1,6 @@
 import type { BreakerPhase } from './health.ts';
 import type { TraceParent } from '../request-cause.ts';
+import type { PausedKind } from './pauses.ts';
 import type { UpstreamError, UpstreamErrorReason } from './upstream-error.ts';
 
 /** What a request to an upstream was for. `ping` is `GET /v2/`, asked only for its challenge. */
@@ -50,8 +51,8 @@ export interface UpstreamObserver {
   mirrorAvailabilityChanged(event: { mirror: string; cause: UpstreamError | undefined }): void;
   /** Whether misses fail at once. Not called before the first change, and not for mirrors. */
   breakerChanged(phase: BreakerPhase): void;
-  /** Some of its requests wait for so long: it said so (429), or the configured pace does. Not called for mirrors. */
-  paused(event: { cause: 'rate-limited' | 'pace'; forMs: number }): void;
+  /** Some of its requests wait for so long: it said so (429), or the configured pace does. Not called for mirrors. `kind`: which; absent: it is not known. */
+  paused(event: { cause: 'rate-limited' | 'pace'; forMs: number; kind?: PausedKind | undefined }): void;
   /**
    * One try to get an answer failed, or the body after it broke; not that something does not exist, that we are offline,
    * or that whoever asked gave it up.

@@ -106,8 +106,13 @@ it('says until when it is paused, and nothing once that is over', async () => {
   observer.paused({ cause: 'rate-limited', forMs: 3000 });
   observer.paused({ cause: 'pace', forMs: 100 });
   expect(now().pausedUntil).toBe(clock.now() + 3000);
+  expect(now().pauses).toBeUndefined();
+  observer.paused({ cause: 'rate-limited', forMs: 2000, kind: 'manifest-get' });
+  observer.paused({ cause: 'rate-limited', forMs: 1000, kind: 'manifest-get' });
+  expect(now().pauses).toEqual([{ kind: 'manifest-get', until: clock.now() + 2000 }]);
   await clock.advance(3000);
   expect(now().pausedUntil).toBeUndefined();
+  expect(now().pauses).toBeUndefined();
 });
 
 it('knows by when a quota is whole again: a window after less was left for the first time', async () => {

@@ -120,6 +120,38 @@ describe('GET /api/v1/explain', () => {
     expect(await pullNow()).toBe('miss');
   });
 
+  it('says that its upstream is paused, as the pull after it finds', async () => {
+    const { registry, app, clock, explain } = await start();
+    await pullImage(app, 'library/app', 'v1', IMAGE);
+    const isStored = async () => (await explain('app:v1')).manifest?.isStored;
+    await vi.waitFor(async () => expect(await isStored()).toBe(true), SOON);
+    const limited = { respond: { status: 429, headers: { 'retry-after': '60' } } };
+    const fault = registry.faults.add({ action: limited });
+    const pullNow = async (tag: string) => get(`${app.url}/v2/library/app/manifests/${tag}`);
+    expect((await explain('app:v2')).answer).toMatchObject({ outcome: 'miss' });
+    expect((await pullNow('v2')).status).toBe(429);
+    await clock.advance(31_000);
+    const asked = registry.requests.length;
+    const until = new Date(clock.now() + 29_000).toISOString();
+    const pausedUntil = clock.now() + 29_000;
+    const refused = {
+      outcome: 'refused',
+      text: expect.stringMatching(/^429: .*not in the cache/),
+      pausedUntil,
+    };
+    expect(await explain('app:v2')).toMatchObject({ answer: refused, asks: [] });
+    expect((await pullNow('v2')).status).toBe(429);
+    const stale = { outcome: 'stale', text: expect.stringContaining(`paused until ${until}`), pausedUntil };
+    expect(await explain('app:v1')).toMatchObject({ answer: stale, asks: [], fetchBytes: 0 });
+    expect((await pullNow('v1')).headers['x-cache']).toBe('STALE');
+    expect(registry.requests).toHaveLength(asked);
+    fault.remove();
+    await clock.advance(29_000);
+    const { answer } = await explain('app:v1');
+    expect([answer.outcome, answer.pausedUntil]).toEqual(['revalidated', undefined]);
+    expect((await pullNow('v1')).headers['x-cache']).toBe('REVALIDATED');
+  });
+
   it('tells what is here of another repository from what this one was seen to hold', async () => {
     const { app, explain } = await start();
     await pullImage(app, 'library/app', 'v1', IMAGE);

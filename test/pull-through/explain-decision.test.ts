@@ -38,6 +38,7 @@ function facts(
     tag: FRESH,
     parts: WHOLE,
     isDown: false,
+    pause: { kinds: [], isCertain: true, staleMs: 86_400_000, isCopyEnough: true },
     ...given,
     rule: {
       isAllowed: true,
@@ -48,6 +49,22 @@ function facts(
       isOffline: false,
       ...given.rule,
     },
+  };
+}
+
+type Given = Parameters<typeof facts>[0] & { readonly stale?: number | null };
+const HALF = { platform: 'linux/amd64', manifest: part('amd'), blobs: [part('layer', ABSENT)] };
+
+function pauseOf(
+  kinds: readonly string[],
+  { restMs = 60_000, ...given }: Partial<ExplainFacts['pause']> & { readonly restMs?: number } = {},
+): ExplainFacts['pause'] {
+  return {
+    kinds: kinds.map((kind) => ({ kind, until: 60_000, restMs })),
+    isCertain: true,
+    staleMs: 86_400_000,
+    isCopyEnough: true,
+    ...given,
   };
 }
 
@@ -131,6 +148,76 @@ describe('an explanation', () => {
       { method: 'GET', what: `manifest ${part('arm').digest}`, countsAsPull: true },
     ]);
     expect(found.quotaCost).toEqual({ least: 1, most: 1 });
+  });
+
+  it.each([
+    ['an old tag', { tag: EXPIRED }, ['manifest-head'], 'stale', [], 0],
+    [
+      'an old tag that may be stale no more',
+      { tag: EXPIRED, stale: 1000 },
+      ['manifest-head'],
+      'refused',
+      [],
+      0,
+    ],
+    [
+      'an old tag that nothing is stale of',
+      { tag: EXPIRED, stale: null },
+      ['manifest-head'],
+      'refused',
+      [],
+      0,
+    ],
+    ['an old tag while only GETs are', { tag: EXPIRED }, ['manifest-get'], 'revalidated', ['HEAD'], 0],
+    ['a tag that is not known', { tag: undefined, parts: undefined }, ['manifest-head'], 'refused', [], 0],
+    [
+      'a tag that is not known while only GETs are',
+      { tag: undefined, parts: undefined },
+      ['manifest-get'],
+      'refused',
+      ['HEAD'],
+      0,
+    ],
+    [
+      'a platform that is missing',
+      { parts: partsOf(ROOT, [HALF, { manifest: part('arm', ABSENT), blobs: undefined }]) },
+      ['manifest-get'],
+      'hit',
+      ['GET'],
+      100,
+    ],
+    ['blobs that are missing', { parts: partsOf(ROOT, [HALF]) }, ['blob'], 'hit', [], 0],
+  ] as const)(
+    'of %s, of an upstream that is paused, says so',
+    (_, { stale = 86_400_000, ...given }: Given, kinds, outcome, methods, bytes) => {
+      const pause = pauseOf(kinds, { staleMs: stale ?? undefined });
+      const found = decideExplanation(facts({ ...given, pause }));
+      expect(found.answer).toMatchObject({ outcome, pausedUntil: 60_000 });
+      expect(found.answer.text).toContain('1970-01-01T00:01:00.000Z');
+      expect(found.asks.map(({ method }) => method)).toEqual(methods);
+      expect([found.fetchBytes, found.quotaCost]).toEqual([bytes, { least: 0, most: 0 }]);
+    },
+  );
+
+  it('says nothing of a pause that is waited out, of another kind, or while nobody would be asked', () => {
+    const unknown = { tag: undefined, parts: undefined };
+    for (const [given, pause] of [
+      [{}, pauseOf(['manifest-head', 'manifest-get', 'blob'])],
+      [{ tag: EXPIRED }, pauseOf(['tags', 'blob'])],
+      [{ tag: EXPIRED }, pauseOf(['manifest-head'], { restMs: 400 })],
+      [{ tag: EXPIRED }, pauseOf(['manifest-head'], { restMs: 10_000, isCopyEnough: false })],
+      [unknown, pauseOf(['manifest-head', 'manifest-get'], { restMs: 10_000 })],
+    ] as const)
+      expect(decideExplanation(facts({ ...given, pause }))).toEqual(decideExplanation(facts(given)));
+    const hasty = facts({ tag: EXPIRED, pause: pauseOf(['manifest-head'], { restMs: 10_000 }) });
+    expect(decideExplanation(hasty).answer.outcome).toBe('stale');
+  });
+
+  it('says that it may be refused where another account may be meant, or a mirror answers', () => {
+    const pause = pauseOf(['manifest-head'], { isCertain: false });
+    const { answer } = decideExplanation(facts({ tag: EXPIRED, pause }));
+    expect(answer).toMatchObject({ outcome: 'revalidated', pausedUntil: 60_000 });
+    expect(answer.text).toMatch(/paused until 1970-01-01T00:01:00\.000Z: it may be refused or stale\.$/);
   });
 
   it('says whether what would be fetched is all known', () => {

@@ -174,7 +174,7 @@ function asks({ asks: rows }: Explanation): Html {
         html`<code>${method}</code>`,
         countsAsPull ? 'yes' : 'no',
       ]),
-      empty: 'Nothing: all of it is here.',
+      empty: 'Nobody would be asked.',
     })}
   </section>`;
 }
