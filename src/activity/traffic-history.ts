@@ -64,3 +64,8 @@ export class TrafficHistory {
 }
 
 const NOTHING: Step = { number: -1, ...noTraffic(), upstreamBytes: 0, upstreamPulls: 0 };
+
+/** @returns when the first of the steps of `sinceMs` begins, where it is the first there ever was: the process is younger */
+export function beginningOf(steps: readonly TrafficStep[], sinceMs: number): number | undefined {
+  return steps.length < Math.min(STEP_LIMIT, Math.ceil(sinceMs / STEP_MS)) ? steps[0]?.at : undefined;
+}

@@ -1,5 +1,6 @@
 import type { TrafficStep } from '../activity/activity-events.ts';
 import type { LiveView } from '../activity/live-view.ts';
+import { beginningOf } from '../activity/traffic-history.ts';
 import type { UpstreamStanding } from '../activity/upstream-standing.ts';
 import { systemClock } from '../clock.ts';
 import { shortDigest } from './images.ts';
@@ -9,13 +10,15 @@ import { textTable } from './text-table.ts';
 /** What a server that runs tells of what goes on. */
 export interface FoundActivity {
   readonly upstreams: readonly UpstreamStanding[];
-  /** Of the last hour, oldest first. */
+  /** Of `HISTORY_MS`, or since the server began; oldest first. */
   readonly history: readonly TrafficStep[];
   readonly live: LiveView;
 }
 
 /** So that all of it stays on one screen. */
 const FILLS_SHOWN = 8;
+/** How far back traffic is shown. */
+export const HISTORY_MS = 3_600_000;
 const SHORT_MS = 5 * 60_000;
 
 export function printActivity({ upstreams, history, live }: FoundActivity): string {
@@ -61,10 +64,11 @@ function remarkOf({ pausedUntil, mirrors, lastErrors }: UpstreamStanding, now: n
 
 function trafficText(history: readonly TrafficStep[]): string {
   const since = (history.at(-1)?.at ?? 0) - SHORT_MS;
-  const rows = [
-    ['last hour', history],
-    ['last 5 minutes', history.filter(({ at }) => at > since)],
-  ] as const;
+  const isYoung = (sinceMs: number): boolean => beginningOf(history, sinceMs) !== undefined;
+  const rows: (readonly [string, readonly TrafficStep[]])[] = [
+    [isYoung(HISTORY_MS) ? 'since the start' : 'last hour', history],
+  ];
+  if (!isYoung(SHORT_MS)) rows.push(['last 5 minutes', history.filter(({ at }) => at > since)]);
   return textTable(
     ['traffic', 'requests', 'hits', 'failed', 'sent', 'of it hits', 'fetched', 'pulls spared'],
     rows.map(([name, steps]) => trafficRow(name, steps)),

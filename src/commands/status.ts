@@ -1,6 +1,6 @@
 import { systemClock } from '../clock.ts';
 import type { CommandIo } from './command-io.ts';
-import type { FoundActivity } from './status-activity.ts';
+import { type FoundActivity, HISTORY_MS } from './status-activity.ts';
 import { type FoundStatus, printStatus } from './status-text.ts';
 import { runOnStore, type StoreCommandContext, type StoreCommandOptions } from './store-command.ts';
 
@@ -8,7 +8,6 @@ export interface StatusOptions extends StoreCommandOptions {
   readonly watch?: boolean;
 }
 
-const HOUR_MS = 3_600_000;
 const EVERY_MS = 2000;
 const KEEP_ALIVE_MS = 60_000;
 /** To the corner; what follows a line, and what follows the last one, is cleared: nothing flickers. */
@@ -76,7 +75,7 @@ async function find(
   if (upstreams === undefined) return { dataDir, status: found };
   const [standings, history, live] = await Promise.all([
     upstreams.upstreams(signal),
-    activity.history({ sinceMs: HOUR_MS }, signal),
+    activity.history({ sinceMs: HISTORY_MS }, signal),
     activity.live(signal),
   ]);
   const told: FoundActivity = { upstreams: standings, history, live };

@@ -79,8 +79,8 @@ Results go to standard output, progress and remarks to standard error.
 
 const HELP: Readonly<Record<string, string>> = {
   status: `
-Where a server runs: how its upstreams are, what was asked in the last hour, and what is being fetched. With --watch a
-terminal is drawn anew; elsewhere each is a block of its own. SIGINT ends it with exit code 0.
+Where a server runs: how its upstreams are, what was asked in the last hour (or since its start), and what is being
+fetched. With --watch a terminal is drawn anew; elsewhere each is a block of its own. SIGINT ends it with exit code 0.
 
 Examples:
   entrepot status --config /etc/entrepot/config.yaml

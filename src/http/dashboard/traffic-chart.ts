@@ -1,5 +1,6 @@
 import { html } from 'hono/html';
 import type { TrafficStep } from '../../activity/activity-events.ts';
+import { beginningOf } from '../../activity/traffic-history.ts';
 import { bytes, type Html, number, percent } from './formats.ts';
 import { table } from './table.ts';
 
@@ -31,7 +32,8 @@ export function trafficChart(
   const total = sums(steps, since, durationMs, 1)[0];
   const hours = Math.round(durationMs / HOUR_MS);
   const most = Math.max(1, ...points.map((point) => point.bytes));
-  const label = `Hit ratio of the last ${hours} hours: ${percent(total?.hits ?? 0, total?.requests ?? 0)} in all`;
+  const isYoung = beginningOf(steps, durationMs) !== undefined;
+  const label = `Hit ratio ${isYoung ? 'since the start' : `of the last ${hours} hours`}: ${percent(total?.hits ?? 0, total?.requests ?? 0)} in all`;
   return html`<div class="plot">
       <div class="scale" aria-hidden="true"><span>100 %</span><span>50 %</span><span>0 %</span></div>
       <svg

@@ -1,9 +1,11 @@
 import { describe, expect, it, vi } from 'vitest';
+import { systemClock } from '../../../src/clock.ts';
 import { type AdminAnswer, askAdmin, formBody } from '../../support/admin-request.ts';
 import { closeAfterTest } from '../../support/close-after-test.ts';
 import { FakeRegistry } from '../../support/fake-registry.ts';
 import { get } from '../../support/http-get.ts';
 import { startReloadable } from '../../support/reloadable-app.ts';
+import { buildImage, pushTo } from '../../support/images.ts';
 import { type RunningApp, type RunningAppOptions, startApp } from '../../support/running-app.ts';
 
 const TOKEN = 'canary-admin-token';
@@ -198,5 +200,30 @@ describe('what failed', () => {
     const report = await rows('/report');
     expect(report).toMatch(/Hit ratio<[\s\S]{1,300}<span class="badge warn">2 failed<\/span>/);
     expect(report).toMatch(/data-label="Failed"[^>]*>\s*(?:<div>)?2</);
+  });
+});
+
+describe('the overview', () => {
+  it('says since when it counts until it has counted for a day', async () => {
+    let passed = 0;
+    const now = () => systemClock.now() + passed;
+    const monotonic = () => systemClock.monotonic() + passed;
+    const { app, registry } = await start({ clock: { ...systemClock, now, monotonic } });
+    pushTo(registry, { repository: 'library/app', tag: 'v1', image: buildImage() });
+    const pull = async () => expect((await get(`${app.url}/v2/library/app/manifests/v1`)).status).toBe(200);
+    await pull();
+    const overview = async () => (await askAdmin(`${app.adminUrl}/`)).text;
+    const young = /Since the start, <time [^>]*>3\smin ago<\/time>[^<]*<a href="\/report\?days=1">/;
+    passed = 3.5 * 60_000;
+    await vi.waitFor(async () => expect(await overview()).toMatch(young));
+    expect(await overview()).toMatch(/<h2 id="traffic">Hit ratio since the start<\/h2>/);
+    expect(await overview()).not.toMatch(/in 24 h|last 24 hours/i);
+    passed = 25 * 3_600_000;
+    await pull();
+    await vi.waitFor(async () =>
+      expect(await overview()).toMatch(/<h2 id="traffic">Hit ratio, last 24 hours<\/h2>/),
+    );
+    expect(await overview()).toMatch(/ in 24 h/);
+    expect(await overview()).not.toMatch(/since the start/i);
   });
 });

@@ -1,6 +1,7 @@
 import { html } from 'hono/html';
 import type { ActivityOperations } from '../../../activity/activity-operations.ts';
 import type { TrafficStep } from '../../../activity/activity-events.ts';
+import { beginningOf } from '../../../activity/traffic-history.ts';
 import type { LiveView } from '../../../activity/live-view.ts';
 import type { UpstreamOperations, UpstreamStanding } from '../../../activity/upstream-standing.ts';
 import type { StoreStatus } from '../../../cache/store-events.ts';
@@ -54,7 +55,7 @@ export function overviewPage({ operations, activity, upstreams, setup }: Overvie
         status.blobs === 0 && history.every(({ requests, failures }) => requests + failures === 0);
       return [
         troubles(status, standings, now),
-        isNew ? firstSteps(setup()) : [tiles(status, history), chart(history, now)],
+        isNew ? firstSteps(setup()) : [tiles(status, history), beginning(history, now), chart(history, now)],
         liveTables(live, now),
       ];
     },
@@ -135,10 +136,12 @@ function tiles(status: StoreStatus, history: readonly TrafficStep[]): Html {
   const sparedPulls = Math.max(0, pulls - sum((step) => step.upstreamPulls));
   const { limitBytes } = status;
   const used = limitBytes === 0 ? 0 : status.bytes / limitBytes;
-  return html`<dl class="tiles" aria-label="The last 24 hours">
-    ${tile('Hit ratio', percent(hits, requests), [`${number(hits)} of ${counted(requests, 'request')} in 24 h `, failedNote(sum((step) => step.failures))])}
-    ${tile('Not fetched again', bytes(spared), `of ${bytes(sent)} sent in 24 h`)}
-    ${tile('Upstream pulls spared', number(sparedPulls), `of ${counted(pulls, 'pull')} in 24 h`)}
+  const isYoung = beginningOf(history, DAY_MS) !== undefined;
+  const time = isYoung ? 'since the start' : 'in 24 h';
+  return html`<dl class="tiles" aria-label="${isYoung ? 'Since the start' : 'The last 24 hours'}">
+    ${tile('Hit ratio', percent(hits, requests), [`${number(hits)} of ${counted(requests, 'request')} ${time} `, failedNote(sum((step) => step.failures))])}
+    ${tile('Not fetched again', bytes(spared), `of ${bytes(sent)} sent ${time}`)}
+    ${tile('Upstream pulls spared', number(sparedPulls), `of ${counted(pulls, 'pull')} ${time}`)}
     ${tile(
       'Stored',
       bytes(status.bytes),
@@ -146,6 +149,16 @@ function tiles(status: StoreStatus, history: readonly TrafficStep[]): Html {
       of ${bytes(limitBytes)}`,
     )}
   </dl>`;
+}
+
+/** A process knows only its own minutes; of days before it there is the report. */
+function beginning(history: readonly TrafficStep[], now: number): Content {
+  const begunAt = beginningOf(history, DAY_MS);
+  if (begunAt === undefined) return '';
+  return html`<p class="hint">
+    Since the start, ${when(begunAt, now)}. By days, as far as they are kept:
+    <a href="/report?days=1">savings report</a>.
+  </p>`;
 }
 
 function tile(name: string, value: string, hint: Content): Html {
@@ -159,9 +172,10 @@ function tile(name: string, value: string, hint: Content): Html {
 }
 
 function chart(history: readonly TrafficStep[], now: number): Html {
+  const time = beginningOf(history, DAY_MS) === undefined ? ', last 24 hours' : ' since the start';
   return html`<section aria-labelledby="traffic">
     <div class="head">
-      <h2 id="traffic">Hit ratio, last 24 hours</h2>
+      <h2 id="traffic">Hit ratio${time}</h2>
       <a href="/report">Savings report</a>
     </div>
     ${trafficChart(history, { now, durationMs: DAY_MS })}
