@@ -9,6 +9,7 @@ import { errorFacts, standardOutputLog } from './log.ts';
 const FAILED = 1;
 
 const logOutput = standardOutputLog();
+const outputGone = new AbortController();
 const io: CommandIo = {
   environment: process.env,
   workingDir: process.cwd(),
@@ -20,6 +21,11 @@ const io: CommandIo = {
   stdout: { write: (text) => void process.stdout.write(text) },
   stderr: { write: (text) => void process.stderr.write(text) },
   isTerminal: process.stdout.isTTY,
+  get screen() {
+    const { rows, columns } = process.stdout;
+    return rows > 0 && columns > 0 ? { rows, columns } : undefined;
+  },
+  outputGone: outputGone.signal,
   terminal: process.stderr.isTTY ? process.stderr : undefined,
   logOutput,
   events: {
@@ -27,8 +33,9 @@ const io: CommandIo = {
     off: (event, listener) => void process.off(event, listener),
   },
 };
-// Whoever read our output went away (EPIPE): no reason to stop serving.
-for (const stream of [process.stdout, process.stderr]) stream.on('error', () => undefined);
+// Whoever read our output went away (EPIPE): no reason to stop serving, but to stop telling.
+process.stdout.on('error', () => outputGone.abort());
+process.stderr.on('error', () => undefined);
 
 let code: number;
 try {

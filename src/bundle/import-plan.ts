@@ -1,4 +1,5 @@
 import type { ContentEntry, StoreContents } from '../cache/store-contents.ts';
+import { storedDocument } from '../cache/stored-document.ts';
 import { type Digest, digestAlgorithm, digestOf } from '../oci/digest.ts';
 import { type ImageRoot, walkImage } from '../oci/image-walk.ts';
 import { foreignParts } from './import-claims.ts';
@@ -108,7 +109,7 @@ async function readNodes(
       problems.set(digest, `${source.placeOf(digest)} was altered: its bytes are not those of its digest`);
       return undefined;
     }
-    const bytes = await storedDocument(contents, digest, signal);
+    const bytes = await documentHere(contents, digest, signal);
     return bytes && { bytes, mediaType };
   });
   for await (const step of steps) {
@@ -125,7 +126,8 @@ async function readNodes(
   }
 }
 
-async function storedDocument(
+/** What is stored, looked for first: reading asks for what is not there, too. */
+async function documentHere(
   contents: StoreContents,
   digest: Digest,
   signal: AbortSignal,

@@ -18,6 +18,10 @@ export interface CommandIo {
   readonly stderr: { write(text: string): void };
   /** True: a person reads standard output. */
   readonly isTerminal: boolean;
+  /** What fits on the screen of standard output, now; absent: it is none, or does not say. */
+  readonly screen?: { readonly rows: number; readonly columns: number } | undefined;
+  /** Aborted when nobody reads standard output any more. */
+  readonly outputGone?: AbortSignal | undefined;
   /** Standard error, where a person watches it: for progress bars. */
   readonly terminal?: NodeJS.WritableStream | undefined;
   readonly logOutput: StandardOutputLog;

@@ -41,10 +41,13 @@ async function watch(
   const end = (): void => ending.abort();
   io.events.on('SIGINT', end);
   io.events.on('SIGTERM', end);
+  io.outputGone?.addEventListener('abort', end);
   const alive = setInterval(() => undefined, KEEP_ALIVE_MS);
   let blocks = 0;
   const write = (text: string): void => {
-    io.stdout.write(io.isTerminal ? frame(text, blocks === 0) : `${blocks === 0 ? '' : '\n'}${text}`);
+    io.stdout.write(
+      io.isTerminal ? frame(fitting(text, io), blocks === 0) : `${blocks === 0 ? '' : '\n'}${text}`,
+    );
     blocks += 1;
   };
   try {
@@ -60,7 +63,15 @@ async function watch(
     clearInterval(alive);
     io.events.off('SIGINT', end);
     io.events.off('SIGTERM', end);
+    io.outputGone?.removeEventListener('abort', end);
   }
+}
+
+/** What is longer than the screen would scroll it, and the next frame would not lie on this one. */
+function fitting(text: string, { screen }: CommandIo): string {
+  if (screen === undefined) return text;
+  const lines = text.split('\n').slice(0, screen.rows - 1);
+  return lines.map((line) => line.slice(0, screen.columns)).join('\n');
 }
 
 function frame(text: string, isFirst: boolean): string {

@@ -1,3 +1,5 @@
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
 import { mkdir, readdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { expect, test, vi } from 'vitest';
@@ -194,6 +196,22 @@ test('the status of a server that runs fits on a screen, and is told again until
   expect(program.output).not.toContain('\u001B');
   program.signal('SIGINT');
   expect((await program.ended).code).toBe(0);
+}, 60_000);
+
+test('status --watch ends when nobody reads it any more', async () => {
+  const scene = await start();
+  await pull(await scene.serve(), 'v1', ONE);
+  const args = [ENTRY, 'status', '--watch', '--config', 'config.yaml'];
+  const program = spawn(process.execPath, args, {
+    cwd: scene.workingDir,
+    env: { PATH: process.env['PATH'] },
+    stdio: ['ignore', 'pipe', 'ignore'],
+  });
+  closeAfterTest({ close: async () => void program.kill('SIGKILL') });
+  const ended = once(program, 'exit');
+  await once(program.stdout, 'data');
+  program.stdout.destroy();
+  expect(await ended).toEqual([0, null]);
 }, 60_000);
 
 test('what is purged is asked for upstream again, and what it shared with others is not', async () => {
