@@ -16,7 +16,7 @@ export function oneLine(text: string): string {
 /** The same place to write to, for text of any origin. Bars of progress have a stream of their own. */
 export function withPrintableText(io: CommandIo): CommandIo {
   const { environment, workingDir, version, nodeVersion, stdout, stderr } = io;
-  const { isTerminal, terminal, logOutput, events } = io;
+  const { isTerminal, terminal, outputGone, logOutput, events } = io;
   return {
     environment,
     workingDir,
@@ -24,11 +24,16 @@ export function withPrintableText(io: CommandIo): CommandIo {
     nodeVersion,
     isTerminal,
     terminal,
+    outputGone,
     logOutput,
     events,
     // Opened when it is first asked for.
     get stdin() {
       return io.stdin;
+    },
+    // It changes its size.
+    get screen() {
+      return io.screen;
     },
     stdout: { write: (text) => stdout.write(printable(text)) },
     stderr: { write: (text) => stderr.write(printable(text)) },
