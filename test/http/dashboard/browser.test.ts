@@ -10,23 +10,11 @@ import { get, openGet } from '../../support/http-get.ts';
 import { buildImage, pushTo } from '../../support/images.ts';
 import { describeWith } from '../../support/programs.ts';
 import { startReloadable } from '../../support/reloadable-app.ts';
+import { PAGE_PATHS } from '../../support/page-paths.ts';
 import { type RunningApp, type RunningAppOptions, startApp } from '../../support/running-app.ts';
 
 const TOKEN = 'canary-admin-token';
 const HOSTILE = '<img src=x onerror="document.title=1"><script>document.title=1</script>';
-const PATHS = [
-  '/',
-  '/images',
-  '/upstreams',
-  '/store',
-  '/warm',
-  '/requests',
-  '/clients',
-  '/report',
-  '/explain',
-  '/setup',
-  '/configuration',
-];
 const IMAGE = buildImage();
 const OTHER = buildImage({ seed: 2, platforms: ['linux/amd64', 'linux/arm64'] });
 
@@ -102,7 +90,7 @@ describeWith({ programs: ['chromium'] }, 'the page, in a browser', () => {
       const { page } = visitor;
       await page.goto('/store');
       const paths = await pathsOf(visitor);
-      expect(paths).toEqual(expect.arrayContaining(PATHS));
+      expect(paths).toEqual(expect.arrayContaining(PAGE_PATHS));
       for (const path of [...paths, '/image?image=app:v1', '/explain?image=app:v1', '/image?image=gone']) {
         await page.goto(path);
         await page.evaluate('for (const part of document.querySelectorAll("details")) part.open = true');

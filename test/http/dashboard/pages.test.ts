@@ -6,23 +6,11 @@ import { FakeRegistry } from '../../support/fake-registry.ts';
 import { get } from '../../support/http-get.ts';
 import { startReloadable } from '../../support/reloadable-app.ts';
 import { buildImage, pushTo } from '../../support/images.ts';
+import { PAGE_PATHS } from '../../support/page-paths.ts';
 import { type RunningApp, type RunningAppOptions, startApp } from '../../support/running-app.ts';
 
 const TOKEN = 'canary-admin-token';
 const HOSTILE = `"'><script>alert(1)</script><img src=x onerror=alert(1)>`;
-const PATHS = [
-  '/',
-  '/images',
-  '/upstreams',
-  '/store',
-  '/warm',
-  '/requests',
-  '/clients',
-  '/report',
-  '/explain',
-  '/setup',
-  '/configuration',
-];
 
 async function start(
   options: Partial<RunningAppOptions> = {},
@@ -58,7 +46,7 @@ describe('every page', () => {
   it('has a policy that lets nothing in from elsewhere, is not kept, and has no secret in it', async () => {
     const { app } = await start({ adminToken: TOKEN });
     const headers = await signedIn(app.adminUrl);
-    for (const path of PATHS) {
+    for (const path of PAGE_PATHS) {
       const answer = await askAdmin(app.adminUrl + path, { headers });
       expect([path, answer.status, answer.headers['cache-control']]).toEqual([path, 200, 'no-store']);
       expect(answer.headers['content-type']).toMatch(/^text\/html; charset=utf-8$/i);
@@ -77,7 +65,7 @@ describe('every page', () => {
 
   it('is for who signed in alone', async () => {
     const { app } = await start({ adminToken: TOKEN });
-    for (const path of [...PATHS, '/image?image=app']) {
+    for (const path of [...PAGE_PATHS, '/image?image=app']) {
       const answer = await askAdmin(app.adminUrl + path);
       expect([path, answer.status]).toEqual([path, 303]);
       expect(answer.headers.location).toMatch(/^\/login/);
@@ -89,7 +77,7 @@ describe('every page', () => {
   it('is shown under no name that somebody else may have given this machine', async () => {
     const { app } = await start();
     const headers = { host: 'evil.example:5001' };
-    for (const path of [...PATHS, '/login']) {
+    for (const path of [...PAGE_PATHS, '/login']) {
       const answer = await askAdmin(app.adminUrl + path, { headers });
       expect([path, answer.status]).toEqual([path, 403]);
       expect(answer.text).not.toContain('csrf');

@@ -4,6 +4,7 @@ import type { DashboardPage } from '../dashboard-page.ts';
 import { badge, bytes, type Content, counted, digest, type Html, span, when } from '../formats.ts';
 import { outcomeBadge } from '../outcome.ts';
 import { table } from '../table.ts';
+import { presence } from '../presence.ts';
 
 /** How an image would be answered now, and why. */
 export function explainPage(explain: ExplainOperations): DashboardPage {
@@ -142,17 +143,7 @@ export function platformTable(rows: Explanation['platforms']): Html {
       { label: 'Missing', kind: 'number' },
       { label: 'Manifest' },
     ],
-    rows: rows.map((row) => [
-      row.platform ?? 'any',
-      row.isWhole
-        ? badge('complete', 'good')
-        : row.isStored
-          ? badge('in part', 'warn')
-          : badge('not cached', 'calm'),
-      row.bytes === undefined ? bytes(row.presentBytes) : `${bytes(row.presentBytes)} of ${bytes(row.bytes)}`,
-      missing(row),
-      digest(row.digest),
-    ]),
+    rows: rows.map((row) => [row.platform ?? 'any', ...presence(row), missing(row), digest(row.digest)]),
     empty: 'It is not known which platforms it is made for: its manifest is not here.',
   });
 }

@@ -8,6 +8,7 @@ import type { DashboardPage } from '../dashboard-page.ts';
 import { badge, bytes, type Content, counted, digest, type Html, when } from '../formats.ts';
 import { imageText } from '../image-name.ts';
 import { table } from '../table.ts';
+import { presence } from '../presence.ts';
 
 /** A name with a digest of the longest kind fits. */
 const TITLE_LIMIT = 600;
@@ -150,14 +151,7 @@ function platforms({ platforms: rows }: ImageDetail): Html {
       ],
       rows: rows.map((row) => [
         row.platform ?? 'any',
-        row.isWhole
-          ? badge('complete', 'good')
-          : row.isStored
-            ? badge('in part', 'warn')
-            : badge('not cached', 'calm'),
-        row.bytes === undefined
-          ? bytes(row.presentBytes)
-          : `${bytes(row.presentBytes)} of ${bytes(row.bytes)}`,
+        ...presence(row),
         row.blobs === undefined ? '–' : `${row.presentBlobs} of ${row.blobs}`,
         digest(row.digest),
       ]),

@@ -22,6 +22,7 @@ import {
   span,
   when,
 } from '../formats.ts';
+import { tile } from '../tile.ts';
 import { imageName } from '../image-name.ts';
 import { trafficChart } from '../traffic-chart.ts';
 import { setupSnippets } from './setup-page.ts';
@@ -159,16 +160,6 @@ function beginning(history: readonly TrafficStep[], now: number): Content {
     Since the start, ${when(begunAt, now)}. By days, as far as they are kept:
     <a href="/report?days=1">savings report</a>.
   </p>`;
-}
-
-function tile(name: string, value: string, hint: Content): Html {
-  return html`<div class="tile">
-    <dt>${name}</dt>
-    <dd>
-      <span class="value">${value}</span>
-      <div class="hint">${hint}</div>
-    </dd>
-  </div>`;
 }
 
 function chart(history: readonly TrafficStep[], now: number): Html {

@@ -2,18 +2,9 @@ import { html } from 'hono/html';
 import type { ActivityOperations } from '../../../activity/activity-operations.ts';
 import type { SavingsReport } from '../../../activity/activity-events.ts';
 import type { DashboardPage } from '../dashboard-page.ts';
-import {
-  bytes,
-  type Content,
-  counted,
-  failedNote,
-  type Html,
-  number,
-  percent,
-  span,
-  when,
-} from '../formats.ts';
+import { bytes, counted, failedNote, type Html, number, percent, span, when } from '../formats.ts';
 import { table } from '../table.ts';
+import { tile } from '../tile.ts';
 
 const DAY_MS = 24 * 3_600_000;
 const SPANS = [1, 7, 30, 90, 365];
@@ -74,16 +65,6 @@ function tiles(report: SavingsReport): Html {
       ${sharedShare === undefined ? '' : tile('Stored once for several', percent(sharedShare, 1), 'of the bytes of all images stored')}
     </dl>
     <p class="hint">Time saved is an estimate: ${timeSavedAssumption}.</p>`;
-}
-
-function tile(name: string, value: string, hint: Content): Html {
-  return html`<div class="tile">
-    <dt>${name}</dt>
-    <dd>
-      <span class="value">${value}</span>
-      <div class="hint">${hint}</div>
-    </dd>
-  </div>`;
 }
 
 function byUpstream({ byUpstream: rows }: SavingsReport): Html {
