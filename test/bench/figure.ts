@@ -4,6 +4,10 @@ export interface Figure {
   readonly unit: string;
   readonly values: readonly number[];
   readonly target?: Target;
+  /** Of which contestant, where several were measured. */
+  readonly of?: string;
+  /** Its name in the README's table, where it stands there. */
+  readonly row?: string;
 }
 
 export interface Target {
@@ -51,16 +55,47 @@ export function ratios(a: readonly number[], b: readonly number[]): readonly num
   return a.map((value, round) => value / (b[round] ?? Number.NaN));
 }
 
-/** Lines of a table with a column each for figure, median, range and target. */
+/**
+ * Contestants first, a line each with a column for each of their figures; then a table of the others with a column each
+ * for figure, median, range and target.
+ */
 export function figureLines(figures: readonly Figure[]): readonly string[] {
-  const rows = figures.map((figure) => {
-    const { median: middle, min, max, met } = summarise(figure);
+  const compared = figures.filter(({ of }) => of !== undefined);
+  const others = figures.filter(({ of }) => of === undefined);
+  const lines = compared.length > 0 ? [...contestantLines(compared), ''] : [];
+  if (others.length === 0) return lines.slice(0, -1);
+  const rows = others.map((figure) => {
+    const { median: middle, met } = summarise(figure);
     const target = figure.target ? `${figure.target.is} ${figure.target.value}` : '';
     const verdict = met === undefined ? '' : met ? 'met' : 'MISSED';
-    const range = figure.values.length > 1 ? `${print(min)} – ${print(max)}` : '';
-    return [figure.name, `${print(middle)} ${figure.unit}`.trim(), range, target, verdict];
+    return [figure.name, `${print(middle)} ${figure.unit}`.trim(), range(figure), target, verdict];
   });
-  return tableLines([['', 'median', 'min – max', 'target', ''], ...rows]);
+  return [...lines, ...tableLines([['', 'median', 'min – max', 'target', ''], ...rows])];
+}
+
+function contestantLines(figures: readonly Figure[]): readonly string[] {
+  const heads = [...new Set(figures.map(columnOf))];
+  const names = [...new Set(figures.map(({ of = '' }) => of))];
+  const rows = names.map((name) => [
+    name,
+    ...heads.map((head) => {
+      const figure = figures.find((candidate) => candidate.of === name && columnOf(candidate) === head);
+      if (!figure) return '';
+      return figure.values.length > 1
+        ? `${print(summarise(figure).median)} (${range(figure)})`
+        : print(summarise(figure).median);
+    }),
+  ]);
+  return tableLines([['', ...heads], ...rows]);
+}
+
+function columnOf({ name, unit }: Figure): string {
+  return unit === '' ? name : `${name}, ${unit}`;
+}
+
+function range(figure: Figure): string {
+  const { min, max } = summarise(figure);
+  return figure.values.length > 1 ? `${print(min)} – ${print(max)}` : '';
 }
 
 /** Columns as wide as their widest cell; the first one to the left, the others too. */
@@ -77,7 +112,8 @@ export function tableLines(rows: readonly (readonly string[])[]): readonly strin
   );
 }
 
-function print(value: number): string {
+/** Three digits or more. */
+export function print(value: number): string {
   if (Math.abs(value) >= 1000) return Math.round(value).toString();
   return Math.abs(value) >= 100 ? value.toFixed(1) : value.toFixed(2);
 }

@@ -1,10 +1,12 @@
 import { execFile } from 'node:child_process';
 import { mkdir, writeFile } from 'node:fs/promises';
-import { availableParallelism, cpus, totalmem } from 'node:os';
+import { availableParallelism, cpus, loadavg, totalmem } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs, promisify } from 'node:util';
 import type { Calculation } from './calculation.ts';
-import { type Figure, figureLines, summarise } from './figure.ts';
+import { figureLines, summarise } from './figure.ts';
+import { findProgram, versionOf } from './find-program.ts';
+import { findPeers, type PeersHere } from './peers/all-peers.ts';
 import { bundleImport } from './scenarios/bundle-import.ts';
 import { bundle } from './scenarios/bundle.ts';
 import { cold100 } from './scenarios/cold-100.ts';
@@ -12,23 +14,27 @@ import { cold } from './scenarios/cold.ts';
 import { evictionPolicy } from './scenarios/eviction-policy.ts';
 import { fanOut } from './scenarios/fan-out.ts';
 import { memory } from './scenarios/memory.ts';
+import { peerCold } from './scenarios/peer-cold.ts';
+import { peerManifests } from './scenarios/peer-manifests.ts';
+import { peerWarm } from './scenarios/peer-warm.ts';
 import { scale } from './scenarios/scale.ts';
 import { slowLine } from './scenarios/slow-line.ts';
-import { warmBlob } from './scenarios/warm-blob.ts';
-import { warmManifest } from './scenarios/warm-manifest.ts';
-import { type Programs, type Scenario, Workbench } from './workbench.ts';
+import { Skipped } from './skipped.ts';
+import { type Scenario, Workbench, type WorkbenchOptions } from './workbench.ts';
 
 /**
- * `npm run bench [-- --quick] [-- --only NAME]`: the figures of the product, each as a ratio of two things measured in
- * the same run on the same machine. nginx is the upstream, docker-registry in proxy mode the peer; curl, wrk and
- * download.ts are the clients. What only computes needs none of them. Prints a table, writes .bench/result.json. Ends with 0
- * when everything was measured, whether or not the targets were met; with 1 when something failed.
+ * `npm run bench [-- --quick] [-- --only NAME] [-- --markdown]`: the figures of the product, each as a ratio of two things
+ * measured in the same run on the same machine. nginx is the upstream; contestants are entrepot and every peer that is
+ * here; download.ts, curl and wrk are the clients. What only computes needs none of them. Prints a table, writes
+ * .bench/result.json; with --markdown it ends with the README's table. Ends with 0 when everything was measured, whether
+ * or not the targets were met; with 1 when something failed.
  */
 
 const SCENARIOS: readonly Scenario[] = [
+  peerCold,
+  peerWarm,
+  peerManifests,
   fanOut,
-  warmBlob,
-  warmManifest,
   cold,
   cold100,
   slowLine,
@@ -80,75 +86,66 @@ function calculate(calculation: Calculation): unknown {
   return { figures: figures.map((figure) => ({ figure, summary: summarise(figure) })), data };
 }
 
-/** What was measured, and on what; nothing where a program is missing. */
+/** What was measured, and on what; nothing without an upstream. */
 async function measureAll(scenarios: readonly Scenario[]) {
   const results: Record<string, unknown> = {};
-  const programs = scenarios.length > 0 ? await findPrograms() : undefined;
-  if (!programs) return { failed: false, results };
-  const machine = await describeMachine(programs);
+  if (scenarios.length === 0) return { failed: false, results };
+  const nginx = await findProgram('nginx');
+  if (nginx === undefined) {
+    say('bench: skipped, nginx is missing, the upstream; on Debian: apt-get install nginx-light');
+    return { failed: false, results };
+  }
+  const peers = await findPeers();
+  const machine = await describeMachine(nginx, peers);
   for (const [name, value] of Object.entries(machine)) say(`${name}: ${value}`);
   const rounds = options.quick ? QUICK_ROUNDS : ROUNDS;
+  const settings = { nginx, contestants: peers.contestants, rounds, quick: options.quick };
   let failed = false;
   for (const scenario of scenarios) {
     say(`\n${scenario.name}: ${scenario.says}; ${rounds} rounds`);
     try {
-      const figures = await measure(scenario, { programs, rounds, quick: options.quick });
-      for (const line of figureLines(figures)) say(`  ${line}`);
-      results[scenario.name] = figures.map((figure) => ({ figure, summary: summarise(figure) }));
+      results[scenario.name] = await measure(scenario, settings);
     } catch (error) {
-      failed = true;
-      say(`  failed: ${String(error)}`);
-      results[scenario.name] = { failed: String(error) };
+      const isSkipped = error instanceof Skipped;
+      failed ||= !isSkipped;
+      say(`  ${isSkipped ? 'skipped' : 'failed'}: ${isSkipped ? error.message : String(error)}`);
+      results[scenario.name] = { [isSkipped ? 'skipped' : 'failed']: String(error) };
     }
   }
   return { failed, machine, rounds, results };
 }
 
-async function measure(
-  scenario: Scenario,
-  settings: Parameters<typeof Workbench.open>[0],
-): Promise<readonly Figure[]> {
+/** Prints what it finds. */
+async function measure(scenario: Scenario, settings: WorkbenchOptions): Promise<unknown> {
   const bench = await Workbench.open(settings);
   try {
-    return await scenario.run(bench);
+    const [loadBefore] = loadavg();
+    const figures = await scenario.run(bench);
+    const load = [loadBefore, loadavg()[0]].map((value) => value?.toFixed(1)).join(' → ');
+    for (const line of [`load average ${load}`, ...bench.notes, ...figureLines(figures)]) say(`  ${line}`);
+    const summaries = figures.map((figure) => ({ figure, summary: summarise(figure) }));
+    return { load, notes: bench.notes, figures: summaries };
   } finally {
     await bench.close();
   }
 }
 
-/** Says what is missing, and how to get it. */
-async function findPrograms(): Promise<Programs | undefined> {
-  const nginx = await find('nginx');
-  const dockerRegistry = await find('docker-registry');
-  const wrk = await find('wrk');
-  const curl = await find('curl');
-  if (nginx === undefined || dockerRegistry === undefined || wrk === undefined || curl === undefined)
-    return undefined;
-  return { nginx, dockerRegistry, wrk, curl };
-}
-
-async function describeMachine(programs: Programs): Promise<Readonly<Record<string, string>>> {
+async function describeMachine(
+  nginx: string,
+  { contestants, missing }: PeersHere,
+): Promise<Readonly<Record<string, string>>> {
   const { stdout: commit } = await promisify(execFile)('git', ['rev-parse', '--short', 'HEAD']).catch(() => ({
     stdout: 'unknown',
   }));
   return {
     machine: `${availableParallelism()} × ${cpus()[0]?.model ?? '?'}, ${Math.round(totalmem() / 1024 ** 3)} GiB`,
-    entrepot: `${commit.trim()} on Node ${process.version}`,
-    upstream: await versionOf(programs.nginx, '-v'),
-    peer: await versionOf(programs.dockerRegistry, '--version'),
+    commit: commit.trim(),
+    upstream: await versionOf(nginx, '-v'),
+    ...Object.fromEntries(
+      contestants.map(({ peer, found }) => [peer.name, `${found.version}; ${peer.says}`]),
+    ),
+    ...Object.fromEntries(missing.map(({ name, missing: how }) => [name, `missing; ${how}`])),
   };
-}
-
-async function find(name: string): Promise<string | undefined> {
-  const script = 'PATH="$PATH:/usr/sbin:/usr/local/sbin" command -v "$1"';
-  const found = await promisify(execFile)('sh', ['-c', script, 'sh', name]).catch(() => undefined);
-  if (!found) say(`bench: skipped, ${name} is missing; on Debian: apt-get install ${name}`);
-  return found?.stdout.trim();
-}
-
-async function versionOf(file: string, argument: string): Promise<string> {
-  const { stdout, stderr } = await promisify(execFile)(file, [argument]);
-  return (stdout + stderr).trim().split('\n')[0] ?? '';
 }
 
 function say(line: string): void {

@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import { mkdir, open, readFile, rename, rm, writeFile } from 'node:fs/promises';
+import { mkdir, open, readFile, rename, rm, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { sourcePieces } from '../support/byte-source.ts';
@@ -18,6 +18,19 @@ export interface UpstreamContent {
   readonly path: string;
   /** In the upstream's tree. */
   readonly file: string;
+}
+
+/** What a client pulls: the manifest by tag or by digest, its config, its layers. */
+export interface UpstreamImage {
+  /** Of the manifest by tag, below the URL of any server that serves it. */
+  readonly tagPath: string;
+  readonly manifest: UpstreamContent;
+  readonly config: UpstreamContent;
+  readonly layers: readonly UpstreamContent[];
+  /** Manifest, config and layers. */
+  readonly contents: readonly UpstreamContent[];
+  /** Of all of it. */
+  readonly sizeBytes: number;
 }
 
 export interface Transfers {
@@ -93,15 +106,60 @@ export class NginxUpstream {
       config: descriptor(0, 'config.v1+json'),
       layers: Array.from({ length: 10 }, (_, number) => descriptor(number + 1, 'layer.v1.tar+gzip')),
     };
-    const text = JSON.stringify(document, undefined, 2);
-    const partial = join(this.#dir, 'tmp', 'manifest');
-    await writeFile(partial, text);
-    const hex = createHash('sha256').update(text).digest('hex');
-    return this.#place('manifests', hex, { sizeBytes: text.length, partial });
+    return this.#addDocument('manifests', document);
+  }
+
+  /** An image like no other, with layers of these sizes. */
+  async addImage(layerBytes: readonly number[]): Promise<UpstreamImage> {
+    const layers: UpstreamContent[] = [];
+    for (const sizeBytes of layerBytes) layers.push(await this.addBlob(sizeBytes));
+    this.#seed += 1;
+    const config = await this.#addDocument('blobs', {
+      created: new Date(this.#seed * 1000).toISOString(),
+      architecture: 'amd64',
+      os: 'linux',
+      config: { Env: [`SEED=${this.#seed}`], Cmd: ['/bin/true'] },
+      rootfs: { type: 'layers', diff_ids: layers.map(({ digest }) => digest) },
+    });
+    const descriptor = ({ digest, sizeBytes }: UpstreamContent, mediaType: string) => ({
+      mediaType: `application/vnd.oci.image.${mediaType}`,
+      digest,
+      size: sizeBytes,
+    });
+    const manifest = await this.#addDocument('manifests', {
+      schemaVersion: 2,
+      mediaType: MANIFEST_TYPE,
+      config: descriptor(config, 'config.v1+json'),
+      layers: layers.map((layer) => descriptor(layer, 'layer.v1.tar+gzip')),
+    });
+    const contents = [manifest, config, ...layers];
+    return {
+      tagPath: tagPathOf(manifest.digest),
+      manifest,
+      config,
+      layers,
+      contents,
+      sizeBytes: contents.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0),
+    };
   }
 
   async remove({ file }: UpstreamContent): Promise<void> {
     await rm(file);
+  }
+
+  async removeImage({ contents }: UpstreamImage): Promise<void> {
+    for (const content of contents) await this.remove(content);
+  }
+
+  /** Where the record of transfers ends now, for `transfersSince`. */
+  async mark(): Promise<number> {
+    return (await stat(join(this.#dir, 'access.log'))).size;
+  }
+
+  /** What was sent since then and has ended, of these or of everything; manifests by tag count as such, too. */
+  async transfersSince(mark: number, contents?: readonly UpstreamContent[]): Promise<Transfers> {
+    const text = (await readFile(join(this.#dir, 'access.log'))).subarray(mark).toString('latin1');
+    return transfersIn(text, contents && new Set(contents.flatMap(pathsOf)));
   }
 
   /** What was sent of one blob or manifest so far, or of all; waits until at least `requests` have ended. */
@@ -121,14 +179,16 @@ export class NginxUpstream {
   }
 
   async #logged(content?: UpstreamContent): Promise<Transfers> {
-    const lines = (await readFile(join(this.#dir, 'access.log'), 'utf8')).trim().split('\n');
-    const transfers = lines
-      .map((line) => line.split(' '))
-      .filter(([method, , , path]) => method === 'GET' && (content?.path ?? path) === path);
-    return {
-      requests: transfers.length,
-      bodyBytes: transfers.reduce((sum, [, , bytes]) => sum + Number(bytes), 0),
-    };
+    const text = await readFile(join(this.#dir, 'access.log'), 'utf8');
+    return transfersIn(text, content && new Set([content.path]));
+  }
+
+  async #addDocument(kind: 'blobs' | 'manifests', document: unknown): Promise<UpstreamContent> {
+    const text = JSON.stringify(document, undefined, 2);
+    const partial = join(this.#dir, 'tmp', 'document');
+    await writeFile(partial, text);
+    const hex = createHash('sha256').update(text).digest('hex');
+    return this.#place(kind, hex, { sizeBytes: Buffer.byteLength(text), partial });
   }
 
   async #place(
@@ -143,6 +203,27 @@ export class NginxUpstream {
   }
 }
 
+function pathsOf({ path, digest }: UpstreamContent): readonly string[] {
+  return path.includes('/manifests/') ? [path, tagPathOf(digest)] : [path];
+}
+
+/** Its tag tells its digest, so that nginx can answer with it. */
+function tagPathOf(digest: string): string {
+  return `/v2/${REPOSITORY}/manifests/${digest.replace('sha256:', 'of-')}`;
+}
+
+/** In lines of the log; of these paths alone where they are given. What was asked by HEAD is no transfer. */
+function transfersIn(text: string, paths?: ReadonlySet<string>): Transfers {
+  const transfers = text
+    .split('\n')
+    .map((line) => line.split(' '))
+    .filter(([method, , , path = '']) => method === 'GET' && (paths?.has(path) ?? true));
+  return {
+    requests: transfers.length,
+    bodyBytes: transfers.reduce((sum, [, , bytes]) => sum + Number(bytes), 0),
+  };
+}
+
 function configuration(dir: string, [port, limitedPort, cappedPort]: readonly number[]): string {
   const locations = `
     add_header Docker-Distribution-API-Version registry/2.0;
@@ -153,6 +234,11 @@ function configuration(dir: string, [port, limitedPort, cappedPort]: readonly nu
       alias ${dir}/blobs/$hex;
     }
     location ~ "^/v2/${REPOSITORY}/manifests/sha256:(?<hex>[0-9a-f]{64})$" {
+      default_type ${MANIFEST_TYPE};
+      add_header Docker-Content-Digest sha256:$hex;
+      alias ${dir}/manifests/$hex;
+    }
+    location ~ "^/v2/${REPOSITORY}/manifests/of-(?<hex>[0-9a-f]{64})$" {
       default_type ${MANIFEST_TYPE};
       add_header Docker-Content-Digest sha256:$hex;
       alias ${dir}/manifests/$hex;

@@ -1,5 +1,5 @@
 import { type ChildProcess, spawn } from 'node:child_process';
-import { closeSync, openSync } from 'node:fs';
+import { closeSync, openSync, readdirSync, readFileSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
 import { get } from 'node:http';
 import { createServer, type AddressInfo } from 'node:net';
@@ -14,6 +14,8 @@ export interface ServerCommand {
   readonly logFile: string;
   /** Answers 200 once it serves. */
   readonly readyUrl: string;
+  /** Beside what this process has. Default: nothing. */
+  readonly environment?: Readonly<Record<string, string>>;
 }
 
 const READY_LIMIT_MS = 15_000;
@@ -24,7 +26,7 @@ const TICKS_PER_SECOND = 100;
 const running = new Set<ChildProcess>();
 // However this process ends, but for SIGKILL, its servers end with it.
 process.on('exit', () => {
-  for (const child of running) child.kill('SIGKILL');
+  for (const child of running) killGroup(child);
 });
 for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => process.exit(1));
 
@@ -50,7 +52,12 @@ export class ServerProcess {
   /** @throws when it does not serve within 15 s. */
   static async start(command: ServerCommand): Promise<ServerProcess> {
     const log = openSync(command.logFile, 'a');
-    const child = spawn(command.file, command.args, { stdio: ['ignore', log, log] });
+    // In a group of its own, so that what it starts can be counted and ended with it.
+    const child = spawn(command.file, command.args, {
+      stdio: ['ignore', log, log],
+      detached: true,
+      env: { ...process.env, ...command.environment },
+    });
     closeSync(log);
     const server = new ServerProcess(child, command);
     try {
@@ -67,20 +74,20 @@ export class ServerProcess {
     return this.#child.pid;
   }
 
-  /** User and system time so far of all its threads, those that ended included. */
+  /** User and system time so far, of all that it started too, and of their threads; what has ended included. */
   async cpuSeconds(): Promise<number> {
-    const stat = await readFile(`/proc/${this.pid}/stat`, 'utf8');
-    // The second field is the command's name in brackets and may hold anything; utime and stime are fields 14 and 15.
-    const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
-    return (Number(fields[11]) + Number(fields[12])) / TICKS_PER_SECOND;
+    // utime, stime, cutime and cstime are fields 14 to 17.
+    const ticks = this.#group().flatMap(({ fields }) => fields.slice(11, 15).map(Number));
+    return ticks.reduce((sum, value) => sum + value, 0) / TICKS_PER_SECOND;
   }
 
-  /** The largest resident set so far (VmHWM), in bytes. */
+  /** The largest resident set so far (VmHWM), in bytes; of several processes the sum, what they share counted in each. */
   async peakRssBytes(): Promise<number> {
-    const status = await readFile(`/proc/${this.pid}/status`, 'utf8');
-    const kibibytes = /^VmHWM:\s+(\d+) kB$/m.exec(status)?.[1];
-    if (kibibytes === undefined) throw new Error('no VmHWM in /proc: is this Linux?');
-    return Number(kibibytes) * 1024;
+    let kibibytes = 0;
+    for (const { pid } of this.#group())
+      kibibytes += Number(ofProcess(pid, 'status', /^VmHWM:\s+(\d+) kB$/m));
+    if (kibibytes === 0) throw new Error('no VmHWM in /proc: is this Linux?');
+    return kibibytes * 1024;
   }
 
   /** SIGTERM, and SIGKILL when that does not end it within 10 s. Idempotent. */
@@ -89,15 +96,28 @@ export class ServerProcess {
     const limit = new AbortController();
     const late = delay(STOP_LIMIT_MS, 'late' as const, { signal: limit.signal });
     late.catch(() => undefined);
-    if ((await Promise.race([this.#ended, late])) === 'late') this.#child.kill('SIGKILL');
+    if ((await Promise.race([this.#ended, late])) === 'late') killGroup(this.#child);
     limit.abort();
     await this.#ended;
   }
 
   /** SIGKILL: as a crash ends it. */
   async kill(): Promise<void> {
-    this.#child.kill('SIGKILL');
+    killGroup(this.#child);
     await this.#ended;
+  }
+
+  /** It and all that it started, as /proc has them; the fields from the third on, the state. */
+  #group(): readonly ProcessEntry[] {
+    const { pid } = this;
+    const entries = readdirSync('/proc').filter((name) => /^\d+$/.test(name));
+    return entries
+      .map((name) => {
+        const stat = ofProcess(name, 'stat', /^.*$/s);
+        // The second field is the command's name in brackets and may hold anything.
+        return { pid: name, fields: stat.slice(stat.lastIndexOf(')') + 2).split(' ') };
+      })
+      .filter(({ fields }) => fields[2] === String(pid));
   }
 
   async #ready(): Promise<void> {
@@ -114,6 +134,30 @@ export class ServerProcess {
   async #said(): Promise<string> {
     const text = await readFile(this.#command.logFile, 'utf8');
     return text.slice(-2000);
+  }
+}
+
+interface ProcessEntry {
+  readonly pid: string;
+  readonly fields: readonly string[];
+}
+
+/** What matches in a file of a process, the first group where there is one; empty when it is over. */
+function ofProcess(pid: string, name: string, wanted: RegExp): string {
+  try {
+    const [whole = '', part = whole] = wanted.exec(readFileSync(`/proc/${pid}/${name}`, 'utf8')) ?? [];
+    return part;
+  } catch {
+    return '';
+  }
+}
+
+function killGroup({ pid }: ChildProcess): void {
+  if (pid === undefined) return;
+  try {
+    process.kill(-pid, 'SIGKILL');
+  } catch {
+    // Nobody is left.
   }
 }
 

@@ -3,12 +3,14 @@ import { mkdir, mkdtemp, rm, statfs } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
-import { type DockerRegistry, startDockerRegistry } from './docker-registry.ts';
 import { download } from './download.ts';
 import { type EntrepotProcess, startEntrepot } from './entrepot-process.ts';
 import type { Figure } from './figure.ts';
+import { findProgram } from './find-program.ts';
 import { NginxUpstream } from './nginx-upstream.ts';
+import type { Contestant, RunningPeer } from './peers/peer.ts';
 import type { ServerProcess } from './server-process.ts';
+import { Skipped } from './skipped.ts';
 
 export const MIB = 1024 * 1024;
 const GIB = 1024 * MIB;
@@ -22,26 +24,21 @@ export interface Scenario {
   run(bench: Workbench): Promise<readonly Figure[]>;
 }
 
-export interface Programs {
-  readonly nginx: string;
-  readonly dockerRegistry: string;
-  readonly wrk: string;
-  readonly curl: string;
-}
-
 /** Servers and directories for one scenario; closing ends and removes all of them. */
 export class Workbench {
   readonly upstream: NginxUpstream;
-  readonly programs: Programs;
+  /** entrepot and all of its peers that are here. */
+  readonly contestants: readonly Contestant[];
   readonly rounds: number;
   readonly quick: boolean;
+  readonly #notes: string[] = [];
   readonly #dirs: readonly string[];
   readonly #servers = new Set<{ stop(): Promise<void> }>();
   #started = 0;
 
   private constructor(upstream: NginxUpstream, dirs: readonly string[], options: WorkbenchOptions) {
     this.upstream = upstream;
-    this.programs = options.programs;
+    this.contestants = options.contestants;
     this.rounds = options.rounds;
     this.quick = options.quick;
     this.#dirs = dirs;
@@ -51,7 +48,7 @@ export class Workbench {
     const dir = await mkdtemp(join(tmpdir(), 'entrepot-bench-'));
     const tree = await mkdtemp(join(await treeParent(), 'entrepot-bench-upstream-'));
     try {
-      const upstream = await NginxUpstream.start(options.programs.nginx, tree);
+      const upstream = await NginxUpstream.start(options.nginx, tree);
       return new Workbench(upstream, [dir, tree], options);
     } catch (error) {
       await Promise.all([dir, tree].map(async (path) => rm(path, { recursive: true })));
@@ -69,18 +66,14 @@ export class Workbench {
     return entrepot;
   }
 
-  async startDockerRegistry(): Promise<DockerRegistry> {
-    const registry = await startDockerRegistry({
-      file: this.programs.dockerRegistry,
-      dir: await this.newDir('docker-registry'),
-      upstreamUrl: this.upstream.url,
-    });
-    this.#servers.add(registry.process);
-    return registry;
+  /** With an empty cache. */
+  async startPeer({ peer, found }: Contestant, upstreamUrl = this.upstream.url): Promise<RunningPeer> {
+    const dir = await this.newDir(peer.name.replaceAll(' ', '-'));
+    return this.adopt(await peer.start({ dir, upstreamUrl, file: found.file }));
   }
 
   /** Ends one before the others and removes what it stored. */
-  async retire({ process: server, dir }: EntrepotProcess): Promise<void> {
+  async retire({ process: server, dir }: RetiringServer): Promise<void> {
     await server.stop();
     this.#servers.delete(server);
     await rm(dir, { recursive: true });
@@ -90,6 +83,22 @@ export class Workbench {
   async settle(): Promise<void> {
     const [dir = tmpdir()] = this.#dirs;
     await promisify(execFile)('sync', ['-f', dir], { timeout: 60_000 });
+  }
+
+  /** What is to be known about the figures; printed above them. */
+  note(line: string): void {
+    this.#notes.push(line);
+  }
+
+  get notes(): readonly string[] {
+    return this.#notes;
+  }
+
+  /** The path of a client. @throws {Skipped} when it is not on this machine */
+  async program(name: string): Promise<string> {
+    const path = await findProgram(name);
+    if (path === undefined) throw new Skipped(`${name} is missing; on Debian: apt-get install ${name}`);
+    return path;
   }
 
   async close(): Promise<void> {
@@ -111,8 +120,15 @@ export class Workbench {
   }
 }
 
+export interface RetiringServer {
+  readonly process: ServerProcess;
+  readonly dir: string;
+}
+
 export interface WorkbenchOptions {
-  readonly programs: Programs;
+  /** The program behind the upstream. */
+  readonly nginx: string;
+  readonly contestants: readonly Contestant[];
   readonly rounds: number;
   readonly quick: boolean;
 }

@@ -9,14 +9,15 @@ export const cold100: Scenario = {
   name: 'cold-100',
   says: 'one cold 200 MiB blob from an upstream held to 100 MB/s (curl; nginx limit_rate)',
   async run(bench) {
+    const curl = await bench.program('curl');
     const { limitedUrl } = bench.upstream;
     const entrepot = await bench.startEntrepot(limitedUrl);
     const [direct, ours]: [number[], number[]] = [[], []];
     for (let round = 0; round < bench.rounds; round += 1) {
       const blob = await bench.upstream.addBlob(SIZE_BYTES);
       await bench.settle();
-      direct.push(await curlSeconds(bench.programs.curl, limitedUrl + blob.path));
-      ours.push(await curlSeconds(bench.programs.curl, entrepot.url + blob.path));
+      direct.push(await curlSeconds(curl, limitedUrl + blob.path));
+      ours.push(await curlSeconds(curl, entrepot.url + blob.path));
       await bench.upstream.remove(blob);
     }
     return [

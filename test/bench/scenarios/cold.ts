@@ -20,7 +20,7 @@ export const cold: Scenario = {
     const entrepot = await bench.startEntrepot();
     const manifest = await bench.upstream.addManifest();
     await download(entrepot.url + manifest.path, { accept: MANIFEST_TYPE });
-    const { curl } = bench.programs;
+    const curl = await bench.program('curl');
     const probe = new LatencyProbe(entrepot.url + manifest.path);
     const series = { direct: [], hash: [], ours: [], firstByte: [], busyP99: [], idleP99: [], lagP99: [] };
     const measured: Readonly<Record<keyof typeof series, number[]>> = series;

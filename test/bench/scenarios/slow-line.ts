@@ -9,15 +9,16 @@ export const slowLine: Scenario = {
   name: 'slow-line',
   says: 'one cold 512 MiB blob from an upstream that gives each connection 20 MB/s (curl; nginx limit_rate), by an entrepot that does not know the line yet',
   async run(bench) {
+    const curl = await bench.program('curl');
     const { cappedUrl } = bench.upstream;
     const [direct, ours, sent]: [number[], number[], number[]] = [[], [], []];
     for (let round = 0; round < bench.rounds; round += 1) {
       const entrepot = await bench.startEntrepot(cappedUrl);
       const blob = await bench.upstream.addBlob(SIZE_BYTES);
       await bench.settle();
-      ours.push(await curlSeconds(bench.programs.curl, entrepot.url + blob.path));
+      ours.push(await curlSeconds(curl, entrepot.url + blob.path));
       sent.push((await bench.upstream.transfers(blob)).bodyBytes / SIZE_BYTES);
-      direct.push(await curlSeconds(bench.programs.curl, cappedUrl + blob.path));
+      direct.push(await curlSeconds(curl, cappedUrl + blob.path));
       await bench.upstream.remove(blob);
       await bench.retire(entrepot);
     }

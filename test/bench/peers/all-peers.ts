@@ -1,0 +1,24 @@
+import { distribution3, dockerRegistry } from './distribution.ts';
+import { entrepotPeer } from './entrepot.ts';
+import { nginxCache } from './nginx-cache.ts';
+import type { Contestant, Missing, Peer } from './peer.ts';
+import { zot } from './zot.ts';
+
+const PEERS: readonly Peer[] = [entrepotPeer, dockerRegistry, distribution3, zot, nginxCache];
+
+export interface PeersHere {
+  /** entrepot first. */
+  readonly contestants: readonly Contestant[];
+  readonly missing: readonly (Missing & { readonly name: string })[];
+}
+
+/** Who can be measured on this machine, and who cannot. */
+export async function findPeers(): Promise<PeersHere> {
+  const found = await Promise.all(PEERS.map(async (peer) => ({ peer, result: await peer.find() })));
+  return {
+    contestants: found.flatMap(({ peer, result }) => ('file' in result ? [{ peer, found: result }] : [])),
+    missing: found.flatMap(({ peer: { name }, result }) =>
+      'missing' in result ? [{ name, ...result }] : [],
+    ),
+  };
+}
