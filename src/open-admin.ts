@@ -177,6 +177,7 @@ function localOperations(
       schedules: () => schedules.states,
     },
     onPurged: (digest) => pullThrough.forget(digest),
+    onHoldingsForgotten: () => pullThrough.holdingsForgotten(),
     onEvicted: (evicted) => reporting.metrics.store.evicted(evicted),
   });
 }

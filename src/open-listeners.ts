@@ -49,6 +49,7 @@ export function openRegistry(
   const distribution = new Distribution({
     pullThrough,
     upstreams,
+    clock,
     get publicUrl() {
       return current().publicUrl ?? '';
     },

@@ -8,7 +8,7 @@ import type { BlobRow, NewBlob, StoredBlob, StoreTotals } from '../metadata/stor
 import type { MetadataStore } from '../metadata/metadata-store.ts';
 import type { Digest } from '../oci/digest.ts';
 import type { Evicted } from '../metrics-store.ts';
-import type { CacheObserver } from './cache-observer.ts';
+import { type CacheObserver, readingObserver } from './cache-observer.ts';
 import { Evictor } from './evictor.ts';
 import { Expiry } from './expiry.ts';
 import { Generations } from './generations.ts';
@@ -57,6 +57,7 @@ export class BlobCache {
   #verifyOnRead: SlabPool | undefined;
   /** How often the index was lost: what was counted before counts no more. */
   #lossCount = 0;
+  #condemnedCount = 0;
   /** Whether anything can be stored; nothing is tried while it cannot. */
   readonly condition: StoreCondition;
 
@@ -108,7 +109,7 @@ export class BlobCache {
     this.#verifyOnRead = parts.verifyOnRead;
     const upkeepParts = {
       ...parts,
-      observer: this.#readingObserver(),
+      observer: readingObserver(observer, (cause) => this.condition.failed(cause)),
       locks: this.#locks,
       generations: this.#generations,
       condemn: (digest: Digest) => this.#condemnLocked(digest),
@@ -146,6 +147,11 @@ export class BlobCache {
     this.#expiry.configure(limits.maxAgeMs);
     if (scrub !== undefined) this.upkeep.configureScrub(scrub);
     await this.#budget.configure(limits);
+  }
+
+  /** How often stored content turned out bad, since the start. */
+  get condemnedCount(): number {
+    return this.#condemnedCount;
   }
 
   get usage(): StoreUsage {
@@ -309,6 +315,7 @@ export class BlobCache {
   /** As `#removeLocked`, of what is bad: its file is kept aside. One that cannot be moved is in nobody's way. */
   async #condemnLocked(digest: Digest): Promise<void> {
     const { metadata, content, observer } = this.#parts;
+    this.#condemnedCount += 1;
     const row = await metadata.blobs.delete(digest);
     try {
       await this.#forget(digest, row, () => content.quarantine(digest), true);
@@ -366,19 +373,6 @@ export class BlobCache {
   #fail(cause: unknown): void {
     this.#parts.observer.cacheFailure(cause instanceof ContentError ? 'content' : 'metadata', cause);
     this.condition.failed(cause);
-  }
-
-  /** What fails while something is read may be about that file alone; what is not is everybody's. */
-  #readingObserver(): CacheObserver {
-    const { observer } = this.#parts;
-    return {
-      ...observer,
-      cacheFailure: (where, cause) => {
-        observer.cacheFailure(where, cause);
-        const isGeneral = cause instanceof ContentError && cause.reason === 'exhausted';
-        if (where === 'metadata' || isGeneral) this.condition.failed(cause);
-      },
-    };
   }
 
   #openCondition(clock: Clock): StoreCondition {

@@ -1,3 +1,4 @@
+import { ContentError } from '../content/content-error.ts';
 import type { Evicted } from '../metrics-store.ts';
 import type { Digest } from '../oci/digest.ts';
 import type { ConditionChange } from './store-condition.ts';
@@ -15,4 +16,16 @@ export interface CacheObserver {
   evicted(evicted: Evicted): void;
   /** The store can no longer do its work, or can again. Once for each change. */
   conditionChanged(change: ConditionChange): void;
+}
+
+/** What fails while something is read may be about that file alone; `onGeneral` is told of what is everybody's. */
+export function readingObserver(observer: CacheObserver, onGeneral: (cause: unknown) => void): CacheObserver {
+  return {
+    ...observer,
+    cacheFailure: (where, cause) => {
+      observer.cacheFailure(where, cause);
+      const isGeneral = cause instanceof ContentError && cause.reason === 'exhausted';
+      if (where === 'metadata' || isGeneral) onGeneral(cause);
+    },
+  };
 }

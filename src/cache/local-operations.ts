@@ -42,6 +42,8 @@ export interface LocalOperationsParts {
   readonly sources: StatusSources;
   /** Called for content that is purged; must not throw. */
   readonly onPurged?: ((digest: Digest) => void) | undefined;
+  /** A repository holds no more what it held. Must not throw. */
+  readonly onHoldingsForgotten?: (() => void) | undefined;
   /** Told of what an operator had evicted; must not throw. */
   readonly onEvicted?: ((evicted: Evicted) => void) | undefined;
 }
@@ -72,12 +74,13 @@ export class LocalOperations implements StoreOperations {
     { dryRun }: { readonly dryRun: boolean },
     signal: AbortSignal,
   ): AsyncIterable<PurgeEvent> {
-    const { metadata, cache, pins, onPurged } = this.#parts;
+    const { metadata, cache, pins, onPurged, onHoldingsForgotten } = this.#parts;
     const parts = {
       metadata,
       pins,
       remove: (digest: Digest) => cache.remove(digest),
       forget: (digest: Digest) => onPurged?.(digest),
+      holdingsForgotten: () => onHoldingsForgotten?.(),
     };
     return this.#many(signal, (joined) =>
       dryRun ? purgePlan(parts, selection, joined) : purge(parts, selection, joined),

@@ -23,6 +23,8 @@ export interface PurgeParts {
   readonly remove: (digest: Digest) => Promise<number>;
   /** Called for what no repository holds any more: it need not stay in memory either. */
   readonly forget: (digest: Digest) => void;
+  /** Called when a repository holds no more what it held. */
+  readonly holdingsForgotten: () => void;
 }
 
 /**
@@ -67,6 +69,7 @@ class PurgeRun {
     const key = keyOf(selection);
     const forgotten = await this.#parts.metadata.images.forgetImage(key, reference);
     if (forgotten === undefined) return;
+    this.#parts.holdingsForgotten();
     this.repositoryCount = 1;
     yield { event: 'forgotten', ...key, ...reference };
     for (let from = 0; from < forgotten.unheld.length; from += SLICE) {
@@ -91,6 +94,7 @@ class PurgeRun {
     this.repositoryCount += 1;
     for (let isFirst = true; ; isFirst = false) {
       const forgotten = await images.forgetRepository(key, SLICE);
+      this.#parts.holdingsForgotten();
       if (isFirst) yield { event: 'forgotten', ...key };
       yield* this.#remove(forgotten);
       if (forgotten.holdings < SLICE) return;

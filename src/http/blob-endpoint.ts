@@ -1,4 +1,5 @@
 import type { OutgoingHttpHeaders } from 'node:http';
+import type { Content } from '../content/content.ts';
 import type { Interval } from '../content/intervals.ts';
 import type { RepositoryKey } from '../metadata/metadata-store.ts';
 import type { Digest } from '../oci/digest.ts';
@@ -16,6 +17,9 @@ import { cacheHeader } from './served-headers.ts';
  * which lazy pullers ask again for fewer (416 or 501 would end their pull).
  */
 const COLD_RANGE_LIMIT = 16;
+
+/** Stored blobs up to this size are read whole before they are sent: configs, and layers of next to nothing. */
+const SMALL_BYTES = 64 * 1024;
 
 /** `GET` and `HEAD /v2/<name>/blobs/<digest>`. */
 export async function serveBlob(
@@ -63,6 +67,11 @@ async function sendWhole(
   const { content, sizeBytes } = value;
   if (content === undefined) throw new Error('a blob was opened without its content');
   try {
+    if (outcome === 'hit' && sizeBytes <= SMALL_BYTES) {
+      const bytes = await readSmall(content, exchange.signal);
+      exchange.end(200, { ...headers, ...cacheHeader({ outcome }) }, bytes);
+      return;
+    }
     const sendHead = () =>
       exchange.head(200, { ...headers, ...cacheHeader({ outcome }), 'Content-Length': sizeBytes });
     await sendStretch(exchange, content, { start: 0, end: sizeBytes }, sendHead);
@@ -71,6 +80,18 @@ async function sendWhole(
   } finally {
     content.close();
   }
+}
+
+async function readSmall(content: Content, signal: AbortSignal): Promise<Buffer> {
+  const { sizeBytes } = content;
+  const bytes = Buffer.allocUnsafe(sizeBytes);
+  for (let position = 0; position < sizeBytes;) {
+    const chunk = await content.read(position, sizeBytes - position, signal);
+    bytes.set(chunk.bytes, position);
+    position += chunk.bytes.length;
+    chunk.release();
+  }
+  return bytes;
 }
 
 /** A blob that turned out not to be cacheable while it was sent. */

@@ -1,4 +1,5 @@
 import type { IncomingMessage, OutgoingHttpHeaders } from 'node:http';
+import type { Clock } from '../clock.ts';
 import { OciError } from '../oci/error.ts';
 import { acceptedManifestTypes } from '../oci/media-type.ts';
 import { type DistributionTarget, type Endpoint, parseTarget } from '../oci/path.ts';
@@ -9,6 +10,7 @@ import type { RepositoryKey } from '../metadata/metadata-store.ts';
 import { serveBlob } from './blob-endpoint.ts';
 import { errorAnswer, errorBody } from './error-response.ts';
 import type { Exchange } from './exchange.ts';
+import { HotAnswers } from './hot-answers.ts';
 import { serveReferrers, serveTags } from './list-endpoints.ts';
 import { matchesEtag } from './range.ts';
 import { cacheHeader } from './served-headers.ts';
@@ -19,6 +21,7 @@ export interface DistributionParts {
   readonly upstreams: { readonly routes: UpstreamRoutes };
   /** Put before the paths of links; '' = links are relative. */
   readonly publicUrl: string;
+  readonly clock: Pick<Clock, 'monotonic'>;
 }
 
 /**
@@ -27,14 +30,22 @@ export interface DistributionParts {
  */
 export class Distribution {
   readonly #parts: DistributionParts;
+  readonly #hot: HotAnswers;
 
   constructor(parts: DistributionParts) {
     this.#parts = parts;
+    this.#hot = new HotAnswers(parts.clock, () => parts.pullThrough.generation);
   }
 
   /** Serves one request to its end. Never rejects: what goes wrong is answered, or ends the connection. */
   async serve(exchange: Exchange): Promise<void> {
     try {
+      const hot = this.#hot.find(exchange.request);
+      if (typeof hot === 'object') {
+        exchange.repeat(hot);
+        return;
+      }
+      exchange.keep = hot;
       await this.#dispatch(exchange);
     } catch (error) {
       fail(exchange, error);

@@ -2,28 +2,15 @@ import type { IncomingMessage, OutgoingHttpHeader, OutgoingHttpHeaders, ServerRe
 import type { LiveRequest } from '../activity/live-request.ts';
 import { nextRequestId } from '../activity/request-id.ts';
 import type { AnsweredRequest, TraceParent } from '../request-cause.ts';
-import type { OutcomeReason } from '../pull-through/outcome-reason.ts';
-import type { Outcome, Served } from '../pull-through/served.ts';
+import type { Served } from '../pull-through/served.ts';
 import { depart } from './departures.ts';
-import type { AskedFor } from './error-response.ts';
+import type { HotAnswer, KeepAnswer } from './hot-answers.ts';
+import type { RequestRecord } from './request-record.ts';
 
 /** A connection's send buffer has room for this much. */
 const ALWAYS_TAKEN_BYTES = 8 * 1024;
 
 const IPV4_IN_IPV6 = '::ffff:';
-
-/** What the one log line and the metrics of a request say. Filled while it is served. */
-export interface RequestRecord {
-  kind: AskedFor;
-  upstream: string | undefined;
-  repository: string | undefined;
-  /** Tag or digest. */
-  reference: string | undefined;
-  outcome: Outcome | undefined;
-  /** Why it was no hit. */
-  reason: OutcomeReason | undefined;
-  error: unknown;
-}
 
 /** One request and its response, with the few things that every endpoint does to them. */
 export class Exchange implements LiveRequest, AnsweredRequest {
@@ -40,11 +27,8 @@ export class Exchange implements LiveRequest, AnsweredRequest {
     reason: undefined,
     error: undefined,
   };
-  /** On every answer, refusals too. */
-  readonly commonHeaders: OutgoingHttpHeaders = {
-    'Docker-Distribution-API-Version': 'registry/2.0',
-    'X-Request-Id': this.id,
-  };
+  /** On every answer, refusals too; `X-Request-Id` comes on top. */
+  readonly commonHeaders: OutgoingHttpHeaders = { 'Docker-Distribution-API-Version': 'registry/2.0' };
   readonly startedAt = performance.now();
   firstByteAt: number | undefined;
   /** Body bytes handed to the connection. */
@@ -53,7 +37,12 @@ export class Exchange implements LiveRequest, AnsweredRequest {
   trace: TraceParent | undefined;
   /** Of the body; absent before the head is sent, and where there is none. */
   totalBytes: number | undefined;
-  readonly #controller = new AbortController();
+  /** Told of the answer when it is whole, and a hit of a manifest or blob. */
+  keep: KeepAnswer | undefined;
+  #freshForMs = Infinity;
+  // Most answers are given within the turn of the event loop, and nobody asks for a signal: it is made when one does.
+  #controller: AbortController | undefined;
+  #left: Error | undefined;
   #failWrite: ((reason: unknown) => void) | undefined;
 
   /** The response must have its socket: Node tells nothing of the client to one that waits for it. */
@@ -64,14 +53,18 @@ export class Exchange implements LiveRequest, AnsweredRequest {
     response.strictContentLength = true;
     response.on('close', () => {
       if (response.writableFinished) return;
-      const reason = clientLeft();
-      this.#controller.abort(reason);
-      this.#failWrite?.(reason);
+      this.#left = clientLeft();
+      this.#controller?.abort(this.#left);
+      this.#failWrite?.(this.#left);
     });
   }
 
   /** Aborts when the client has left before its answer was complete. What is done under it is done for this request. */
   get signal(): AbortSignal {
+    if (this.#controller === undefined) {
+      this.#controller = new AbortController();
+      if (this.#left !== undefined) this.#controller.abort(this.#left);
+    }
     return this.#controller.signal;
   }
 
@@ -83,7 +76,7 @@ export class Exchange implements LiveRequest, AnsweredRequest {
   }
 
   owns(signal: AbortSignal): boolean {
-    return this.#controller.signal === signal;
+    return this.#controller?.signal === signal;
   }
 
   get isHead(): boolean {
@@ -96,9 +89,10 @@ export class Exchange implements LiveRequest, AnsweredRequest {
   }
 
   /** Notes how it is answered. */
-  served({ outcome, reason }: Pick<Served<unknown>, 'outcome' | 'reason'>): void {
+  served({ outcome, reason, freshForMs = Infinity }: Omit<Served<unknown>, 'value'>): void {
     this.record.outcome = outcome;
     this.record.reason = reason;
+    this.#freshForMs = freshForMs;
   }
 
   /** A whole answer at once. HEAD gets the headers of GET. */
@@ -107,7 +101,26 @@ export class Exchange implements LiveRequest, AnsweredRequest {
       this.endWithoutBody(status, { 'Content-Length': body.length, ...headers });
       return;
     }
-    this.head(status, { 'Content-Length': body.length, ...headers });
+    const list = this.#head(status, { 'Content-Length': body.length, ...headers });
+    const { kind, outcome } = this.record;
+    if (
+      this.keep !== undefined &&
+      status === 200 &&
+      outcome === 'hit' &&
+      (kind === 'manifest' || kind === 'blob')
+    )
+      this.keep({ record: { ...this.record }, headers: list, body }, this.#freshForMs);
+    this.#sendWhole(body);
+  }
+
+  /** An answer that was given to an equal request. */
+  repeat({ record, headers, body }: HotAnswer): void {
+    Object.assign(this.record, record);
+    this.#writeHead(200, headers, body.length);
+    this.#sendWhole(body);
+  }
+
+  #sendWhole(body: Uint8Array): void {
     this.sentBytes += body.length;
     if (body.length <= ALWAYS_TAKEN_BYTES) depart(this.response, body);
     // When a server closes, Node destroys every connection whose response was ended, whether its bytes have left or not.
@@ -125,14 +138,23 @@ export class Exchange implements LiveRequest, AnsweredRequest {
   }
 
   head(status: number, headers: OutgoingHttpHeaders): void {
-    this.firstByteAt = performance.now();
-    const length = headers['Content-Length'];
-    if (typeof length === 'number' && !this.isHead) this.totalBytes = length;
+    this.#head(status, headers);
+  }
+
+  #head(status: number, headers: OutgoingHttpHeaders): HotAnswer['headers'] {
     // Flat, as Node takes it too: cheaper than joining two objects into a third for each answer.
     const list: (string | number | readonly string[] | undefined)[] = [];
     for (const name of Object.keys(this.commonHeaders)) list.push(name, this.commonHeaders[name]);
     for (const name of Object.keys(headers)) list.push(name, headers[name]);
-    this.response.writeHead(status, list as OutgoingHttpHeader[]);
+    const length = headers['Content-Length'];
+    this.#writeHead(status, list, typeof length === 'number' ? length : undefined);
+    return list;
+  }
+
+  #writeHead(status: number, headers: HotAnswer['headers'], length: number | undefined): void {
+    this.firstByteAt = performance.now();
+    if (length !== undefined && !this.isHead) this.totalBytes = length;
+    this.response.writeHead(status, ['X-Request-Id', this.id, ...headers] as OutgoingHttpHeader[]);
   }
 
   /**

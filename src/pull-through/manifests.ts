@@ -153,11 +153,13 @@ export class Manifests {
   ): Promise<Served<Manifest> | undefined> {
     const { clock } = this.#parts;
     const copy = await this.#copies.find(key, tag, accepted);
-    const freshness = freshnessOf(copy, this.#policy(key, tag), clock.now());
+    const policy = this.#policy(key, tag);
+    const freshness = freshnessOf(copy, policy, clock.now());
     if (copy === undefined || freshness === 'ask') return undefined;
     const isFresh = freshness === 'fresh';
     const ageMs = ageOf(copy, clock.now());
-    if (isFresh) return { value: copy.manifest, outcome: 'hit', ageMs };
+    const freshForMs = policy.ttlMs - ageMs;
+    if (isFresh) return { value: copy.manifest, outcome: 'hit', ageMs, freshForMs };
     return { value: copy.manifest, outcome: 'stale', reason: 'offline', ageMs };
   }
 

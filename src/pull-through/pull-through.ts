@@ -48,6 +48,8 @@ export class PullThrough {
   readonly #lists: Lists;
   readonly #policies: Pick<RepositoryPolicies, 'of' | 'segmentLimit'>;
   readonly #flights = new SingleFlight();
+  readonly #cache: BlobCache;
+  #generation = 0;
 
   constructor(parts: PullThroughParts) {
     const { upstreams, policies, cache, metadata, clock, observer, slabs } = parts;
@@ -58,6 +60,11 @@ export class PullThrough {
       return found;
     };
     this.#policies = policies;
+    this.#cache = cache;
+    const tagMoved: PullThroughObserver['tagMoved'] = (...move) => {
+      this.#generation += 1;
+      observer.tagMoved(...move);
+    };
     const contents = new RepositoryContents(metadata, observer);
     const flights = this.#flights;
     const lines = {
@@ -73,15 +80,24 @@ export class PullThrough {
       contents,
       flights,
       clock,
-      observer,
+      observer: { ...observer, tagMoved },
       upstream,
       policies,
     });
     this.#lists = new Lists({ metadata, contents, flights, clock, upstream, policies });
   }
 
+  /**
+   * Another number whenever a hit of before may not be one any more: a purge, content that turned out bad, another
+   * configuration, a tag that moved. Never a smaller one.
+   */
+  get generation(): number {
+    return this.#generation + this.#cache.condemnedCount;
+  }
+
   /** Upstreams are others now: no request that begins shares what was asked of those before. */
   upstreamsChanged(): void {
+    this.#generation += 1;
     this.#flights.detach();
   }
 
@@ -217,7 +233,13 @@ export class PullThrough {
 
   /** Of a manifest that was purged: what still asks for it is not served from memory. */
   forget(digest: Digest): void {
+    this.#generation += 1;
     this.#memory.forget(digest);
+  }
+
+  /** A repository holds something no more that others may hold. */
+  holdingsForgotten(): void {
+    this.#generation += 1;
   }
 
   /** Ends all fills, and waits until what was fetched is stored. What is being read from the cache goes on. */

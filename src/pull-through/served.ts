@@ -18,6 +18,8 @@ export interface Served<T> {
   readonly reason?: OutcomeReason | undefined;
   /** Since the upstream last confirmed a mutable answer. Absent on what is immutable. */
   readonly ageMs?: number | undefined;
+  /** How long the same answer would be given without asking. Absent: it is immutable, or nobody can tell. */
+  readonly freshForMs?: number | undefined;
 }
 
 /** What a request got that shared the work of another one: it was no miss of its own. */

@@ -1,0 +1,108 @@
+import { rm } from 'node:fs/promises';
+import { expect, it } from 'vitest';
+import type { UpstreamConfig } from '../../src/config.ts';
+import { ContentPaths } from '../../src/content/paths.ts';
+import { parseDigest } from '../../src/oci/digest.ts';
+import { closeAfterTest } from '../support/close-after-test.ts';
+import { FakeClock } from '../support/fake-clock.ts';
+import { FakeRegistry } from '../support/fake-registry.ts';
+import { get, type GetResult } from '../support/http-get.ts';
+import { buildImage, pushTo } from '../support/images.ts';
+import { startReloadable } from '../support/reloadable-app.ts';
+import { startApp } from '../support/running-app.ts';
+
+const IMAGE = buildImage({ seed: 31, layerSizes: [4096] });
+const [BLOB] = IMAGE.blobs.toSorted((one, other) => other.size - one.size);
+/** More than make an answer hot. */
+const TIMES = 8;
+
+async function start(upstream: Partial<UpstreamConfig> = {}) {
+  const registry = closeAfterTest(await FakeRegistry.start());
+  for (const repository of ['library/app', 'library/other'])
+    pushTo(registry, { repository, tag: 'v1', image: IMAGE });
+  const clock = new FakeClock();
+  const app = await startApp({ upstreams: [{ name: 'docker.io', url: registry.url, ...upstream }], clock });
+  const tag = async (repository = 'app', accept = IMAGE.root.mediaType) =>
+    get(`${app.url}/v2/library/${repository}/manifests/v1`, { headers: { accept } });
+  const blob = async () => get(`${app.url}/v2/library/app/blobs/${BLOB?.digest}`);
+  return { registry, clock, app, tag, blob };
+}
+
+/** Asked until it is stored, and then often, one after the other; the last one's answer. */
+async function heated(ask: () => Promise<GetResult>): Promise<GetResult> {
+  await expect.poll(async () => (await ask()).headers['x-cache'], { timeout: 15_000 }).toBe('HIT');
+  for (let time = 1; time < TIMES; time += 1) expect((await ask()).status).toBe(200);
+  return ask();
+}
+
+it('an answer that is asked for many times a second is given again, each time as an answer of its own', async () => {
+  const { registry, clock, app, blob } = await start();
+  const before = await heated(blob);
+  expect(before.headers['x-cache']).toBe('HIT');
+  await rm(new ContentPaths(app.dataDir).file(parseDigest(BLOB?.digest ?? '')));
+  const again = await blob();
+  expect(again.body.equals(before.body)).toBe(true);
+  const ids = [before, again].map(({ headers }) => headers['x-request-id']);
+  const others = { date: expect.anything(), 'x-request-id': expect.anything() };
+  expect(again.headers).toEqual({ ...before.headers, ...others });
+  expect(ids[0]).not.toBe(ids[1]);
+  const lines = app.logLines.filter(({ msg, kind }) => msg === 'request' && kind === 'blob');
+  expect(lines.map(({ outcome, bytes }) => [outcome, bytes]).slice(-TIMES)).toEqual(
+    Array.from({ length: TIMES }, () => ['hit', BLOB?.size]),
+  );
+  expect(new Set(lines.map(({ request }) => request)).size).toBe(lines.length);
+
+  // Not for longer than a second: then its file is missed.
+  const asked = registry.count({ path: /blobs/ });
+  await clock.advance(1000);
+  expect((await blob()).headers['x-cache']).not.toBe('HIT');
+  expect(registry.count({ path: /blobs/ })).toBeGreaterThan(asked);
+});
+
+it('a tag is given again no longer than it is fresh', async () => {
+  const { registry, clock, tag } = await start({ tagTtlMs: 300 });
+  expect((await heated(tag)).headers['x-cache']).toBe('HIT');
+  const heads = registry.count({ path: /manifests/, method: 'HEAD' });
+  await clock.advance(200);
+  expect((await tag()).headers['x-cache']).toBe('HIT');
+  await clock.advance(150);
+  expect((await tag()).headers['x-cache']).toBe('REVALIDATED');
+  expect(registry.count({ path: /manifests/, method: 'HEAD' })).toBe(heads + 1);
+});
+
+it('who asks with other headers is decided upon anew', async () => {
+  const { registry, tag } = await start();
+  await heated(tag);
+  const asked = registry.count({ path: /app\/manifests/ });
+  expect((await tag('app', 'application/vnd.oci.image.index.v1+json')).headers['x-cache']).not.toBe('HIT');
+  expect(registry.count({ path: /app\/manifests/ })).toBeGreaterThan(asked);
+  expect((await tag('nothing')).status).toBe(404);
+});
+
+it('a purge ends it at once, also of what another repository holds', async () => {
+  const { app, tag } = await start();
+  await tag('other');
+  expect((await heated(tag)).headers['x-cache']).toBe('HIT');
+  const purged = await fetch(`${app.adminUrl}/api/v1/purge`, {
+    method: 'POST',
+    headers: { 'content-type': 'application/json' },
+    body: JSON.stringify({ upstream: 'docker.io', repository: 'library/app', tag: 'v1' }),
+  });
+  expect(await purged.text()).toContain('"event":"done"');
+  expect((await tag()).headers['x-cache']).not.toBe('HIT');
+  expect((await tag('other')).headers['x-cache']).toBe('HIT');
+});
+
+it('a reload that forbids the repository ends it at once', async () => {
+  const registry = closeAfterTest(await FakeRegistry.start());
+  pushTo(registry, { repository: 'library/app', tag: 'v1', image: IMAGE });
+  const settings = (deny: readonly string[]) => ({
+    upstreams: { 'docker.io': { url: registry.url, ...(deny.length > 0 && { deny }) } },
+  });
+  const scene = await startReloadable(settings([]));
+  const tag = async () =>
+    get(`${scene.app.url}/v2/library/app/manifests/v1`, { headers: { accept: IMAGE.root.mediaType } });
+  expect((await heated(tag)).headers['x-cache']).toBe('HIT');
+  expect((await scene.change(settings(['library/app']))).status).toBe(200);
+  expect((await tag()).status).toBe(403);
+});
