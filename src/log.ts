@@ -1,6 +1,3 @@
-import { pino, stdTimeFunctions } from 'pino';
-import { prettyFactory } from 'pino-pretty';
-
 /** What a line says besides its message. Keys that name a secret are masked, whoever logs them. */
 export type LogFacts = Readonly<Record<string, unknown>>;
 
@@ -32,74 +29,6 @@ export interface StandardOutputLog extends LogDestination {
 export interface AdjustableLog extends Log {
   /** From the next line on. */
   setLevel(level: LogLevel): void;
-}
-
-export interface LogOptions {
-  readonly level: LogLevel;
-  /** True: for people at a terminal; false: one JSON object a line. */
-  readonly pretty: boolean;
-  readonly destination: LogDestination;
-}
-
-/** Lines that a blocked standard output may leave waiting in memory; what comes on top is dropped. */
-const WAITING_BYTES_LIMIT = 16 * 1024 * 1024;
-
-/** A write of its own for each line wakes a thread for each: lines are gathered so long, or until they are so much. */
-const BATCH_MS = 100;
-const BATCH_LENGTH = 8 * 1024;
-
-export function createLog({ level, pretty, destination }: LogOptions): AdjustableLog {
-  const format = pretty
-    ? prettyFactory({ colorize: true, translateTime: 'SYS:HH:MM:ss.l', singleLine: true })
-    : undefined;
-  const logger = pino(
-    {
-      level,
-      base: null,
-      timestamp: stdTimeFunctions.isoTime,
-      formatters: { level: (label) => ({ level: label }), log: (facts) => redacted(facts, 0) },
-    },
-    format === undefined ? destination : { write: (line: string) => destination.write(format(line)) },
-  );
-  return {
-    debug: (facts, message) => logger.debug(facts, message),
-    info: (facts, message) => logger.info(facts, message),
-    warn: (facts, message) => logger.warn(facts, message),
-    error: (facts, message) => logger.error(facts, message),
-    setLevel: (wanted) => {
-      logger.level = wanted;
-    },
-  };
-}
-
-export function standardOutputLog(): StandardOutputLog {
-  const stream = pino.destination({ fd: 1, sync: false, maxLength: WAITING_BYTES_LIMIT });
-  // A reader that went away (EPIPE) must not take the server down.
-  stream.on('error', () => undefined);
-  // Not the stream's own minLength and periodicFlush: that writes nothing ten times a second while nothing happens.
-  let gathered = '';
-  let timer: NodeJS.Timeout | undefined;
-  const send = (): void => {
-    clearTimeout(timer);
-    timer = undefined;
-    if (gathered !== '') stream.write(gathered);
-    gathered = '';
-  };
-  return {
-    write: (line) => {
-      gathered += line;
-      if (gathered.length >= BATCH_LENGTH) send();
-      else timer ??= setTimeout(send, BATCH_MS);
-    },
-    flushSync: () => {
-      send();
-      try {
-        stream.flushSync();
-      } catch {
-        // Not open yet, or its reader is gone: there is nowhere left to say so.
-      }
-    },
-  };
 }
 
 /** An error as it may be logged: no stack unless asked for, no credential, no query. */
@@ -189,6 +118,11 @@ function isSecret(key: string): boolean {
   const secret = SECRET.test(key);
   if (verdicts.size < VERDICT_COUNT_LIMIT) verdicts.set(key, secret);
   return secret;
+}
+
+/** The facts as they are written: what a key calls a secret is masked, and nothing is deeper than anybody reads. */
+export function redactedFacts(facts: LogFacts): Record<string, unknown> {
+  return redacted(facts, 0);
 }
 
 function redacted(facts: LogFacts, depth: number): Record<string, unknown> {

@@ -2,13 +2,13 @@
 import { readFileSync } from 'node:fs';
 import type { CommandIo } from './commands/command-io.ts';
 import { runProgram } from './commands/program.ts';
-import { errorFacts, standardOutputLog } from './log.ts';
+import { errorFacts, type StandardOutputLog } from './log.ts';
 
 /** The only file that reads `process` or ends it. What it starts in has to see to UV_THREADPOOL_SIZE: see entry.cts. */
 
 const FAILED = 1;
 
-const logOutput = standardOutputLog();
+let logOutput: StandardOutputLog | undefined;
 const outputGone = new AbortController();
 const io: CommandIo = {
   environment: process.env,
@@ -27,7 +27,7 @@ const io: CommandIo = {
   },
   outputGone: outputGone.signal,
   terminal: process.stderr.isTTY ? process.stderr : undefined,
-  logOutput,
+  openLogOutput: async () => (logOutput ??= (await import('./log-output.ts')).standardOutputLog()),
   events: {
     on: (event, listener) => void process.on(event, listener),
     off: (event, listener) => void process.off(event, listener),
@@ -44,7 +44,7 @@ try {
   process.stderr.write(`entrepot: unexpected error: ${JSON.stringify(errorFacts(error, { stack: true }))}\n`);
   code = FAILED;
 }
-logOutput.flushSync();
+logOutput?.flushSync();
 process.exit(code);
 
 function packageVersion(): string {

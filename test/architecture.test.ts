@@ -53,7 +53,7 @@ const RANKS: Readonly<Record<string, number>> = {
 };
 /** Anybody may import them; they import each other, packages and oci/. */
 const LEAF =
-  /^(?:log|clock|newcomers|import-key|reload-operations|loop-delay|request-cause|recent-entries|deferred|abortable|start-error|tracing(?:-[a-z]+)*|metrics(?:-[a-z]+)*|config(?:-[a-z]+)*)$/;
+  /^(?:log(?:-[a-z]+)*|clock|newcomers|import-key|reload-operations|loop-delay|request-cause|recent-entries|deferred|abortable|start-error|tracing(?:-[a-z]+)*|metrics(?:-[a-z]+)*|config(?:-[a-z]+)*)$/;
 
 /** Who may import a package. Packages that are not named here are anybody's. */
 const PACKAGE_OWNERS: Readonly<Record<string, RegExp>> = {
@@ -80,8 +80,8 @@ const PACKAGE_OWNERS: Readonly<Record<string, RegExp>> = {
   '@opentelemetry/exporter-trace-otlp-http': /^tracing[a-z-]*\.ts$/,
   zod: /^(?:config[a-z-]*|cache\/(?:store|image)-events|warm\/warm-events|activity\/[a-z-]+|bundle\/[a-z-]+|http\/[a-z-]*api[a-z-]*|pull-through\/(?:offline-report|explain-operations)|commands\/remote-[a-z-]+)\.ts$/,
   'fastest-levenshtein': /^config[a-z-]*\.ts$/,
-  pino: /^log\.ts$/,
-  'pino-pretty': /^log\.ts$/,
+  pino: /^log-output\.ts$/,
+  'pino-pretty': /^log-terminal\.ts$/,
   'prom-client': /^metrics[a-z-]*\.ts$/,
   commander: /^commands\//,
   'cli-progress': /^commands\//,

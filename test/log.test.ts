@@ -1,11 +1,14 @@
 import { expect, test } from 'vitest';
-import { createLog, errorFacts, type LogLevel, safeText } from '../src/log.ts';
+import { errorFacts, type LogLevel, safeText } from '../src/log.ts';
+import { createLog } from '../src/log-output.ts';
+import { terminalLines } from '../src/log-terminal.ts';
 
 const CANARY = 'hunter2canary0123';
 
 function logged(level: LogLevel, pretty = false) {
   const lines: string[] = [];
-  const log = createLog({ level, pretty, destination: { write: (line) => lines.push(line) } });
+  const format = pretty ? terminalLines() : undefined;
+  const log = createLog({ level, format, destination: { write: (line) => lines.push(line) } });
   return { log, lines };
 }
 

@@ -1,6 +1,6 @@
 import { expect, it } from 'vitest';
 import { Activity } from '../src/activity/activity.ts';
-import { createLog } from '../src/log.ts';
+import { createLog } from '../src/log-output.ts';
 import { createMetrics } from '../src/metrics.ts';
 import { pullThroughObserver, upkeepObserver, upstreamObserver } from '../src/observers.ts';
 import { digestOf } from '../src/oci/digest.ts';
@@ -11,7 +11,6 @@ function start() {
   const lines: { level: string; msg: string }[] = [];
   const log = createLog({
     level: 'info',
-    pretty: false,
     destination: { write: (line) => void lines.push(JSON.parse(line) as { level: string; msg: string }) },
   });
   const metrics = createMetrics({ version: '0.0.0', nodeVersion: 'v0', upstreams: ['quay.io'] });

@@ -1,6 +1,6 @@
 import { expect, it } from 'vitest';
 import { readConfig } from '../src/config.ts';
-import { createLog } from '../src/log.ts';
+import { createLog } from '../src/log-output.ts';
 import { createMetrics } from '../src/metrics.ts';
 import { Reload, type RenewablePart } from '../src/open-reload.ts';
 import { tempDir } from './support/temp-dir.ts';
@@ -9,7 +9,7 @@ async function start(...parts: readonly RenewablePart[]) {
   const workingDir = await tempDir();
   const read = () => readConfig({ environment: {}, workingDir });
   const metrics = createMetrics({ version: '1', nodeVersion: '1', upstreams: [] });
-  const log = createLog({ level: 'info', pretty: false, destination: { write: () => undefined } });
+  const log = createLog({ level: 'info', destination: { write: () => undefined } });
   const source = { loaded: read(), read };
   const reload = new Reload({ log, metrics, source, onConfig: () => undefined, parts });
   const told = async () => {

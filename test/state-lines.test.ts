@@ -1,5 +1,5 @@
 import { expect, it } from 'vitest';
-import { createLog } from '../src/log.ts';
+import { createLog } from '../src/log-output.ts';
 import { EvictionLines, upstreamStateLines } from '../src/state-lines.ts';
 import { FakeClock } from './support/fake-clock.ts';
 
@@ -10,7 +10,6 @@ function start() {
   const lines: Record<string, unknown>[] = [];
   const log = createLog({
     level: 'info',
-    pretty: false,
     destination: { write: (line) => void lines.push(JSON.parse(line) as Record<string, unknown>) },
   });
   const clock = new FakeClock(NOW);

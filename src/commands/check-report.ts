@@ -1,7 +1,7 @@
 import { type Config, type ListenerConfig, printListen, type UpstreamConfig } from '../config.ts';
 import type { UpstreamLimits } from '../config-mirrors.ts';
 import { STALE_REASONS, staleLimitsOf } from '../pull-through/stale-policy.ts';
-import { PROBE_STEPS, type ProbeReport } from '../upstream/upstream-probe.ts';
+import { PROBE_STEPS, type ProbeReport } from '../upstream/probe-report.ts';
 import { textTable } from './text-table.ts';
 
 /** What is shown of an upstream; nothing of it is secret. */

@@ -12,7 +12,7 @@ import { readPinnedBytes } from '../metadata/database.ts';
 import { OciError } from '../oci/error.ts';
 import { type ImageReference, parseImageReference } from '../oci/image-reference.ts';
 import { inspectCredentials } from '../upstream/credentials/credential-inspection.ts';
-import { PROBE_STEPS, probeAccount, probeUpstream } from '../upstream/upstream-probe.ts';
+import { PROBE_STEPS } from '../upstream/probe-report.ts';
 import {
   printAccess,
   printProbes,
@@ -150,6 +150,8 @@ function imageOf(text: string, { upstreams }: Config): ImageReference {
 }
 
 async function probeAll({ upstreams, images, limitMs }: Plan, io: CommandIo): Promise<readonly Probed[]> {
+  // With all that asks registries: most checks are offline.
+  const { probeAccount, probeUpstream } = await import('../upstream/upstream-probe.ts');
   const limit = pLimit(CONCURRENT_PROBES);
   const { signal } = new AbortController();
   return Promise.all(

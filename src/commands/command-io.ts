@@ -24,7 +24,8 @@ export interface CommandIo {
   readonly outputGone?: AbortSignal | undefined;
   /** Standard error, where a person watches it: for progress bars. */
   readonly terminal?: NodeJS.WritableStream | undefined;
-  readonly logOutput: StandardOutputLog;
+  /** Standard output for a log; the same one each time. */
+  readonly openLogOutput: () => Promise<StandardOutputLog>;
   readonly events: {
     /** While somebody listens, Node's own reaction (ending the process) stays away. */
     on(event: ProcessEvent, listener: (what: unknown) => void): void;

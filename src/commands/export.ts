@@ -26,7 +26,8 @@ import type { Platform } from '../oci/platform.ts';
 import type { CommandIo } from './command-io.ts';
 import { ExportReport } from './export-report.ts';
 import { chooseImages } from './image-choice.ts';
-import { type ImageOptions, type ImageRequest, parseImageOptions } from './image-options.ts';
+import type { ImageOptions } from './image-options.ts';
+import { type ImageRequest, parseImageOptions } from './image-request.ts';
 import { runOnStore, type StoreCommandContext, type StoreCommandOptions } from './store-command.ts';
 import { UsageError } from './usage-error.ts';
 

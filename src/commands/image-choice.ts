@@ -8,7 +8,7 @@ import { type ImageName, printImageName } from '../oci/image-reference.ts';
 import type { NamedUpstream } from '../oci/named-upstream.ts';
 import { isRepositoryName, isTag } from '../oci/reference.ts';
 import type { CommandIo } from './command-io.ts';
-import type { ImageRequest } from './image-options.ts';
+import type { ImageRequest } from './image-request.ts';
 
 /** What a request came to. */
 export interface ImageChoice {

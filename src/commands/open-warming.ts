@@ -1,10 +1,11 @@
 import type { Activity } from '../activity/activity.ts';
 import type { Clock } from '../clock.ts';
 import type { Config } from '../config.ts';
-import { createLog, errorFacts } from '../log.ts';
+import { errorFacts } from '../log.ts';
 import type { Closer, OpenStore } from '../open-store.ts';
 import type { WarmOperations } from '../warm/warm-operations.ts';
 import type { CommandIo } from './command-io.ts';
+import { openCommandLog } from './command-log.ts';
 
 export interface OpenWarmingParts {
   readonly store: Omit<OpenStore, 'content'>;
@@ -30,7 +31,7 @@ export async function openWarming(
       import('../metrics.ts'),
     ]);
   // Fills that fail are told by the command itself.
-  const log = createLog({ level: 'error', pretty: io.isTerminal, destination: io.stderr });
+  const log = await openCommandLog(io, 'error', io.stderr);
   const { version, nodeVersion } = io;
   store.hashes.begin();
   await store.cache.begin();

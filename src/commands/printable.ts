@@ -16,7 +16,7 @@ export function oneLine(text: string): string {
 /** The same place to write to, for text of any origin. Bars of progress have a stream of their own. */
 export function withPrintableText(io: CommandIo): CommandIo {
   const { environment, workingDir, version, nodeVersion, stdout, stderr } = io;
-  const { isTerminal, terminal, outputGone, logOutput, events } = io;
+  const { isTerminal, terminal, outputGone, openLogOutput, events } = io;
   return {
     environment,
     workingDir,
@@ -25,7 +25,7 @@ export function withPrintableText(io: CommandIo): CommandIo {
     isTerminal,
     terminal,
     outputGone,
-    logOutput,
+    openLogOutput,
     events,
     // Opened when it is first asked for.
     get stdin() {

@@ -7,7 +7,8 @@ import { printImageName, referenceOf } from '../oci/image-reference.ts';
 import type { RehearsalReport } from '../pull-through/offline-report.ts';
 import type { CommandIo } from './command-io.ts';
 import { chooseImages } from './image-choice.ts';
-import { type ImageOptions, type ImageRequest, parseImageOptions } from './image-options.ts';
+import type { ImageOptions } from './image-options.ts';
+import { type ImageRequest, parseImageOptions } from './image-request.ts';
 import { Progress } from './progress.ts';
 import { printFailures, printImages, type RehearsedImage, summaryOf } from './rehearsal-report.ts';
 import {

@@ -3,11 +3,12 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { App } from '../app.ts';
 import { systemClock } from '../clock.ts';
 import type { Config } from '../config.ts';
-import { type AdjustableLog, createLog, errorFacts } from '../log.ts';
+import { type AdjustableLog, errorFacts } from '../log.ts';
 import { createMetrics, type Metrics } from '../metrics.ts';
 import type { ConfigSourceParts } from '../open-reload.ts';
 import { StartError } from '../start-error.ts';
 import type { CommandIo, ProcessEvent } from './command-io.ts';
+import { openCommandLog } from './command-log.ts';
 import { type ConfigOption, loadConfiguration, readNow, WRONG_CONFIGURATION } from './configuration.ts';
 import { announcement } from './serve-announcement.ts';
 
@@ -29,7 +30,8 @@ export async function serve(options: ConfigOption, io: CommandIo): Promise<numbe
   const loaded = loadConfiguration(options, io, 'nothing was started');
   if (loaded === undefined) return WRONG_CONFIGURATION;
   const { config } = loaded;
-  const log = createLog({ level: config.log.level, pretty: io.isTerminal, destination: io.logOutput });
+  const logOutput = await io.openLogOutput();
+  const log = await openCommandLog(io, config.log.level, logOutput);
   const metrics = createMetrics({
     version: io.version,
     nodeVersion: io.nodeVersion,
@@ -46,7 +48,7 @@ export async function serve(options: ConfigOption, io: CommandIo): Promise<numbe
     return FAILED;
   } finally {
     stops.close();
-    io.logOutput.flushSync();
+    logOutput.flushSync();
   }
 }
 

@@ -14,7 +14,7 @@ import type { WarmOperations } from '../warm/warm-operations.ts';
 import type { CommandIo } from './command-io.ts';
 import { type ConfigOption, readConfiguration, WRONG_CONFIGURATION } from './configuration.ts';
 import { parseImageSelection } from './image-selection.ts';
-import { type AccessOptions, accessStore } from './store-access.ts';
+import { type AccessOptions, accessStore } from './store-opening.ts';
 import { UsageError } from './usage-error.ts';
 
 export interface StoreCommandOptions extends ConfigOption {

@@ -1,3 +1,4 @@
+import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import Database from 'better-sqlite3';
 import { openLasting } from './lasting-database.ts';
@@ -14,7 +15,7 @@ export class DataDirectoryLock {
   static acquire(dataDir: string): DataDirectoryLock {
     let database: Database.Database | undefined;
     try {
-      database = openLasting(join(dataDir, 'entrepot.lock'), { timeout: 0 });
+      database = openLasting(lockFile(dataDir), { timeout: 0 });
       database.exec('PRAGMA locking_mode = EXCLUSIVE');
       // Nothing is ever committed, and a journal on disk would need room: a full disk must not keep us from starting.
       database.exec('PRAGMA journal_mode = MEMORY');
@@ -31,6 +32,17 @@ export class DataDirectoryLock {
     }
   }
 
+  /** Whether somebody holds it now. It makes no lock file; of one that cannot be used `acquire` tells more. */
+  static isHeld(dataDir: string): boolean {
+    try {
+      if (existsSync(lockFile(dataDir))) DataDirectoryLock.acquire(dataDir).release();
+      return false;
+    } catch (error) {
+      if (error instanceof MetadataError) return error.reason === 'in-use';
+      throw error;
+    }
+  }
+
   private constructor(database: Database.Database) {
     this.#database = database;
   }
@@ -38,4 +50,8 @@ export class DataDirectoryLock {
   release(): void {
     this.#database.close();
   }
+}
+
+function lockFile(dataDir: string): string {
+  return join(dataDir, 'entrepot.lock');
 }

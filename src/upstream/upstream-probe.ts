@@ -13,6 +13,7 @@ import { parseChallenges } from './challenge.ts';
 import { Deadline } from './deadline.ts';
 import { openUpstream } from './open-upstream.ts';
 import { probeConnection, probeName } from './probe-connection.ts';
+import { PROBE_STEPS, type ProbeReport, type ProbeStep } from './probe-report.ts';
 import { placeOf } from './host-trust.ts';
 import { ProxyRoute } from './proxy-route.ts';
 import { proxyName } from './proxy-tunnel.ts';
@@ -20,12 +21,6 @@ import { RegistryHost } from './registry-host.ts';
 import type { StepResult } from './step-result.ts';
 import { UpstreamError } from './upstream-error.ts';
 import { type RateLimitReport, silentObserver, type UpstreamObserver } from './upstream-observer.ts';
-
-/** What is looked at, in this order; what fails takes what needs it along. */
-export const PROBE_STEPS = ['name', 'connection', 'api', 'clock', 'token', 'manifest', 'quota'] as const;
-export type ProbeStep = (typeof PROBE_STEPS)[number];
-
-export type ProbeReport = Readonly<Record<ProbeStep, StepResult>>;
 
 export interface ProbeOptions {
   readonly config: UpstreamConfig;

@@ -8,7 +8,7 @@ import { systemClock } from '../../src/clock.ts';
 import { RemoteApi } from '../../src/commands/remote-api.ts';
 import { RemoteContents } from '../../src/commands/remote-contents.ts';
 import { RemoteOperations } from '../../src/commands/remote-operations.ts';
-import { createLog } from '../../src/log.ts';
+import { createLog } from '../../src/log-output.ts';
 import { indexBytes } from '../../src/metadata/database.ts';
 import { type Closer, openStore } from '../../src/open-store.ts';
 import { closeAfterTest } from '../support/close-after-test.ts';
@@ -84,7 +84,7 @@ interface OpenDirectory {
 
 async function openDirectory(dataDir: string): Promise<OpenDirectory> {
   const closers: Closer[] = [];
-  const log = createLog({ level: 'error', pretty: false, destination: { write: () => undefined } });
+  const log = createLog({ level: 'error', destination: { write: () => undefined } });
   const observer = {
     integrityFailure: () => undefined,
     cacheFailure: () => undefined,

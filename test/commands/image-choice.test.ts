@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { expect, test } from 'vitest';
 import type { ImageEntry } from '../../src/cache/store-events.ts';
 import { chooseImages } from '../../src/commands/image-choice.ts';
-import type { ImageRequest } from '../../src/commands/image-options.ts';
+import type { ImageRequest } from '../../src/commands/image-request.ts';
 import { parseTagSelection } from '../../src/oci/tag-selection.ts';
 import { tempDir } from '../support/temp-dir.ts';
 

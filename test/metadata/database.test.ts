@@ -154,6 +154,18 @@ describe('the lock of a data directory', () => {
     DataDirectoryLock.acquire(await tempDir()).release();
   });
 
+  it('is asked about without being taken or made', async () => {
+    const dataDir = await tempDir();
+    expect(DataDirectoryLock.isHeld(dataDir)).toBe(false);
+    expect(await readdir(dataDir)).toEqual([]);
+    const lock = DataDirectoryLock.acquire(dataDir);
+    expect(DataDirectoryLock.isHeld(dataDir)).toBe(true);
+    lock.release();
+    expect(DataDirectoryLock.isHeld(dataDir)).toBe(false);
+    DataDirectoryLock.acquire(dataDir).release();
+    expect(DataDirectoryLock.isHeld(join('/proc', 'nowhere'))).toBe(false);
+  });
+
   it('cannot be taken where there is no directory', async () => {
     expect(() => DataDirectoryLock.acquire(join('/proc', 'nowhere'))).toThrow(
       expect.objectContaining({ name: 'MetadataError', reason: 'failed' }),

@@ -35,13 +35,14 @@ export async function fakeProcess(
     stdout: { write: (text) => void (said.stdout += text) },
     stderr: { write: (text) => void (said.stderr += text) },
     isTerminal,
-    logOutput: {
-      write: (line) => {
-        said.log += line;
-        events.emit('logged');
-      },
-      flushSync: () => undefined,
-    },
+    openLogOutput: () =>
+      Promise.resolve({
+        write: (line: string) => {
+          said.log += line;
+          events.emit('logged');
+        },
+        flushSync: () => undefined,
+      }),
     events: {
       on: (event, listener) => void events.on(event, listener),
       off: (event, listener) => void events.off(event, listener),

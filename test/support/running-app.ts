@@ -5,7 +5,7 @@ import { App } from '../../src/app.ts';
 import { type Clock, systemClock } from '../../src/clock.ts';
 import { profileFor } from '../../src/config-profile.ts';
 import type { CacheConfig, Config, ListenerConfig, UpstreamConfig, WarmSchedule } from '../../src/config.ts';
-import { createLog } from '../../src/log.ts';
+import { createLog } from '../../src/log-output.ts';
 import { createMetrics } from '../../src/metrics.ts';
 import type { ConfigSourceParts } from '../../src/open-reload.ts';
 import { tempDir } from './temp-dir.ts';
@@ -67,7 +67,6 @@ export async function startConfigured(
   const lines: LogLine[] = [];
   const log = createLog({
     level: 'debug',
-    pretty: false,
     destination: { write: (line) => void lines.push(JSON.parse(line) as LogLine) },
   });
   const metrics = createMetrics({

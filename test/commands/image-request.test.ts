@@ -1,11 +1,7 @@
 import { Command } from 'commander';
 import { expect, test } from 'vitest';
-import {
-  addImageOptions,
-  type ImageOptions,
-  type ImageRequest,
-  parseImageOptions,
-} from '../../src/commands/image-options.ts';
+import { addImageOptions, type ImageOptions } from '../../src/commands/image-options.ts';
+import { type ImageRequest, parseImageOptions } from '../../src/commands/image-request.ts';
 import { UsageError } from '../../src/commands/usage-error.ts';
 
 const upstreams = [
