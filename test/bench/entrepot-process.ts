@@ -8,6 +8,8 @@ export interface EntrepotOptions {
   readonly upstreamUrl: string;
   /** As the configuration has it. Default: the program's. */
   readonly cache?: Readonly<Record<string, unknown>>;
+  /** What it must have answered to count as started. Default: the API's base. */
+  readonly readyPath?: string;
 }
 
 export interface EntrepotProcess {
@@ -20,7 +22,8 @@ export interface EntrepotProcess {
 }
 
 /** The built program with its defaults and its usual log, in front of one upstream, on free ports. */
-export async function startEntrepot({ dir, upstreamUrl, cache }: EntrepotOptions): Promise<EntrepotProcess> {
+export async function startEntrepot(options: EntrepotOptions): Promise<EntrepotProcess> {
+  const { dir, upstreamUrl, cache, readyPath = '/v2/' } = options;
   const [port = 0, adminPort = 0] = await freePorts(2);
   const config = {
     listen: `127.0.0.1:${port}`,
@@ -37,7 +40,7 @@ export async function startEntrepot({ dir, upstreamUrl, cache }: EntrepotOptions
     file: process.execPath,
     args: ['dist/entry.cjs', 'serve', '--config', file],
     logFile: join(dir, 'log'),
-    readyUrl: `${url}/v2/`,
+    readyUrl: url + readyPath,
   });
   return { process: server, url, dir, adminUrl: `http://127.0.0.1:${adminPort}` };
 }

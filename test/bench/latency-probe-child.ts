@@ -7,6 +7,7 @@ const INTERVAL_MS = 5;
 const WARM_UP_REQUESTS = 50;
 const ACCEPT = 'application/vnd.oci.image.manifest.v1+json';
 
+process.once('disconnect', () => process.exit(1));
 const url = process.argv[2] ?? '';
 const agent = new Agent({ keepAlive: true });
 

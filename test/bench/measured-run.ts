@@ -1,4 +1,4 @@
-import { type ChildProcess, spawn } from 'node:child_process';
+import { spawn } from 'node:child_process';
 import { readFile } from 'node:fs/promises';
 import { setTimeout as delay } from 'node:timers/promises';
 
@@ -13,16 +13,10 @@ const LOOK_EVERY_MS = 20;
 const LIMIT_MS = 10 * 60_000;
 const ERROR_TEXT_LIMIT = 2000;
 
-const running = new Set<ChildProcess>();
-process.on('exit', () => {
-  for (const child of running) child.kill('SIGKILL');
-});
-
 /** Runs a program to its end. @throws with what it said when it fails */
 export async function measuredRun(file: string, args: readonly string[]): Promise<MeasuredRun> {
   const startedMs = performance.now();
   const child = spawn(file, args, { stdio: ['ignore', 'ignore', 'pipe'] });
-  running.add(child);
   let said = '';
   child.stderr.on('data', (chunk: Buffer) => {
     said = (said + chunk.toString()).slice(-ERROR_TEXT_LIMIT);
@@ -43,7 +37,6 @@ export async function measuredRun(file: string, args: readonly string[]): Promis
   } finally {
     looking.abort();
     clearTimeout(timer);
-    running.delete(child);
   }
 }
 

@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto';
 import { mkdir, open, readFile, rename, rm, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
-import { sourcePieces } from '../support/byte-source.ts';
+import { type ByteSource, bytesSource, sourcePieces } from '../support/byte-source.ts';
 import { generatedBlob } from '../support/generated-blob.ts';
 import { freePorts, ServerProcess } from './server-process.ts';
 
@@ -18,6 +18,8 @@ export interface UpstreamContent {
   readonly path: string;
   /** In the upstream's tree. */
   readonly file: string;
+  /** What is in it. */
+  readonly source: ByteSource;
 }
 
 /** What a client pulls: the manifest by tag or by digest, its config, its layers. */
@@ -79,17 +81,18 @@ export class NginxUpstream {
   async addBlob(sizeBytes: number): Promise<UpstreamContent> {
     this.#seed += 1;
     const hash = createHash('sha256');
+    const source = generatedBlob({ size: sizeBytes, seed: this.#seed });
     const partial = join(this.#dir, 'tmp', 'blob');
     const file = await open(partial, 'w');
     try {
-      for (const piece of sourcePieces(generatedBlob({ size: sizeBytes, seed: this.#seed }))) {
+      for (const piece of sourcePieces(source)) {
         hash.update(piece);
         await file.write(piece);
       }
     } finally {
       await file.close();
     }
-    return this.#place('blobs', hash.digest('hex'), { sizeBytes, partial });
+    return this.#place('blobs', hash.digest('hex'), { source, partial });
   }
 
   /** The manifest of an image of ten layers, which are nowhere: it is only to be fetched by digest. */
@@ -188,18 +191,18 @@ export class NginxUpstream {
     const partial = join(this.#dir, 'tmp', 'document');
     await writeFile(partial, text);
     const hex = createHash('sha256').update(text).digest('hex');
-    return this.#place(kind, hex, { sizeBytes: Buffer.byteLength(text), partial });
+    return this.#place(kind, hex, { source: bytesSource(Buffer.from(text)), partial });
   }
 
   async #place(
     kind: 'blobs' | 'manifests',
     hex: string,
-    { sizeBytes, partial }: { readonly sizeBytes: number; readonly partial: string },
+    { source, partial }: { readonly source: ByteSource; readonly partial: string },
   ): Promise<UpstreamContent> {
     const file = join(this.#dir, kind, hex);
     await rename(partial, file);
     const digest = `sha256:${hex}`;
-    return { digest, sizeBytes, file, path: `/v2/${REPOSITORY}/${kind}/${digest}` };
+    return { digest, source, sizeBytes: source.size, file, path: `/v2/${REPOSITORY}/${kind}/${digest}` };
   }
 }
 

@@ -4,11 +4,17 @@ import { percentile } from './figure.ts';
 /** What its metrics say. Every look at them begins the event loop's figures anew. */
 export async function scrape(
   adminUrl: string,
-): Promise<{ readonly storeBlobs: number; readonly lagP99Ms: number }> {
+): Promise<{ readonly storeBlobs: number; readonly lagP99Ms: number; readonly evictedBytes: number }> {
   const response = await fetch(`${adminUrl}/metrics`, { signal: AbortSignal.timeout(5000) });
   const text = await response.text();
   const value = (name: string) => Number(new RegExp(`^${name}(?:\\{.*\\})? (\\S+)$`, 'm').exec(text)?.[1]);
+  const sum = (name: string) =>
+    [...text.matchAll(new RegExp(`^${name}(?:\\{.*\\})? (\\S+)$`, 'gm'))].reduce(
+      (total, [, number]) => total + Number(number),
+      0,
+    );
   return {
+    evictedBytes: sum('entrepot_evicted_bytes_total'),
     storeBlobs: value('entrepot_store_blobs'),
     lagP99Ms: value('nodejs_eventloop_lag_p99_seconds') * 1000,
   };

@@ -5,7 +5,10 @@ import { get } from 'node:http';
 import { createServer, type AddressInfo } from 'node:net';
 import { setTimeout as delay } from 'node:timers/promises';
 
-/** A server as a child process: started, waited for, measured through /proc, and ended, all within bounds. */
+/**
+ * A server as a child process: started, waited for, measured through /proc, and ended, all within bounds. However the
+ * bench ends, its servers end with it: see leftovers.ts.
+ */
 
 export interface ServerCommand {
   readonly file: string;
@@ -19,16 +22,13 @@ export interface ServerCommand {
 }
 
 const READY_LIMIT_MS = 15_000;
+/** Start-up is told to within so much. */
+const READY_LOOK_MS = 5;
 const STOP_LIMIT_MS = 10_000;
 /** `sysconf(_SC_CLK_TCK)`: 100 on every Linux that Node runs on. */
 const TICKS_PER_SECOND = 100;
 
 const running = new Set<ChildProcess>();
-// However this process ends, but for SIGKILL, its servers end with it.
-process.on('exit', () => {
-  for (const child of running) killGroup(child);
-});
-for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => process.exit(1));
 
 export class ServerProcess {
   readonly #child: ChildProcess;
@@ -81,13 +81,14 @@ export class ServerProcess {
     return ticks.reduce((sum, value) => sum + value, 0) / TICKS_PER_SECOND;
   }
 
-  /** The largest resident set so far (VmHWM), in bytes; of several processes the sum, what they share counted in each. */
+  /** The largest resident set so far, in bytes; of several processes the sum, what they share counted in each. */
   async peakRssBytes(): Promise<number> {
-    let kibibytes = 0;
-    for (const { pid } of this.#group())
-      kibibytes += Number(ofProcess(pid, 'status', /^VmHWM:\s+(\d+) kB$/m));
-    if (kibibytes === 0) throw new Error('no VmHWM in /proc: is this Linux?');
-    return kibibytes * 1024;
+    return this.#memoryBytes(/^VmHWM:\s+(\d+) kB$/m);
+  }
+
+  /** The resident set now, in bytes; of several processes as above. */
+  async rssBytes(): Promise<number> {
+    return this.#memoryBytes(/^VmRSS:\s+(\d+) kB$/m);
   }
 
   /** SIGTERM, and SIGKILL when that does not end it within 10 s. Idempotent. */
@@ -120,6 +121,13 @@ export class ServerProcess {
       .filter(({ fields }) => fields[2] === String(pid));
   }
 
+  #memoryBytes(wanted: RegExp): number {
+    let kibibytes = 0;
+    for (const { pid } of this.#group()) kibibytes += Number(ofProcess(pid, 'status', wanted));
+    if (kibibytes === 0) throw new Error('no resident set in /proc: is this Linux?');
+    return kibibytes * 1024;
+  }
+
   async #ready(): Promise<void> {
     const deadline = performance.now() + READY_LIMIT_MS;
     while (!(await answers(this.#command.readyUrl))) {
@@ -127,7 +135,7 @@ export class ServerProcess {
       if (performance.now() > deadline) {
         throw new Error(`${this.#command.file} did not serve in time: ${await this.#said()}`);
       }
-      await delay(20);
+      await delay(READY_LOOK_MS);
     }
   }
 

@@ -1,5 +1,6 @@
 import { execFile } from 'node:child_process';
-import { mkdir, mkdtemp, rm, statfs } from 'node:fs/promises';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { mkdir, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
@@ -7,20 +8,21 @@ import { download } from './download.ts';
 import { type EntrepotProcess, startEntrepot } from './entrepot-process.ts';
 import type { Figure } from './figure.ts';
 import { findProgram } from './find-program.ts';
+import { undoAtExit } from './leftovers.ts';
+import { machineSize, type Needs, shortages, treePlace } from './machine-size.ts';
 import { NginxUpstream } from './nginx-upstream.ts';
 import type { Contestant, RunningPeer } from './peers/peer.ts';
 import type { ServerProcess } from './server-process.ts';
 import { Skipped } from './skipped.ts';
 
 export const MIB = 1024 * 1024;
-const GIB = 1024 * MIB;
-/** What the largest scenario keeps in the upstream's tree, with room to spare. */
-const TREE_BYTES = 5 * GIB;
 
 export interface Scenario {
   readonly name: string;
   /** What it does, with what client, in one line. */
   readonly says: string;
+  /** On machines with less it is skipped, and said to be. Default: what most scenarios need. */
+  needs?(options: { readonly quick: boolean }): Needs;
   run(bench: Workbench): Promise<readonly Figure[]>;
 }
 
@@ -34,24 +36,32 @@ export class Workbench {
   readonly #notes: string[] = [];
   readonly #dirs: readonly string[];
   readonly #servers = new Set<{ stop(): Promise<void> }>();
+  readonly #forget: () => void;
   #started = 0;
 
-  private constructor(upstream: NginxUpstream, dirs: readonly string[], options: WorkbenchOptions) {
+  private constructor(upstream: NginxUpstream, { dirs, forget }: Directories, options: WorkbenchOptions) {
     this.upstream = upstream;
     this.contestants = options.contestants;
     this.rounds = options.rounds;
     this.quick = options.quick;
     this.#dirs = dirs;
+    this.#forget = forget;
   }
 
+  /** @throws {Skipped} when this machine is too small */
   static async open(options: WorkbenchOptions): Promise<Workbench> {
-    const dir = await mkdtemp(join(tmpdir(), 'entrepot-bench-'));
-    const tree = await mkdtemp(join(await treeParent(), 'entrepot-bench-upstream-'));
+    const { needs = {} } = options;
+    const machine = await machineSize();
+    const lacking = shortages(needs, machine);
+    if (lacking.length > 0) throw new Skipped(`this machine is too small: ${lacking.join('; ')}`);
+    const inMemory = treePlace(needs, machine) === '/dev/shm';
+    const directories = makeDirectories([tmpdir(), inMemory ? '/dev/shm' : tmpdir()]);
+    const [, tree = ''] = directories.dirs;
     try {
       const upstream = await NginxUpstream.start(options.nginx, tree);
-      return new Workbench(upstream, [dir, tree], options);
+      return new Workbench(upstream, directories, options);
     } catch (error) {
-      await Promise.all([dir, tree].map(async (path) => rm(path, { recursive: true })));
+      await removeAll(directories);
       throw error;
     }
   }
@@ -103,7 +113,7 @@ export class Workbench {
 
   async close(): Promise<void> {
     await Promise.all([...this.#servers, this.upstream].map(async (server) => server.stop()));
-    await Promise.all(this.#dirs.map(async (dir) => rm(dir, { recursive: true, force: true })));
+    await removeAll({ dirs: this.#dirs, forget: this.#forget });
   }
 
   /** A server of its own making, ended with the others. */
@@ -131,14 +141,27 @@ export interface WorkbenchOptions {
   readonly contestants: readonly Contestant[];
   readonly rounds: number;
   readonly quick: boolean;
+  /** The scenario's. */
+  readonly needs?: Needs | undefined;
 }
 
-/** In memory where there is enough of it, so that the upstream neither reads a disk nor has its writes in the way. */
-async function treeParent(): Promise<string> {
-  try {
-    const { bavail, bsize } = await statfs('/dev/shm');
-    return bavail * bsize > TREE_BYTES ? '/dev/shm' : tmpdir();
-  } catch {
-    return tmpdir();
-  }
+interface Directories {
+  readonly dirs: readonly string[];
+  /** No more to be removed at exit. */
+  readonly forget: () => void;
+}
+
+/** A temporary directory in each of them, removed at the latest when the bench ends. */
+function makeDirectories(parents: readonly string[]): Directories {
+  const dirs: string[] = [];
+  const forget = undoAtExit(() => {
+    for (const dir of dirs) rmSync(dir, { recursive: true, force: true, maxRetries: 3 });
+  });
+  for (const parent of parents) dirs.push(mkdtempSync(join(parent, `entrepot-bench-${process.pid}-`)));
+  return { dirs, forget };
+}
+
+async function removeAll({ dirs, forget }: Directories): Promise<void> {
+  await Promise.all(dirs.map(async (dir) => rm(dir, { recursive: true, force: true })));
+  forget();
 }

@@ -27,7 +27,10 @@ export const scale: Scenario = {
     const start = async (maxSizeBytes: number): Promise<[EntrepotProcess, number]> => {
       const began = performance.now();
       const cache = { maxSize: maxSizeBytes };
-      const entrepot = bench.adopt(await startEntrepot({ dir, upstreamUrl: bench.upstream.url, cache }));
+      const readyPath = manifestPath(1);
+      const entrepot = bench.adopt(
+        await startEntrepot({ dir, upstreamUrl: bench.upstream.url, cache, readyPath }),
+      );
       return [entrepot, (performance.now() - began) / 1000];
     };
     const ample = size.blobs * BLOCK_BYTES * 2;
@@ -53,8 +56,18 @@ export const scale: Scenario = {
     const { storeBlobs: left } = await scrape(evicting.adminUrl);
     await evicting.process.stop();
     return [
-      { name: 'ready after a clean end', unit: 's', values: clean, target: { is: 'at most', value: 2 } },
-      { name: 'ready after kill -9', unit: 's', values: killed, target: { is: 'at most', value: 5 } },
+      {
+        name: 'first answered manifest after a clean end',
+        unit: 's',
+        values: clean,
+        target: { is: 'at most', value: 2 },
+      },
+      {
+        name: 'first answered manifest after kill -9',
+        unit: 's',
+        values: killed,
+        target: { is: 'at most', value: 5 },
+      },
       { name: 'peak resident set at start', unit: 'MiB', values: idle },
       { name: 'a scrape, p99 of 100', unit: 'ms', values: scrapes, target: { is: 'at most', value: 10 } },
       { name: 'comparing files and rows took', unit: 's', values: [compared.seconds] },
