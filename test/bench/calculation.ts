@@ -1,10 +1,10 @@
 import type { Figure } from './figure.ts';
 
-/** A scenario that only computes: it starts nothing, needs no other program, and its figures are the same anywhere. */
+/** A scenario that only computes: it starts nothing and needs no other program. */
 export interface Calculation {
   readonly name: string;
   readonly says: string;
-  run(options: { readonly quick: boolean }): CalculationReport;
+  run(options: { readonly quick: boolean }): CalculationReport | Promise<CalculationReport>;
 }
 
 export interface CalculationReport {

@@ -16,6 +16,7 @@ import { evictionPolicy } from './scenarios/eviction-policy.ts';
 import { fanOut } from './scenarios/fan-out.ts';
 import { idle } from './scenarios/idle.ts';
 import { memory } from './scenarios/memory.ts';
+import { micro } from './scenarios/micro.ts';
 import { mixed } from './scenarios/mixed.ts';
 import { peerCold } from './scenarios/peer-cold.ts';
 import { peerManifests } from './scenarios/peer-manifests.ts';
@@ -54,10 +55,10 @@ const SCENARIOS: readonly Scenario[] = [
   bundle,
   bundleImport,
 ];
+const CALCULATIONS: readonly Calculation[] = [evictionPolicy, micro];
 const ROUNDS = 5;
 const QUICK_ROUNDS = 2;
 /** For all of it, where `--minutes` says nothing. */
-const CALCULATIONS: readonly Calculation[] = [evictionPolicy];
 const LIMIT_MINUTES = 120;
 const RESULT = join('.bench', 'result.json');
 
