@@ -73,20 +73,34 @@ export function figureLines(figures: readonly Figure[]): readonly string[] {
   return [...lines, ...tableLines([['', 'median', 'min – max', 'target', ''], ...rows])];
 }
 
+/** Beside each other as many columns as a screen has room for. */
+const COLUMNS = 5;
+
 function contestantLines(figures: readonly Figure[]): readonly string[] {
   const heads = [...new Set(figures.map(columnOf))];
-  const names = [...new Set(figures.map(({ of = '' }) => of))];
-  const rows = names.map((name) => [
-    name,
-    ...heads.map((head) => {
-      const figure = figures.find((candidate) => candidate.of === name && columnOf(candidate) === head);
-      if (!figure) return '';
-      return figure.values.length > 1
-        ? `${print(summarise(figure).median)} (${range(figure)})`
-        : print(summarise(figure).median);
-    }),
-  ]);
+  const lines: string[] = [];
+  while (heads.length > 0) {
+    if (lines.length > 0) lines.push('');
+    lines.push(...contestantTable(figures, heads.splice(0, COLUMNS)));
+  }
+  return lines;
+}
+
+function contestantTable(figures: readonly Figure[], heads: readonly string[]): readonly string[] {
+  const rows: string[][] = [];
+  for (const name of new Set(figures.map(({ of = '' }) => of))) {
+    const cells = heads.map((head) =>
+      cellOf(figures.find((figure) => figure.of === name && columnOf(figure) === head)),
+    );
+    rows.push([name, ...cells]);
+  }
   return tableLines([['', ...heads], ...rows]);
+}
+
+function cellOf(figure: Figure | undefined): string {
+  if (!figure) return '';
+  const middle = print(summarise(figure).median);
+  return figure.values.length > 1 ? `${middle} (${range(figure)})` : middle;
 }
 
 function columnOf({ name, unit }: Figure): string {

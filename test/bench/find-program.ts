@@ -27,7 +27,9 @@ export async function isExecutable(path: string): Promise<boolean> {
 export async function versionOf(file: string, ...args: readonly string[]): Promise<string> {
   try {
     const { stdout, stderr } = await promisify(execFile)(file, args, { timeout: VERSION_LIMIT_MS });
-    return (stdout + stderr).trim().split('\n')[0] ?? '';
+    const [line = ''] = (stdout + stderr).trim().split('\n');
+    // Some begin with the path that they were called by.
+    return line.replace(`${file} `, '');
   } catch (error) {
     return `unknown (${String(error)})`;
   }

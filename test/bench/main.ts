@@ -13,13 +13,15 @@ import { bundle } from './scenarios/bundle.ts';
 import { cold100 } from './scenarios/cold-100.ts';
 import { cold } from './scenarios/cold.ts';
 import { evictionPolicy } from './scenarios/eviction-policy.ts';
-import { fanOut } from './scenarios/fan-out.ts';
 import { idle } from './scenarios/idle.ts';
-import { memory } from './scenarios/memory.ts';
 import { micro } from './scenarios/micro.ts';
 import { mixed } from './scenarios/mixed.ts';
 import { peerCold } from './scenarios/peer-cold.ts';
+import { peerFanOut } from './scenarios/peer-fan-out.ts';
+import { peerImage } from './scenarios/peer-image.ts';
 import { peerManifests } from './scenarios/peer-manifests.ts';
+import { peerMany } from './scenarios/peer-many.ts';
+import { peerSmall } from './scenarios/peer-small.ts';
 import { peerWarm } from './scenarios/peer-warm.ts';
 import { pulls200 } from './scenarios/pulls-200.ts';
 import { scale } from './scenarios/scale.ts';
@@ -39,16 +41,18 @@ import { type Scenario, Workbench, type WorkbenchOptions } from './workbench.ts'
 
 const SCENARIOS: readonly Scenario[] = [
   peerCold,
+  peerFanOut,
   peerWarm,
   peerManifests,
-  fanOut,
+  peerSmall,
+  peerImage,
+  peerMany,
   cold,
   cold100,
   slowLine,
   wideArea,
   startUp,
   idle,
-  memory,
   pulls200,
   mixed,
   scale,

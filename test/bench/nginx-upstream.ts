@@ -215,12 +215,12 @@ function tagPathOf(digest: string): string {
   return `/v2/${REPOSITORY}/manifests/${digest.replace('sha256:', 'of-')}`;
 }
 
-/** In lines of the log; of these paths alone where they are given. What was asked by HEAD is no transfer. */
+/** In lines of the log; of these paths alone where they are given. Neither a HEAD is a transfer, nor the API's base. */
 function transfersIn(text: string, paths?: ReadonlySet<string>): Transfers {
   const transfers = text
     .split('\n')
     .map((line) => line.split(' '))
-    .filter(([method, , , path = '']) => method === 'GET' && (paths?.has(path) ?? true));
+    .filter(([method, , , path = '']) => method === 'GET' && (paths?.has(path) ?? path !== '/v2/'));
   return {
     requests: transfers.length,
     bodyBytes: transfers.reduce((sum, [, , bytes]) => sum + Number(bytes), 0),

@@ -1,5 +1,5 @@
 import { OURS, type Outcome } from './contest.ts';
-import type { Figure, Target } from './figure.ts';
+import { type Figure, ratios, type Target } from './figure.ts';
 
 /** What a contest measured, as figures: those of every contestant, and entrepot's as ratios of the others'. */
 
@@ -13,38 +13,27 @@ export interface Metric {
 }
 
 /** For each metric a figure of each contestant that was measured. */
-export function standings({ samples }: Outcome, metrics: readonly Metric[]): readonly Figure[] {
-  return metrics.flatMap(({ key, name, unit, row }) =>
-    [...samples].map(([of, series]) => ({
-      name,
-      unit,
-      of,
-      values: series.map((sample) => sample[key] ?? Number.NaN),
-      ...(row !== undefined && { row }),
-    })),
-  );
+export function standings(outcome: Outcome, metrics: readonly Metric[]): readonly Figure[] {
+  const contestants = [...outcome.samples.keys()];
+  return metrics.flatMap(({ key, name, unit, row }) => {
+    const shown = row === undefined ? { name, unit } : { name, unit, row };
+    return contestants.map((of) => Object.assign({ of, values: valuesOf(outcome, of, key) }, shown));
+  });
 }
 
 /** entrepot's divided by those of each other one, round by round; `targets` by the other's name. */
 export function ratiosOf(
-  { samples }: Outcome,
+  outcome: Outcome,
   { key, name }: Pick<Metric, 'key' | 'name'>,
   targets: Readonly<Record<string, Target>> = {},
 ): readonly Figure[] {
-  const ours = samples.get(OURS) ?? [];
-  return [...samples]
-    .filter(([other]) => other !== OURS)
-    .map(([other, theirs]) => {
-      const target = targets[other];
-      return {
-        name: `${OURS} ÷ ${other}, ${name}`,
-        unit: '×',
-        values: ours.map(
-          (sample, round) => (sample[key] ?? Number.NaN) / (theirs[round]?.[key] ?? Number.NaN),
-        ),
-        ...(target && { target }),
-      };
-    });
+  const others = [...outcome.samples.keys()].filter((other) => other !== OURS);
+  return others.map((other) => {
+    const values = ratios(valuesOf(outcome, OURS, key), valuesOf(outcome, other, key));
+    const figure = { name: `${OURS} ÷ ${other}, ${name}`, unit: '×', values };
+    const target = targets[other];
+    return target ? Object.assign(figure, { target }) : figure;
+  });
 }
 
 /** The values of one contestant; none when it was not measured. */
