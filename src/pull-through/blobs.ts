@@ -10,6 +10,7 @@ import type { BlobCache } from '../cache/blob-cache.ts';
 import { RepairedContent } from '../cache/repaired-content.ts';
 import type { BlobFetch } from './blob-fetch.ts';
 import type { BlobFetches } from './blob-fetches.ts';
+import type { ContentMemory } from './content-memory.ts';
 import type { Wanted } from './fetch-reader.ts';
 import { wantsWhole } from './fill-policy.ts';
 import type { OutcomeReason } from './outcome-reason.ts';
@@ -32,10 +33,14 @@ export interface Blob {
  */
 export type Selection = (sizeBytes: number, isStored: boolean) => 'whole' | readonly Interval[] | undefined;
 
+/** Configs, and layers of next to nothing: read whole, verified, and kept in memory while they are asked for. */
+const SMALL_BYTES = 64 * 1024;
+
 export type FillOutcome = Extract<Outcome, 'hit' | 'joined' | 'miss' | 'bypass'>;
 
 export interface BlobsParts {
   readonly cache: BlobCache;
+  readonly memory: ContentMemory;
   readonly fetches: BlobFetches;
   readonly contents: RepositoryContents;
   readonly flights: SingleFlight;
@@ -192,12 +197,29 @@ export class Blobs {
   ): Promise<Blob | undefined> {
     const wanted = select === undefined ? 'whole' : select(sizeBytes, true);
     if (wanted === undefined) return { sizeBytes, content: undefined };
+    if (wanted === 'whole' && sizeBytes <= SMALL_BYTES) {
+      const bytes = await this.#small(digest);
+      return bytes && { sizeBytes, content: contentOf(bytes) };
+    }
     const [first] = wanted === 'whole' ? [] : wanted;
     const content =
       first === undefined
         ? await this.#parts.cache.open(digest)
         : await this.#parts.cache.open(digest, first.start, first.end - first.start);
     return content && { sizeBytes, content };
+  }
+
+  /** What is stored: its row is here. */
+  async #small(digest: Digest): Promise<Buffer | undefined> {
+    const { cache, memory } = this.#parts;
+    const known = memory.get(digest);
+    if (known !== undefined) {
+      cache.touch(digest);
+      return known;
+    }
+    const bytes = await cache.readWhole(digest, SMALL_BYTES);
+    if (bytes !== undefined) memory.put(digest, bytes);
+    return bytes;
   }
 
   async #fetchWhole(
@@ -267,6 +289,17 @@ export class Blobs {
     if (sizeBytes !== undefined) return sizeBytes;
     throw new UpstreamError('protocol', `${key.upstream} does not tell the blob's size`);
   }
+}
+
+function contentOf(bytes: Buffer): Content {
+  return {
+    sizeBytes: bytes.length,
+    read: async (position, limitBytes) => ({
+      bytes: bytes.subarray(position, position + limitBytes),
+      release: () => undefined,
+    }),
+    close: () => undefined,
+  };
 }
 
 function outcomeOf(fetch: BlobFetch, isJoined: boolean): Pick<Served<Blob>, 'outcome' | 'reason'> {

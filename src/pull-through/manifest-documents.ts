@@ -13,7 +13,7 @@ import type {
 } from '../upstream/upstream.ts';
 import { UpstreamError } from '../upstream/upstream-error.ts';
 import type { BlobCache } from '../cache/blob-cache.ts';
-import type { ManifestMemory } from './manifest-memory.ts';
+import type { ContentMemory } from './content-memory.ts';
 import type { PullThroughObserver } from './pull-through-observer.ts';
 import type { RepositoryContents } from './repository-contents.ts';
 import { asShared, type Served } from './served.ts';
@@ -28,7 +28,7 @@ export interface Manifest {
 
 export interface ManifestDocumentsParts {
   readonly cache: BlobCache;
-  readonly memory: ManifestMemory;
+  readonly memory: ContentMemory;
   readonly contents: RepositoryContents;
   readonly flights: SingleFlight;
   readonly observer: PullThroughObserver;

@@ -9,8 +9,8 @@ import type { Bandwidths } from './bandwidth.ts';
 import type { FillSettings } from './blob-fetch-task.ts';
 import { BlobFetches, type RunningFetch } from './blob-fetches.ts';
 import { type Blob, Blobs, type FillOutcome, type Selection } from './blobs.ts';
+import { ContentMemory } from './content-memory.ts';
 import { Lists } from './lists.ts';
-import { ManifestMemory } from './manifest-memory.ts';
 import { type Manifest, type ManifestDescription, Manifests } from './manifests.ts';
 import type { PullThroughObserver } from './pull-through-observer.ts';
 import { PullThroughError } from './pull-through-error.ts';
@@ -19,8 +19,8 @@ import { RepositoryContents } from './repository-contents.ts';
 import type { Served } from './served.ts';
 import { SingleFlight } from './single-flight.ts';
 
-/** Memory that hot manifests may take. */
-const MANIFEST_MEMORY_BYTES = 64 * 1024 * 1024;
+/** Memory that manifests and small blobs may take. */
+const CONTENT_MEMORY_BYTES = 64 * 1024 * 1024;
 
 export interface PullThroughParts {
   /** By name; asked at each request, since they may change. */
@@ -44,7 +44,7 @@ export class PullThrough {
   readonly #fetches: BlobFetches;
   readonly #blobs: Blobs;
   readonly #manifests: Manifests;
-  readonly #memory = new ManifestMemory(MANIFEST_MEMORY_BYTES);
+  readonly #memory = new ContentMemory(CONTENT_MEMORY_BYTES);
   readonly #lists: Lists;
   readonly #policies: Pick<RepositoryPolicies, 'of' | 'segmentLimit'>;
   readonly #flights = new SingleFlight();
@@ -72,7 +72,14 @@ export class PullThrough {
       bandwidths: parts.bandwidths,
     };
     this.#fetches = new BlobFetches({ clock, cache, slabs, observer, settings: parts.filling }, lines);
-    this.#blobs = new Blobs({ cache, fetches: this.#fetches, contents, flights, upstream });
+    this.#blobs = new Blobs({
+      cache,
+      memory: this.#memory,
+      fetches: this.#fetches,
+      contents,
+      flights,
+      upstream,
+    });
     this.#manifests = new Manifests({
       cache,
       memory: this.#memory,
@@ -231,7 +238,7 @@ export class PullThrough {
     return this.#lists.referrers(key, subject, signal);
   }
 
-  /** Of a manifest that was purged: what still asks for it is not served from memory. */
+  /** Of what was purged: what still asks for it is not served from memory. */
   forget(digest: Digest): void {
     this.#generation += 1;
     this.#memory.forget(digest);

@@ -1,8 +1,7 @@
-import { rm } from 'node:fs/promises';
+import type { IncomingMessage } from 'node:http';
 import { expect, it } from 'vitest';
 import type { UpstreamConfig } from '../../src/config.ts';
-import { ContentPaths } from '../../src/content/paths.ts';
-import { parseDigest } from '../../src/oci/digest.ts';
+import { type HotAnswer, HotAnswers } from '../../src/http/hot-answers.ts';
 import { closeAfterTest } from '../support/close-after-test.ts';
 import { FakeClock } from '../support/fake-clock.ts';
 import { FakeRegistry } from '../support/fake-registry.ts';
@@ -15,6 +14,20 @@ const IMAGE = buildImage({ seed: 31, layerSizes: [4096] });
 const [BLOB] = IMAGE.blobs.toSorted((one, other) => other.size - one.size);
 /** More than make an answer hot. */
 const TIMES = 8;
+
+const ANSWER: HotAnswer = {
+  record: {
+    kind: 'manifest',
+    upstream: 'docker.io',
+    repository: 'a',
+    reference: 'v1',
+    outcome: 'hit',
+    reason: undefined,
+    error: undefined,
+  },
+  headers: ['Content-Length', 2],
+  body: Buffer.from('{}'),
+};
 
 async function start(upstream: Partial<UpstreamConfig> = {}) {
   const registry = closeAfterTest(await FakeRegistry.start());
@@ -36,10 +49,9 @@ async function heated(ask: () => Promise<GetResult>): Promise<GetResult> {
 }
 
 it('an answer that is asked for many times a second is given again, each time as an answer of its own', async () => {
-  const { registry, clock, app, blob } = await start();
+  const { app, blob } = await start();
   const before = await heated(blob);
   expect(before.headers['x-cache']).toBe('HIT');
-  await rm(new ContentPaths(app.dataDir).file(parseDigest(BLOB?.digest ?? '')));
   const again = await blob();
   expect(again.body.equals(before.body)).toBe(true);
   const ids = [before, again].map(({ headers }) => headers['x-request-id']);
@@ -51,12 +63,46 @@ it('an answer that is asked for many times a second is given again, each time as
     Array.from({ length: TIMES }, () => ['hit', BLOB?.size]),
   );
   expect(new Set(lines.map(({ request }) => request)).size).toBe(lines.length);
+});
 
-  // Not for longer than a second: then its file is missed.
-  const asked = registry.count({ path: /blobs/ });
-  await clock.advance(1000);
-  expect((await blob()).headers['x-cache']).not.toBe('HIT');
-  expect(registry.count({ path: /blobs/ })).toBeGreaterThan(asked);
+it('an answer is kept from the fourth request of a second on, and until the second is over', async () => {
+  const clock = new FakeClock();
+  let generation = 1;
+  const hot = new HotAnswers(clock, () => generation);
+  const asked = (...rawHeaders: string[]) =>
+    hot.find({ method: 'GET', httpVersion: '1.1', url: '/v2/a/manifests/v1', rawHeaders } as IncomingMessage);
+  const keep = (): void => {
+    expect([asked(), asked(), asked()]).toEqual([undefined, undefined, undefined]);
+    const keeper = asked();
+    if (typeof keeper !== 'function') throw new Error('nothing keeps the answer');
+    keeper(ANSWER, Infinity);
+    expect(asked()).toBe(ANSWER);
+  };
+  keep();
+  expect(asked('Accept', '*/*')).toBeUndefined();
+  generation += 1;
+  keep();
+  await clock.advance(999);
+  expect(asked()).toBe(ANSWER);
+  await clock.advance(1);
+  keep();
+});
+
+it('what was decided before a change is not kept after it', () => {
+  let generation = 1;
+  const hot = new HotAnswers(new FakeClock(), () => generation);
+  const request = {
+    method: 'GET',
+    httpVersion: '1.1',
+    url: '/v2/a/manifests/v1',
+    rawHeaders: [] as string[],
+  };
+  const asked = () => hot.find(request as IncomingMessage);
+  const [, , , keeper] = [asked(), asked(), asked(), asked()];
+  generation += 1;
+  if (typeof keeper !== 'function') throw new Error('nothing keeps the answer');
+  keeper(ANSWER, Infinity);
+  expect(asked()).toBeUndefined();
 });
 
 it('a tag is given again no longer than it is fresh', async () => {

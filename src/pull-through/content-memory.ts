@@ -1,8 +1,11 @@
 import { LRUCache } from 'lru-cache';
 import type { Digest } from '../oci/digest.ts';
 
-/** Hot manifests by digest, bounded in bytes. Says nothing of who may have them. */
-export class ManifestMemory {
+/**
+ * Manifests and small blobs by digest, verified, those that were asked for last; bounded in bytes. Says nothing of who
+ * may have them, nor of what is stored.
+ */
+export class ContentMemory {
   readonly #bytes: LRUCache<Digest, Buffer>;
 
   constructor(limitBytes: number) {
