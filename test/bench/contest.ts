@@ -41,6 +41,8 @@ export interface ColdWork extends Work {
   readonly contents: Readonly<Record<string, readonly UpstreamContent[]>>;
   /** Instead of the fast upstream. */
   readonly upstreamUrl?: string;
+  /** Whether only entrepot does it. Default false. */
+  readonly oursAlone?: boolean;
   /** What the contestants are compared with, once in each round while none of them runs. */
   readonly beside?: () => Promise<void>;
 }
@@ -89,7 +91,7 @@ export async function coldContest(bench: Workbench, work: ColdWork): Promise<Out
     }
   };
   const { beside } = work;
-  const contestants = able(bench, work.needs);
+  const contestants = work.oursAlone === true ? bench.contestants.filter(isOurs) : able(bench, work.needs);
   const outcome = await inTurns(bench, { contestants, work, turn, ...(beside && { beside }) });
   for (const image of warmUp) await bench.upstream.removeImage(image);
   return outcome;
@@ -228,6 +230,10 @@ function noteClients(bench: Workbench, { deliveredBytes }: Work, samples: readon
     const gigabytes = (deliveredBytes * samples.length) / 1e9;
     bench.note(`clients needed ${(cpuSeconds / gigabytes).toFixed(2)} CPU s/GB`);
   }
+}
+
+function isOurs({ peer }: Contestant): boolean {
+  return peer.name === OURS;
 }
 
 function sizeOf(contents: readonly UpstreamContent[]): number {

@@ -32,7 +32,7 @@ export interface DownloadOptions {
 const LIMIT_MS = 120_000;
 const HEAD_LIMIT = 64 * 1024;
 // Read callbacks are synchronous, so connections can share it.
-const buffer = Buffer.allocUnsafe(256 * 1024);
+const buffer = Buffer.allocUnsafe(1024 * 1024);
 
 /** @throws when it is not a 200 whose body has all of its Content-Length and is what was expected, or takes too long. */
 export async function download(url: string, options: DownloadOptions = {}): Promise<Download> {

@@ -1,21 +1,22 @@
 import { execFile } from 'node:child_process';
 import { mkdir, writeFile } from 'node:fs/promises';
 import { availableParallelism, cpus, loadavg, totalmem } from 'node:os';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { parseArgs, promisify } from 'node:util';
 import type { Calculation } from './calculation.ts';
-import { figureLines, summarise } from './figure.ts';
+import { type Figure, figureLines, type Summary, summarise } from './figure.ts';
 import { findProgram, versionOf } from './find-program.ts';
 import { leaveNothingBehind } from './leftovers.ts';
+import { readmeTable } from './readme-table.ts';
 import { findPeers, type PeersHere } from './peers/all-peers.ts';
 import { bundleImport } from './scenarios/bundle-import.ts';
 import { bundle } from './scenarios/bundle.ts';
 import { cold100 } from './scenarios/cold-100.ts';
-import { cold } from './scenarios/cold.ts';
 import { evictionPolicy } from './scenarios/eviction-policy.ts';
 import { idle } from './scenarios/idle.ts';
 import { micro } from './scenarios/micro.ts';
 import { mixed } from './scenarios/mixed.ts';
+import { neighbours } from './scenarios/neighbours.ts';
 import { peerCold } from './scenarios/peer-cold.ts';
 import { peerFanOut } from './scenarios/peer-fan-out.ts';
 import { peerImage } from './scenarios/peer-image.ts';
@@ -32,10 +33,10 @@ import { Skipped } from './skipped.ts';
 import { type Scenario, Workbench, type WorkbenchOptions } from './workbench.ts';
 
 /**
- * `npm run bench [-- --quick] [-- --only NAME] [-- --minutes LIMIT] [-- --markdown]`: the figures of the product, each as a ratio of two things
- * measured in the same run on the same machine. nginx is the upstream; contestants are entrepot and every peer that is
+ * `npm run bench -- [--quick] [--only NAME|peers]… [--peer NAME]… [--minutes LIMIT] [--json FILE] [--markdown]`: the
+ * figures of the product, each as a ratio of two things measured in the same run on the same machine. nginx is the upstream; contestants are entrepot and every peer that is
  * here; download.ts, curl and wrk are the clients. What only computes needs none of them. Prints a table, writes
- * .bench/result.json; with --markdown it ends with the README's table. Ends with 0 when everything was measured, whether
+ * the JSON file; with --markdown it ends with the README's table. Ends with 0 when everything was measured, whether
  * or not the targets were met; with 1 when something failed.
  */
 
@@ -47,7 +48,7 @@ const SCENARIOS: readonly Scenario[] = [
   peerSmall,
   peerImage,
   peerMany,
-  cold,
+  neighbours,
   cold100,
   slowLine,
   wideArea,
@@ -64,12 +65,16 @@ const ROUNDS = 5;
 const QUICK_ROUNDS = 2;
 /** For all of it, where `--minutes` says nothing. */
 const LIMIT_MINUTES = 120;
-const RESULT = join('.bench', 'result.json');
+/** What `--only` takes for all that compare entrepot with its peers. */
+const PEERS_GROUP = 'peers';
 
 const { values: options } = parseArgs({
   options: {
     quick: { type: 'boolean', default: false },
     only: { type: 'string', multiple: true },
+    peer: { type: 'string', multiple: true },
+    json: { type: 'string', default: join('.bench', 'result.json') },
+    markdown: { type: 'boolean', default: false },
     minutes: { type: 'string', default: String(LIMIT_MINUTES) },
   },
 });
@@ -85,21 +90,23 @@ process.exitCode = await main();
 
 async function main(): Promise<number> {
   const names = [...SCENARIOS, ...CALCULATIONS].map(({ name }) => name);
-  const unknown = options.only?.filter((name) => !names.includes(name)) ?? [];
+  const unknown = options.only?.filter((name) => ![PEERS_GROUP, ...names].includes(name)) ?? [];
   if (unknown.length > 0) {
-    say(`unknown: ${unknown.join(', ')}. There are: ${names.join(', ')}`);
+    say(`unknown: ${unknown.join(', ')}. There are: ${[PEERS_GROUP, ...names].join(', ')}`);
     return 2;
   }
-  const wanted = ({ name }: { readonly name: string }) => options.only?.includes(name) ?? true;
+  const wanted = ({ name }: { readonly name: string }) =>
+    options.only?.some((only) => only === name || (only === PEERS_GROUP && name.startsWith('peer-'))) ?? true;
   const results: Record<string, unknown> = {};
   for (const calculation of CALCULATIONS.filter(wanted))
     results[calculation.name] = await calculate(calculation);
   const measured = await measureAll(SCENARIOS.filter(wanted));
-  await mkdir('.bench', { recursive: true });
+  await mkdir(dirname(options.json), { recursive: true });
   const at = new Date().toISOString();
   const all = { ...results, ...measured.results };
-  await writeFile(RESULT, JSON.stringify({ at, ...measured, results: all }, undefined, 2));
-  say(`\nwritten to ${RESULT}`);
+  await writeFile(options.json, JSON.stringify({ at, ...measured, results: all }, undefined, 2));
+  say(`\nwritten to ${options.json}`);
+  if (options.markdown) for (const line of ['', ...tableOf(measured)]) say(line);
   return measured.failed ? 1 : 0;
 }
 
@@ -110,16 +117,32 @@ async function calculate(calculation: Calculation): Promise<unknown> {
   return { figures: figures.map((figure) => ({ figure, summary: summarise(figure) })), data };
 }
 
+/** What was found out in a scenario: figures, or why there are none. */
+interface Measured {
+  readonly load?: string;
+  readonly notes?: readonly string[];
+  readonly figures?: readonly { readonly figure: Figure; readonly summary: Summary }[];
+  readonly failed?: string;
+  readonly skipped?: string;
+}
+
+interface MeasuredAll {
+  readonly failed: boolean;
+  readonly machine?: Readonly<Record<string, string>>;
+  readonly rounds?: number;
+  readonly results: Readonly<Record<string, Measured>>;
+}
+
 /** What was measured, and on what; nothing without an upstream. */
-async function measureAll(scenarios: readonly Scenario[]) {
-  const results: Record<string, unknown> = {};
+async function measureAll(scenarios: readonly Scenario[]): Promise<MeasuredAll> {
+  const results: Record<string, Measured> = {};
   if (scenarios.length === 0) return { failed: false, results };
   const nginx = await findProgram('nginx');
   if (nginx === undefined) {
     say('bench: skipped, nginx is missing, the upstream; on Debian: apt-get install nginx-light');
     return { failed: false, results };
   }
-  const peers = await findPeers();
+  const peers = await findPeers(options.peer);
   const machine = await describeMachine(nginx, peers);
   for (const [name, value] of Object.entries(machine)) say(`${name}: ${value}`);
   const rounds = options.quick ? QUICK_ROUNDS : ROUNDS;
@@ -141,7 +164,7 @@ async function measureAll(scenarios: readonly Scenario[]) {
 }
 
 /** Prints what it finds. */
-async function measure(scenario: Scenario, settings: WorkbenchOptions): Promise<unknown> {
+async function measure(scenario: Scenario, settings: WorkbenchOptions): Promise<Measured> {
   const bench = await Workbench.open(settings);
   try {
     const [loadBefore] = loadavg();
@@ -153,6 +176,21 @@ async function measure(scenario: Scenario, settings: WorkbenchOptions): Promise<
   } finally {
     await bench.close();
   }
+}
+
+function tableOf({ machine, rounds = 0, results }: MeasuredAll): readonly string[] {
+  const all = Object.values(results);
+  const loads = all.flatMap(({ load }) => load?.split(' → ') ?? []).map(Number);
+  return readmeTable(
+    all.flatMap(({ figures = [] }) => figures.map(({ figure }) => figure)),
+    {
+      date: new Date().toISOString().slice(0, 10),
+      machine: machine?.['machine'] ?? '',
+      load: `${Math.min(...loads).toFixed(1)} to ${Math.max(...loads).toFixed(1)}`,
+      rounds,
+      command: ['npm run bench --', ...process.argv.slice(2)].join(' '),
+    },
+  );
 }
 
 async function describeMachine(

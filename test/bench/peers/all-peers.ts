@@ -12,9 +12,10 @@ export interface PeersHere {
   readonly missing: readonly (Missing & { readonly name: string })[];
 }
 
-/** Who can be measured on this machine, and who cannot. */
-export async function findPeers(): Promise<PeersHere> {
-  const found = await Promise.all(PEERS.map(async (peer) => ({ peer, result: await peer.find() })));
+/** Who can be measured on this machine, and who cannot; entrepot and only those that are named, where any are. */
+export async function findPeers(names?: readonly string[]): Promise<PeersHere> {
+  const wanted = PEERS.filter((peer) => peer === entrepotPeer || (names?.includes(peer.name) ?? true));
+  const found = await Promise.all(wanted.map(async (peer) => ({ peer, result: await peer.find() })));
   return {
     contestants: found.flatMap(({ peer, result }) => ('file' in result ? [{ peer, found: result }] : [])),
     missing: found.flatMap(({ peer: { name }, result }) =>

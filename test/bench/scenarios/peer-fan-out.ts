@@ -1,5 +1,6 @@
 import { coldContest, OURS, type Outcome, type RunOptions, type Sample } from '../contest.ts';
 import { type Figure, ratios } from '../figure.ts';
+import { GIB } from '../machine-size.ts';
 import type { UpstreamContent, UpstreamImage } from '../nginx-upstream.ts';
 import { fetchContent, pullImage } from '../pull.ts';
 import { ratiosOf, standings, valuesOf } from '../standings.ts';
@@ -24,6 +25,7 @@ interface Crowd {
 export const peerFanOut: Scenario = {
   name: 'peer-fan-out',
   says: '8, 32 and 200 clients at once (own client, all in one process) pull one cold image with a layer of 256, 128 and 32 MiB (--quick: a quarter); then the same for one cold blob alone, beside one client alone, and beside the same clients when it is warm',
+  needs: () => ({ cores: 2, diskBytes: 3 * GIB, treeBytes: 2 * GIB, openFiles: 1024 }),
   async run(bench) {
     const crowds = CROWDS.map(({ count, layerBytes }) => ({
       count,
@@ -78,6 +80,8 @@ async function blobsByCrowds(bench: Workbench, crowds: readonly Crowd[]): Promis
   }
   const outcome = await coldContest(bench, {
     needs: 'a cold blob without its image',
+    // Others for comparison alone, which is not worth a quick run's time.
+    oursAlone: bench.quick,
     contents: Object.fromEntries([...images].map(([{ key }, [, shared]]) => [key, shared.layers])),
     async run(url, options) {
       const sample: Record<string, number> = {};
@@ -119,7 +123,7 @@ async function atOnce(count: number, client: () => Promise<number>): Promise<rea
 }
 
 function pullStandings(pulls: Outcome, { count, key, layerBytes }: Crowd): readonly Figure[] {
-  const row = `${count} clients at once, one cold image of ${layerBytes / MIB} MiB`;
+  const row = `${count} clients at once, a cold image of ${layerBytes / MIB} MiB`;
   const metric = (metricKey: string, name: string, unit: string) => ({
     key: metricKey + key,
     name: `${count} pull: ${name}`,

@@ -1,5 +1,6 @@
 import { WarmServers } from '../contest.ts';
 import type { Figure, Target } from '../figure.ts';
+import { GIB } from '../machine-size.ts';
 import { MANIFEST_TYPE } from '../nginx-upstream.ts';
 import { fetchContent, pullImage } from '../pull.ts';
 import { ratiosOf, standings } from '../standings.ts';
@@ -18,6 +19,7 @@ const TARGETS: Readonly<Record<string, Target>> = {
 export const peerManifests: Scenario = {
   name: 'peer-manifests',
   says: `a cached manifest by digest and by tag (within its TTL), ${CONNECTIONS} connections (wrk, one thread), kept and a new one for each request`,
+  needs: () => ({ treeBytes: GIB }),
   async run(bench) {
     const wrk = await bench.program('wrk');
     const image = await bench.upstream.addImage(Array.from({ length: 10 }, () => MIB / 4));
@@ -48,7 +50,7 @@ export const peerManifests: Scenario = {
         });
         const rate = { key: 'requestsPerSecond', name, unit: 'requests/s' };
         figures.push(
-          ...standings(outcome, [{ ...rate, row: `warm manifest ${name}` }]),
+          ...standings(outcome, [{ ...rate, row: `a warm manifest ${name}` }]),
           ...standings(outcome, [{ key: 'cpuPerThousand', name, unit: 'CPU s/1000' }]),
           ...ratiosOf(outcome, rate, TARGETS),
         );

@@ -1,4 +1,5 @@
 import { coldContest, OURS } from '../contest.ts';
+import { GIB } from '../machine-size.ts';
 import type { UpstreamImage } from '../nginx-upstream.ts';
 import { pullImage } from '../pull.ts';
 import { ratiosOf, standings, valuesOf } from '../standings.ts';
@@ -12,6 +13,7 @@ const QUICK_BYTES = 16 * MIB;
 export const peerMany: Scenario = {
   name: 'peer-many',
   says: `${IMAGES} different cold images with a layer of 64 MiB each (--quick: 16), pulled at once`,
+  needs: () => ({ diskBytes: 8 * GIB, treeBytes: 4 * GIB }),
   async run(bench) {
     const images: UpstreamImage[] = [];
     for (let count = 0; count < IMAGES; count += 1)
@@ -34,7 +36,7 @@ export const peerMany: Scenario = {
         { key: 'slowestFirstByteMs', name: 'slowest first byte', unit: 'ms' },
         { key: 'cpuPerGigabyte', name: 'CPU', unit: 's/GB' },
         { key: 'upstreamShare', name: 'upstream bytes', unit: '×' },
-        { key: 'peakRssMib', name: 'peak memory', unit: 'MiB' },
+        { key: 'peakRssMib', name: 'peak memory', unit: 'MiB', row: 'peak memory meanwhile' },
       ]),
       {
         name: `${OURS}: peak memory`,

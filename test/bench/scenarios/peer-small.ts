@@ -1,6 +1,7 @@
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { WarmServers } from '../contest.ts';
+import { GIB } from '../machine-size.ts';
 import { fetchContent, pullImage } from '../pull.ts';
 import { ratiosOf, standings } from '../standings.ts';
 import type { Scenario } from '../workbench.ts';
@@ -16,6 +17,7 @@ const QUICK_SECONDS = 1;
 export const peerSmall: Scenario = {
   name: 'peer-small',
   says: `${BLOBS} cached blobs of 4 KiB in turn, ${CONNECTIONS} connections (wrk, one thread)`,
+  needs: () => ({ treeBytes: GIB }),
   async run(bench) {
     const wrk = await bench.program('wrk');
     const image = await bench.upstream.addImage(Array.from({ length: BLOBS }, () => BLOB_BYTES));

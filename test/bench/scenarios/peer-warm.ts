@@ -1,5 +1,6 @@
 import { WarmServers } from '../contest.ts';
 import type { Figure, Target } from '../figure.ts';
+import { GIB } from '../machine-size.ts';
 import { fetchContent, pullImage } from '../pull.ts';
 import { type Metric, ratiosOf, standings } from '../standings.ts';
 import { MIB, type Scenario } from '../workbench.ts';
@@ -22,6 +23,7 @@ const CPU_TARGETS: Readonly<Record<string, Target>> = { 'docker-registry': { is:
 export const peerWarm: Scenario = {
   name: 'peer-warm',
   says: 'a cached blob of 512 MiB (--quick: 128) to one client, four times in a row, and to eight at once',
+  needs: () => ({ diskBytes: 5 * GIB, treeBytes: GIB }),
   async run(bench) {
     const image = await bench.upstream.addImage([bench.quick ? QUICK_BYTES : SIZE_BYTES]);
     const [blob] = image.layers;
@@ -44,8 +46,13 @@ export const peerWarm: Scenario = {
         },
       });
       const who = count === 1 ? '1 client' : `${count} clients`;
-      const rate: Metric = { key: 'megabytesPerSecond', name: who, unit: 'MB/s', row: `warm blob, ${who}` };
-      const cpu: Metric = { key: 'cpuPerGigabyte', name: who, unit: 'CPU s/GB', row: `warm blob, ${who}` };
+      const rate: Metric = {
+        key: 'megabytesPerSecond',
+        name: who,
+        unit: 'MB/s',
+        row: `a warm blob of 512 MiB, ${who}`,
+      };
+      const cpu: Metric = { key: 'cpuPerGigabyte', name: who, unit: 'CPU s/GB', row: `CPU for it, ${who}` };
       figures.push(
         ...standings(outcome, [rate, cpu]),
         ...ratiosOf(outcome, { ...rate, name: `${who}, MB/s` }, RATE_TARGETS),
