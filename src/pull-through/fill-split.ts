@@ -59,7 +59,8 @@ export class FillSplit {
     const { signal } = this.#ending;
     while (!signal.aborted) {
       const before = trial.count;
-      trial.tick({ atMs: clock.monotonic(), presentBytes: presentBytes(), sizeBytes });
+      const { active: busyMs } = performance.eventLoopUtilization();
+      trial.tick({ atMs: clock.monotonic(), busyMs, presentBytes: presentBytes(), sizeBytes });
       if (trial.count !== before) onChange();
       try {
         await clock.sleep(SPLIT_TICK_MS, signal);

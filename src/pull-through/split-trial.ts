@@ -11,6 +11,8 @@ const FIRST_MEASUREMENTS = 2;
 const LEAST_REST_MS = 4_000;
 /** A line that brings so much a second is not what keeps a pull waiting. */
 const FAST_BYTES_PER_SECOND = 200 * MIB;
+/** Of the time in which it is measured: with an event loop that is busier we are what is slow, and not the line. */
+const BUSY_SHARE = 0.85;
 /** Less is not a slow line, but one that stands still: a broken transfer is mended otherwise. */
 const STALLED_BYTES_PER_SECOND = 16 * 1024;
 /** Twice as many transfers that bring less than so many times as much do not help. */
@@ -31,6 +33,8 @@ export interface SplitTrialOptions {
 
 export interface SplitProgress {
   readonly atMs: number;
+  /** How long the event loop has had work so far. */
+  readonly busyMs: number;
   readonly presentBytes: number;
   readonly sizeBytes: number;
 }
@@ -71,8 +75,9 @@ export class SplitTrial {
     const ms = progress.atMs - this.#mark.atMs;
     if (ms < MEASURE_MS) return;
     const rate = ((progress.presentBytes - this.#mark.presentBytes) / ms) * 1000;
+    const isBusy = progress.busyMs - this.#mark.busyMs > ms * BUSY_SHARE;
     this.#mark = progress;
-    if (rate >= STALLED_BYTES_PER_SECOND) this.#measured(rate, progress);
+    if (rate >= STALLED_BYTES_PER_SECOND && !isBusy) this.#measured(rate, progress);
     else this.#slowMeasurements = 0;
   }
 

@@ -6,7 +6,12 @@ const MIB = 1024 * 1024;
 /** Lets a blob come in at a rate that depends on how many transfers bring it. */
 function run(
   rateOf: (count: number) => number,
-  { sizeBytes = 1024 * MIB, limit = 6, known }: { sizeBytes?: number; limit?: number; known?: number } = {},
+  {
+    sizeBytes = 1024 * MIB,
+    limit = 6,
+    known,
+    busyShare = 0.3,
+  }: { sizeBytes?: number; limit?: number; known?: number; busyShare?: number } = {},
 ) {
   const settled: number[] = [];
   const counts = new Set<number>();
@@ -14,7 +19,7 @@ function run(
   let presentBytes = 0;
   let atMs = 0;
   while (presentBytes < sizeBytes && atMs < 600_000) {
-    trial.tick({ atMs, presentBytes, sizeBytes });
+    trial.tick({ atMs, busyMs: atMs * busyShare, presentBytes, sizeBytes });
     counts.add(trial.count);
     presentBytes += (rateOf(trial.count) * SPLIT_TICK_MS) / 1000;
     atMs += SPLIT_TICK_MS;
@@ -52,8 +57,12 @@ describe('how many transfers one blob comes in', () => {
   it('stays one for what comes at once and then stands still', () => {
     const trial = new SplitTrial({ limit: () => 6, known: undefined, onSettled: () => undefined });
     for (let atMs = 0; atMs < 10_000; atMs += SPLIT_TICK_MS)
-      trial.tick({ atMs, presentBytes: Math.min(atMs * 5_000, 4 * MIB), sizeBytes: 100 * MIB });
+      trial.tick({ atMs, busyMs: 0, presentBytes: Math.min(atMs * 5_000, 4 * MIB), sizeBytes: 100 * MIB });
     expect(trial.count).toBe(1);
+  });
+
+  it('stays one where this process is what is slow, and not the line', () => {
+    expect(run((count) => count * 20 * MIB, { busyShare: 0.95 }).counts).toEqual([1]);
   });
 
   it('stays one for an upstream that stands still', () => {
