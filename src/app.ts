@@ -3,7 +3,8 @@ import { Activity } from './activity/activity.ts';
 import { UpstreamStandings } from './activity/upstream-standings.ts';
 import type { Clock } from './clock.ts';
 import type { Config, ListenAddress } from './config.ts';
-import { Certificates, type Listeners } from './http/listeners.ts';
+import type { StartFront } from './fronts/front-process.ts';
+import { Certificates, type Listeners, type RegistryListeners } from './http/listeners.ts';
 import { type AdjustableLog, errorFacts } from './log.ts';
 import type { Metrics } from './metrics.ts';
 import { offlineObserver, pullThroughObserver, upkeepObserver, upstreamObserver } from './observers.ts';
@@ -30,10 +31,12 @@ export interface AppOptions {
   readonly lookup?: LookupFunction | undefined;
   /** Where the configuration came from. Absent: it cannot be read again. */
   readonly source?: ConfigSourceParts | undefined;
+  /** How further workers are started. Absent: there can be none. */
+  readonly startFront?: StartFront | undefined;
 }
 
 interface Serving {
-  readonly registry: Listeners;
+  readonly registry: RegistryListeners;
   readonly admin: Listeners;
   readonly certificates: Certificates;
   readonly reload: Reload;
@@ -51,7 +54,7 @@ interface AppState {
 export class App {
   /** Where it really listens, in the configuration's order: with the ports that the system chose, where 0 was asked. */
   readonly addresses: { readonly registry: readonly ListenAddress[]; readonly admin: ListenAddress };
-  readonly #registry: Listeners;
+  readonly #registry: RegistryListeners;
   readonly #admin: Listeners;
   readonly #certificates: Certificates;
   readonly #reload: Reload;
@@ -182,6 +185,7 @@ async function openApp(config: Config, options: AppOptions, closers: Closer[]): 
     activity,
     tracing,
     clock,
+    startFront: options.startFront,
   });
   closers.push(() => registry.close(0));
   const admin = await openAdminListener(serving, operations);

@@ -4,7 +4,7 @@ import type { FileConfig } from './config-schema.ts';
 /** What of a configuration can change while the server runs, and what is other in a new one. */
 
 /** Keys that hold from a start to its end; each stands for all below it. */
-export const RESTART_KEYS: readonly string[] = ['listen', 'admin', 'dataDir', 'usage', 'tracing'];
+export const RESTART_KEYS: readonly string[] = ['listen', 'workers', 'admin', 'dataDir', 'usage', 'tracing'];
 
 /**
  * Keys that take effect by a reload. What is in neither list cannot change: nobody would see to it. Of the listeners'

@@ -144,6 +144,15 @@ const connectionCount = z
   .min(1, { error: countError })
   .max(10_000, { error: countError });
 
+const workersError = 'accepted is a number from 1 to 64, or auto';
+const workers = z.union(
+  [
+    z.int({ error: workersError }).min(1, { error: workersError }).max(64, { error: workersError }),
+    z.literal('auto'),
+  ],
+  { error: workersError },
+);
+
 /** A whole file, with all defaults but those that depend on an upstream's name or on another key. */
 export const fileSchema = mapping({
   listen: listeners
@@ -153,6 +162,11 @@ export const fileSchema = mapping({
   connectionsPerClient: connectionCount
     .describe('How many connections one client address may have open (of IPv6: one /64).')
     .prefault(512),
+  workers: workers
+    .describe(
+      'Processes that speak with clients: 1, where one process does everything; several, beside the one that owns the cache; or auto.',
+    )
+    .prefault(1),
   publicUrl: publicUrl.describe('How clients reach this program, where that is not `listen`.').optional(),
   admin: admin.prefault({}),
   dataDir: text.describe('Where everything is kept. One process at a time.').prefault('./data'),

@@ -53,6 +53,8 @@ export interface Config {
   readonly listeners: readonly ListenerConfig[];
   /** How many connections one client address may have open at all of them together. */
   readonly connectionsPerClient: number;
+  /** Processes that speak with clients; absent or 1: this one alone does everything. */
+  readonly workers?: number | 'auto' | undefined;
   /** `http(s)://host[:port]`; absent: nothing is known but `listeners`. */
   readonly publicUrl?: string | undefined;
   readonly admin: { readonly listen: ListenerConfig; readonly token?: string | undefined };
@@ -194,6 +196,7 @@ function assembled(values: FileConfig, dataDir: string, surroundings: Surroundin
   return {
     listeners,
     connectionsPerClient: values.connectionsPerClient,
+    workers: values.workers,
     ...(values.publicUrl !== undefined && { publicUrl: values.publicUrl }),
     admin: { listen: admin, ...(token !== undefined && { token }) },
     dataDir,

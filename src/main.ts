@@ -1,5 +1,6 @@
 #!/usr/bin/env node
 import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
 import type { CommandIo } from './commands/command-io.ts';
 import { runProgram } from './commands/program.ts';
 import { errorFacts, type StandardOutputLog } from './log.ts';
@@ -15,6 +16,7 @@ const io: CommandIo = {
   workingDir: process.cwd(),
   version: packageVersion(),
   nodeVersion: process.version,
+  frontFile: join(import.meta.dirname, 'front-main.js'),
   get stdin() {
     return process.stdin;
   },

@@ -1,5 +1,6 @@
 import { Counter, collectDefaultMetrics, Gauge, Registry } from 'prom-client';
 import { FillMetrics } from './metrics-fills.ts';
+import { FrontMetrics } from './metrics-fronts.ts';
 import { ListenerMetrics } from './metrics-listeners.ts';
 import { ClosedNames, codeLabel, isOwnCode } from './metrics-names.ts';
 import { OfflineMetrics } from './metrics-offline.ts';
@@ -69,6 +70,8 @@ export class Metrics {
   readonly #names: ClosedNames;
   /** Our own listeners' part. */
   readonly listeners = new ListenerMetrics(this.#registry);
+  /** Of several workers, those that speak with clients. */
+  readonly fronts = new FrontMetrics(this.#registry);
   readonly offline: OfflineMetrics;
   readonly reloads = new ReloadMetrics(this.#registry);
   readonly warm = new WarmMetrics(this.#registry);

@@ -1,15 +1,20 @@
+import type { IncomingMessage, ServerResponse } from 'node:http';
 import { getRequestListener } from '@hono/node-server';
 import type { Activity } from './activity/activity.ts';
 import type { Clock } from './clock.ts';
 import type { Config } from './config.ts';
+import type { Carrier } from './http/carrier.ts';
 import { ConnectionGate } from './http/connection-gate.ts';
 import { Distribution } from './http/distribution.ts';
 import { Exchange } from './http/exchange.ts';
-import { type Certificates, Listeners } from './http/listeners.ts';
+import type { StartFront } from './fronts/front-process.ts';
+import { workerCount } from './fronts/worker-count.ts';
+import { type Certificates, Listeners, type RegistryListeners } from './http/listeners.ts';
 import type { operationsApp } from './http/operations.ts';
 import { reportWhenOver } from './http/request-report.ts';
 import type { Log } from './log.ts';
 import type { Metrics } from './metrics.ts';
+import { StartError } from './start-error.ts';
 import type { PullThrough } from './pull-through/pull-through.ts';
 import type { OfflineRequest, Rehearsals } from './pull-through/rehearsals.ts';
 import type { Tracing } from './tracing.ts';
@@ -35,17 +40,19 @@ export interface RegistryParts {
   readonly activity: Activity;
   readonly tracing: Tracing | undefined;
   readonly clock: Clock;
+  /** How further workers are started. Absent: there can be none. */
+  readonly startFront?: StartFront | undefined;
 }
 
 /**
  * Where container clients connect.
  * @throws StartError with one sentence, nothing left open
  */
-export function openRegistry(
+export async function openRegistry(
   { config, current, reporting, certificates }: ServingParts,
-  { pullThrough, upstreams, rehearsals, activity, tracing, clock }: RegistryParts,
-): Promise<Listeners> {
-  const { listeners } = config;
+  { pullThrough, upstreams, rehearsals, activity, tracing, clock, startFront }: RegistryParts,
+): Promise<RegistryListeners> {
+  const { listeners, dataDir } = config;
   const distribution = new Distribution({
     pullThrough,
     upstreams,
@@ -65,14 +72,18 @@ export function openRegistry(
   const onOffline = (failed: OfflineRequest) => rehearsals.failed(failed);
   const access = () => current().log.access;
   const reports = { ...reporting, activity, tracing, clock, access, onOffline };
-  return Listeners.open(
-    { what: 'The registry', listeners, gate, certificates, metrics },
-    (request, response) => {
-      const exchange = new Exchange(request, response);
-      reportWhenOver(exchange, reports);
-      void distribution.serve(exchange);
-    },
-  );
+  const serve = (request: IncomingMessage, response: ServerResponse, carrier?: Carrier): void => {
+    const exchange = new Exchange(request, response, carrier);
+    reportWhenOver(exchange, reports);
+    void distribution.serve(exchange);
+  };
+  const options = { what: 'The registry', listeners, gate, certificates, metrics };
+  const count = workerCount(config.workers);
+  if (count === 1) return Listeners.open(options, (request, response) => serve(request, response));
+  if (startFront === undefined)
+    throw new StartError('Several workers can only be had of the program itself.');
+  const { Fronts } = await import('./fronts/fronts.ts');
+  return Fronts.open({ ...options, count, dataDir, start: startFront, log: reporting.log }, serve);
 }
 
 /**

@@ -1,6 +1,6 @@
 import type { UpstreamStandings } from './activity/upstream-standings.ts';
 import type { Config, ListenerConfig } from './config.ts';
-import type { Certificates, Listeners } from './http/listeners.ts';
+import type { Certificates, Listeners, RegistryListeners } from './http/listeners.ts';
 import type { AdjustableLog } from './log.ts';
 import type { Metrics } from './metrics.ts';
 import type { OpenPullThrough } from './open-pull-through.ts';
@@ -17,7 +17,7 @@ export interface RenewableServer {
   readonly rehearsals: Rehearsals;
   readonly standings: UpstreamStandings;
   readonly schedules: OpenSchedules;
-  readonly registry: Listeners;
+  readonly registry: RegistryListeners;
   readonly admin: Listeners;
   readonly certificates: Certificates;
   /** The configuration that holds. */

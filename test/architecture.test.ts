@@ -11,6 +11,7 @@ const LINE_COUNT_LIMIT = 400;
 const RANKS: Readonly<Record<string, number>> = {
   entry: 7,
   main: 6,
+  'front-main': 6,
   commands: 5,
   // What clients are told. It knows no part of the server.
   'client-setup': 0.5,
@@ -36,6 +37,8 @@ const RANKS: Readonly<Record<string, number>> = {
   'open-reload': 3.6,
   'renewable-parts': 3.7,
   http: 3,
+  // Several processes in front of one owner: his side, and theirs.
+  fronts: 3.2,
   // Fills the cache before anybody asks.
   warm: 2.5,
   'pull-through': 2,
@@ -61,7 +64,7 @@ const PACKAGE_OWNERS: Readonly<Record<string, RegExp>> = {
   '@hono/zod-openapi': /^http\//,
   '@hono/node-server': /^(?:http\/|open-listeners\.ts$)/,
   'better-sqlite3': /^metadata\//,
-  undici: /^upstream\//,
+  undici: /^(?:upstream|fronts)\//,
   '@aws-sdk/client-ecr': /^upstream\/credentials\//,
   '@aws-sdk/client-ecr-public': /^upstream\/credentials\//,
   '@azure/msal-node': /^upstream\/credentials\//,
@@ -226,7 +229,9 @@ test('only main reads the process, its environment or its arguments, and ends it
   const process = /\bprocess\.(?:env|argv|exit|exitCode|abort|kill|cwd|chdir|on|once|stdin|stdout|stderr)\b/g;
   // A credential helper is ended with all its children, for which Node has no other call.
   const helper = 'upstream/credentials/helper-program.ts: process.kill';
-  expect(mentions(process, /^(?:main\.ts|entry\.cts)$/).filter((what) => what !== helper)).toEqual([]);
+  expect(mentions(process, /^(?:(?:front-)?main\.ts|entry\.cts)$/).filter((what) => what !== helper)).toEqual(
+    [],
+  );
   expect(mentions(/['"](?:node:)?process['"]/g, /^$/)).toEqual([]);
 });
 

@@ -25,6 +25,7 @@ test('without a file and a variable the built-in defaults hold', () => {
   expect({ ...config, upstreams: undefined }).toEqual({
     listeners: [{ host: '127.0.0.1', port: 5000 }],
     connectionsPerClient: 512,
+    workers: 1,
     admin: { listen: { host: '127.0.0.1', port: 5001 } },
     dataDir: join(ROOT, 'data'),
     cache: {

@@ -40,6 +40,10 @@ export async function readAhead(
       }
       return { bytes: chunk.bytes.subarray(0, limit), release: () => chunk.release() };
     },
+    atRest: () => {
+      take()?.release();
+      return content.atRest?.();
+    },
     close: () => {
       take()?.release();
       content.close();

@@ -1,6 +1,7 @@
 import type { Chunk, Content } from '../content/content.ts';
 import { ContentError } from '../content/content-error.ts';
 import { type Interval, Intervals } from '../content/intervals.ts';
+import type { RestingFile } from '../content/resting-file.ts';
 
 /** What a reader of stored content wants, and will read in this order. */
 export type Stretches = 'whole' | readonly Interval[];
@@ -47,6 +48,14 @@ export class RepairedContent implements Content {
       }
     }
     return this.#readFetched(position, limitBytes, signal);
+  }
+
+  atRest(): RestingFile | undefined {
+    return this.#stored.atRest?.();
+  }
+
+  gave(start: number, end: number): void {
+    if (start < end) this.#given.add(start, end);
   }
 
   close(): void {

@@ -154,6 +154,7 @@ export class StoredContent {
   #watched(content: Content, digest: Digest, generation: Generation): Content {
     return {
       sizeBytes: content.sizeBytes,
+      atRest: () => content.atRest?.(),
       close: () => {
         generation.leave();
         content.close();

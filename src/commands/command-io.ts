@@ -10,6 +10,8 @@ export interface CommandIo {
   /** This program's version. */
   readonly version: string;
   readonly nodeVersion: string;
+  /** The program that further workers are. Absent: there can be none. */
+  readonly frontFile?: string | undefined;
   /** Absent: there is none. Opened when it is first asked for. */
   readonly stdin?: AsyncIterable<Uint8Array> | undefined;
   /** For results. */

@@ -15,13 +15,14 @@ export function oneLine(text: string): string {
 
 /** The same place to write to, for text of any origin. Bars of progress have a stream of their own. */
 export function withPrintableText(io: CommandIo): CommandIo {
-  const { environment, workingDir, version, nodeVersion, stdout, stderr } = io;
+  const { environment, workingDir, version, nodeVersion, frontFile, stdout, stderr } = io;
   const { isTerminal, terminal, outputGone, openLogOutput, events } = io;
   return {
     environment,
     workingDir,
     version,
     nodeVersion,
+    frontFile,
     isTerminal,
     terminal,
     outputGone,

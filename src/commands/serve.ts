@@ -3,6 +3,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { App } from '../app.ts';
 import { systemClock } from '../clock.ts';
 import type { Config } from '../config.ts';
+import { frontStarter } from '../fronts/front-process.ts';
 import { type AdjustableLog, errorFacts } from '../log.ts';
 import { createMetrics, type Metrics } from '../metrics.ts';
 import type { ConfigSourceParts } from '../open-reload.ts';
@@ -62,7 +63,9 @@ interface Running {
 async function run(source: ConfigSourceParts, running: Running): Promise<number> {
   const { io, log, metrics, stops } = running;
   const { config } = source.loaded;
-  const opening = App.open(config, { log, metrics, clock: systemClock, version: io.version, source });
+  const { version, frontFile, environment } = io;
+  const startFront = frontFile === undefined ? undefined : frontStarter(frontFile, environment);
+  const opening = App.open(config, { log, metrics, clock: systemClock, version, source, startFront });
   // Before that, too: it would end the process.
   const reload = (): void => void opening.then(async (app) => app.reload()).catch(() => undefined);
   io.events.on('SIGHUP', reload);

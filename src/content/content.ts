@@ -1,3 +1,5 @@
+import type { RestingFile } from './resting-file.ts';
+
 /** Bytes lent to a reader. They stay as they are until `release`, which must be called exactly once. */
 export interface Chunk {
   readonly bytes: Uint8Array;
@@ -17,6 +19,15 @@ export interface Content {
    * shorter than `sizeBytes` is an error, never a short read.
    */
   read(position: number, limitBytes: number, signal: AbortSignal): Promise<Chunk>;
+
+  /**
+   * Where the bytes lie, when they are at rest and nothing is to be done to them on their way: whoever asks reads them
+   * for himself, and has this open meanwhile. Absent, and `undefined`: they can only be had by `read`.
+   */
+  atRest?(): RestingFile | undefined;
+
+  /** Whoever asked `atRest` read these for himself and gave them out. Absent: it makes no difference. */
+  gave?(start: number, end: number): void;
 
   /** Must be called once, whatever happened. Chunks that are still lent stay valid. */
   close(): void;

@@ -3,9 +3,11 @@ import { ContentError, contentErrorFrom, errorCode } from './content-error.ts';
 import { readExactly } from './exact-read.ts';
 import type { FileFacts, FileHandle, FileSystem } from './file-system.ts';
 import type { ReadBuffers } from './read-buffers.ts';
+import type { RestingFile } from './resting-file.ts';
 
 /** A file that is being read, and what it was when that began. */
 export interface OpenedFile {
+  readonly path: string;
   readonly handle: FileHandle;
   readonly facts: FileFacts;
 }
@@ -23,7 +25,7 @@ export async function openFile(
     if (facts.kind !== 'file') throw new ContentError('damaged', 'there is no file but something else');
     if (facts.sizeBytes !== sizeBytes)
       throw new ContentError('damaged', 'the file has another size than the index says');
-    return { handle, facts };
+    return { path, handle, facts };
   } catch (cause) {
     if (handle !== undefined) await closeRead(fileSystem, handle);
     if (errorCode(cause) === 'ENOENT') return undefined;
@@ -74,6 +76,11 @@ export class FileContent implements Content {
       buffer.release();
       throw contentErrorFrom(cause, 'reading content');
     }
+  }
+
+  atRest(): RestingFile {
+    const { path, facts } = this.#file;
+    return { path, sizeBytes: this.sizeBytes, modifiedAt: facts.modifiedAt };
   }
 
   close(): void {

@@ -2,12 +2,19 @@ import { randomBytes } from 'node:crypto';
 import type { Chunk, Content } from '../content/content.ts';
 import type { Interval } from '../content/intervals.ts';
 import { newcomers } from '../newcomers.ts';
-import type { Exchange } from './exchange.ts';
 
 /** Fewer, larger pieces cost less; but while many bodies are sent, each waits for the pieces of all others. */
 const LARGE_PIECE_BYTES = 1024 * 1024;
 const MIDDLE_PIECE_BYTES = 512 * 1024;
 const SMALL_PIECE_BYTES = 256 * 1024;
+
+/** Takes a body, piece by piece: an exchange, for one. */
+export interface BodyTaker {
+  /** Aborts when nobody takes it any more. */
+  readonly signal: AbortSignal;
+  /** Resolves when the bytes have left. @throws when they cannot */
+  write(bytes: Uint8Array): Promise<void>;
+}
 
 /** Bodies that this process is sending. */
 let sending = 0;
@@ -22,7 +29,7 @@ function pieceBytes(): number {
  * what fails until then can still be answered properly.
  */
 export async function sendStretch(
-  exchange: Exchange,
+  exchange: BodyTaker,
   content: Content,
   { start, end }: Interval,
   sendHead: () => void,
@@ -53,7 +60,7 @@ export async function sendStretch(
   }
 }
 
-async function writeAndRelease(exchange: Exchange, chunk: Chunk): Promise<void> {
+async function writeAndRelease(exchange: BodyTaker, chunk: Chunk): Promise<void> {
   try {
     await exchange.write(chunk.bytes);
   } finally {

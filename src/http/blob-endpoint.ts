@@ -72,10 +72,8 @@ async function sendWhole(
       exchange.end(200, { ...headers, ...cacheHeader({ outcome }) }, bytes);
       return;
     }
-    const sendHead = () =>
-      exchange.head(200, { ...headers, ...cacheHeader({ outcome }), 'Content-Length': sizeBytes });
-    await sendStretch(exchange, content, { start: 0, end: sizeBytes }, sendHead);
-    exchange.response.end();
+    const head = { status: 200, headers: { ...headers, ...cacheHeader({ outcome }) } };
+    await sendOne(exchange, content, { start: 0, end: sizeBytes }, head);
     noteBypass(exchange, value);
   } finally {
     content.close();
@@ -92,6 +90,26 @@ async function readSmall(content: Content, signal: AbortSignal): Promise<Buffer>
     chunk.release();
   }
   return bytes;
+}
+
+/** A body that is one stretch: who the request came through may be able to send it for himself. */
+async function sendOne(
+  exchange: Exchange,
+  content: Content,
+  stretch: Interval,
+  { status, headers }: { readonly status: number; readonly headers: OutgoingHttpHeaders },
+): Promise<void> {
+  const { start, end } = stretch;
+  const position = await exchange.carry(status, headers, () => content.atRest?.(), stretch);
+  if (position === undefined) {
+    const sendHead = () => exchange.head(status, { ...headers, 'Content-Length': end - start });
+    await sendStretch(exchange, content, stretch, sendHead);
+  } else {
+    if (position === end) return;
+    content.gave?.(start, position);
+    await sendStretch(exchange, content, { start: position, end }, () => undefined);
+  }
+  exchange.response.end();
 }
 
 /** A blob that turned out not to be cacheable while it was sent. */
@@ -150,11 +168,8 @@ async function sendRanges(
   try {
     const [only, ...others] = ranges;
     if (only !== undefined && others.length === 0) {
-      const length = {
-        'Content-Length': only.end - only.start,
-        'Content-Range': contentRange(only, sizeBytes),
-      };
-      await sendStretch(exchange, content, only, () => exchange.head(206, { ...headers, ...length }));
+      const range = { 'Content-Range': contentRange(only, sizeBytes) };
+      await sendOne(exchange, content, only, { status: 206, headers: { ...headers, ...range } });
     } else {
       const frame = new MultipartFrame(ranges, sizeBytes);
       for (const { range, head } of frame.parts) {
@@ -170,8 +185,8 @@ async function sendRanges(
         });
       }
       exchange.response.write(frame.tail);
+      exchange.response.end();
     }
-    exchange.response.end();
     noteBypass(exchange, value);
   } finally {
     content.close();

@@ -35,23 +35,30 @@ export class ConnectionGate {
       socket.destroy();
       return false;
     }
+    const leave = this.enter(remoteAddress);
+    if (leave === undefined) socket.destroy();
+    else socket.once('close', leave);
+    return leave !== undefined;
+  }
+
+  /**
+   * Counts a connection from this address.
+   * @returns what is to be called once, when it has closed; absent: there are too many
+   */
+  enter(remoteAddress: string): (() => void) | undefined {
     const name = clientOf(remoteAddress);
     const client = this.#clients.get(name) ?? { open: 0, refused: 0 };
     if (this.#open >= this.#limits.total) this.#refuseAll();
     else if (client.open >= this.#limits.perClient) this.#refuse(name, client);
-    else {
-      this.#enter(name, client, socket);
-      return true;
-    }
-    socket.destroy();
-    return false;
+    else return this.#counted(name, client);
+    return undefined;
   }
 
-  #enter(name: string, client: Client, socket: Socket): void {
+  #counted(name: string, client: Client): () => void {
     this.#clients.set(name, client);
     client.open += 1;
     this.#open += 1;
-    socket.once('close', () => {
+    return () => {
       client.open -= 1;
       this.#open -= 1;
       const { log } = this.#reporting;
@@ -65,7 +72,7 @@ export class ConnectionGate {
         this.#refused = 0;
       }
       if (client.open === 0) this.#clients.delete(name);
-    });
+    };
   }
 
   #refuse(name: string, client: Client): void {

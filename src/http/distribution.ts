@@ -168,7 +168,7 @@ function singleHost(request: IncomingMessage): string | undefined {
 function fail(exchange: Exchange, error: unknown): void {
   const { response, record } = exchange;
   record.error = error;
-  if (response.headersSent || response.destroyed) {
+  if (exchange.status !== undefined || response.destroyed) {
     exchange.destroy();
     return;
   }

@@ -2,7 +2,10 @@ import type { IncomingMessage, OutgoingHttpHeader, OutgoingHttpHeaders, ServerRe
 import type { LiveRequest } from '../activity/live-request.ts';
 import { nextRequestId } from '../activity/request-id.ts';
 import type { AnsweredRequest, TraceParent } from '../request-cause.ts';
+import type { Interval } from '../content/intervals.ts';
+import type { RestingFile } from '../content/resting-file.ts';
 import type { Served } from '../pull-through/served.ts';
+import type { Carrier } from './carrier.ts';
 import { depart } from './departures.ts';
 import type { HotAnswer, KeepAnswer } from './hot-answers.ts';
 import type { RequestRecord } from './request-record.ts';
@@ -17,7 +20,8 @@ export class Exchange implements LiveRequest, AnsweredRequest {
   /** In its log lines, and on its answer as `X-Request-Id`; what a client sends under that name is not taken. */
   readonly id = nextRequestId();
   readonly request: IncomingMessage;
-  readonly response: ServerResponse;
+  /** What is written to. Another one goes on with the body when somebody who sent it for us gives it back. */
+  response: ServerResponse;
   readonly record: RequestRecord = {
     kind: 'other',
     upstream: undefined,
@@ -31,6 +35,10 @@ export class Exchange implements LiveRequest, AnsweredRequest {
   readonly commonHeaders: OutgoingHttpHeaders = { 'Docker-Distribution-API-Version': 'registry/2.0' };
   readonly startedAt = performance.now();
   firstByteAt: number | undefined;
+  /** Of the answer; absent before its head is sent. */
+  status: number | undefined;
+  /** All of the answer has left. */
+  isComplete = false;
   /** Body bytes handed to the connection. */
   sentBytes = 0;
   /** Where what is done for it is traced; absent: it is not. */
@@ -43,20 +51,45 @@ export class Exchange implements LiveRequest, AnsweredRequest {
   // Most answers are given within the turn of the event loop, and nobody asks for a signal: it is made when one does.
   #controller: AbortController | undefined;
   #left: Error | undefined;
+  readonly #carrier: Carrier | undefined;
+  /** Somebody else sends the body. */
+  #isCarried = false;
+  #onOver: (() => void) | undefined;
   #failWrite: ((reason: unknown) => void) | undefined;
 
-  /** The response must have its socket: Node tells nothing of the client to one that waits for it. */
-  constructor(request: IncomingMessage, response: ServerResponse) {
+  /**
+   * The response must have its socket: Node tells nothing of the client to one that waits for it.
+   * @param carrier who the request came through; absent: it has a connection of its own
+   */
+  constructor(request: IncomingMessage, response: ServerResponse, carrier?: Carrier) {
     this.request = request;
     this.response = response;
+    this.#carrier = carrier;
+    this.#watch(response);
+  }
+
+  /** Called once, when all of the answer has left or its client has. */
+  set onOver(listener: () => void) {
+    this.#onOver = listener;
+  }
+
+  #watch(response: ServerResponse): void {
     // A body that turns out shorter than its Content-Length must never pass for a whole one.
     response.strictContentLength = true;
     response.on('close', () => {
-      if (response.writableFinished) return;
+      if (!this.#isCarried || !response.writableFinished) this.#end(response.writableFinished);
+    });
+  }
+
+  #end(isComplete: boolean): void {
+    this.isComplete = isComplete;
+    if (!isComplete) {
       this.#left = clientLeft();
       this.#controller?.abort(this.#left);
       this.#failWrite?.(this.#left);
-    });
+    }
+    this.#onOver?.();
+    this.#onOver = undefined;
   }
 
   /** Aborts when the client has left before its answer was complete. What is done under it is done for this request. */
@@ -70,9 +103,9 @@ export class Exchange implements LiveRequest, AnsweredRequest {
 
   /** Its address; IPv4 as such, also over a socket that takes both. */
   get client(): string {
-    const { remoteAddress = 'unknown' } = this.request.socket;
-    const isMapped = remoteAddress.startsWith(IPV4_IN_IPV6) && remoteAddress.includes('.');
-    return isMapped ? remoteAddress.slice(IPV4_IN_IPV6.length) : remoteAddress;
+    const address = this.#carrier?.client ?? this.request.socket.remoteAddress ?? 'unknown';
+    const isMapped = address.startsWith(IPV4_IN_IPV6) && address.includes('.');
+    return isMapped ? address.slice(IPV4_IN_IPV6.length) : address;
   }
 
   owns(signal: AbortSignal): boolean {
@@ -155,6 +188,46 @@ export class Exchange implements LiveRequest, AnsweredRequest {
     this.firstByteAt = performance.now();
     if (length !== undefined && !this.isHead) this.totalBytes = length;
     this.response.writeHead(status, ['X-Request-Id', this.id, ...headers] as OutgoingHttpHeader[]);
+    this.status = status;
+  }
+
+  /**
+   * Has whoever the request came through send a stretch of a file.
+   * @returns where to go on from, with the body alone: the stretch's end when all of it was sent. Absent: nobody sends it.
+   * @throws when the client is gone
+   */
+  async carry(
+    status: number,
+    headers: OutgoingHttpHeaders,
+    file: () => RestingFile | undefined,
+    stretch: Interval,
+  ): Promise<number | undefined> {
+    const carrier = this.#carrier;
+    const length = stretch.end - stretch.start;
+    const lent = carrier === undefined || length < carrier.leastBytes ? undefined : file();
+    if (carrier === undefined || lent === undefined) return undefined;
+    this.signal.throwIfAborted();
+    const loan = carrier.lend(lent, stretch, ({ bytes, firstByteAt }) => {
+      this.sentBytes = bytes;
+      this.firstByteAt = firstByteAt;
+    });
+    this.signal.addEventListener('abort', () => loan.cancel(), { once: true });
+    this.#isCarried = true;
+    const [name, value] = loan.header;
+    this.endWithoutBody(status, { ...headers, [name]: value, 'Content-Length': 0 });
+    this.firstByteAt = undefined;
+    this.totalBytes = length;
+    const carried = await loan.over;
+    this.#isCarried = false;
+    if (carried.kind !== 'given back') {
+      this.#end(carried.kind === 'whole');
+      this.signal.throwIfAborted();
+      return stretch.end;
+    }
+    this.response = carried.response;
+    this.#watch(carried.response);
+    this.response.writeHead(200, { 'Content-Length': stretch.end - carried.position });
+    return carried.position;
   }
 
   /**

@@ -6,10 +6,9 @@ import {
   type ServerOptions,
 } from 'node:http';
 import { createServer as createTlsServer, Server as TlsServer } from 'node:https';
-import type { Socket } from 'node:net';
+import type { Server as NetServer, Socket } from 'node:net';
 import type { TLSSocket } from 'node:tls';
-import type { ListenAddress } from '../config.ts';
-import { printListen } from '../config.ts';
+import { type ListenAddress, printListen } from '../config-text.ts';
 import { newcomers } from '../newcomers.ts';
 import { StartError } from '../start-error.ts';
 import { errorBody } from './error-response.ts';
@@ -47,11 +46,18 @@ const HTTP_OPTIONS: ServerOptions = {
 export interface ListenerOptions {
   readonly pace?: Pace;
   /** Absent: every connection is taken. */
-  readonly gate?: ConnectionGate | undefined;
+  readonly gate?: Pick<ConnectionGate, 'admit'> | undefined;
   /** What it shows to begin with. Absent: plain HTTP. */
   readonly certificate?: Pick<ServerCertificate, 'pair'> | undefined;
   /** Whether a request's body may take as long as it takes: who serves it watches it. Absent: none may. */
   readonly mayTakeLong?: ((request: IncomingMessage) => boolean) | undefined;
+  /** Absent: what clients may send. */
+  readonly headerLimitBytes?: number | undefined;
+}
+
+/** A socket of the file system. */
+export interface SocketPath {
+  readonly path: string;
 }
 
 /** One listening HTTP/1.1 server, with TLS or without. */
@@ -59,6 +65,8 @@ export class Listener {
   readonly #server: Server;
   /** Connections that have not come as far as HTTP, by where they come from. */
   readonly #shaking: Map<string, Socket>;
+  /** Connections that others accepted. */
+  readonly #taken = new Set<Socket>();
 
   /**
    * `serve` gets the requests of one connection one after the other.
@@ -66,9 +74,9 @@ export class Listener {
    */
   static async open(
     what: string,
-    address: ListenAddress,
+    address: ListenAddress | SocketPath,
     serve: RequestListener,
-    { pace = DEFAULT_PACE, gate, certificate, mayTakeLong }: ListenerOptions = {},
+    { pace = DEFAULT_PACE, gate, certificate, mayTakeLong, headerLimitBytes }: ListenerOptions = {},
   ): Promise<Listener> {
     const connections = new Connections(serve, pace);
     const onRequest: RequestListener = (request, response) => {
@@ -76,8 +84,11 @@ export class Listener {
       connections.take(request, response);
     };
     const shaking = new Map<string, Socket>();
-    const options =
-      mayTakeLong === undefined ? HTTP_OPTIONS : { ...HTTP_OPTIONS, requestTimeout: NO_TIMEOUT };
+    const options = {
+      ...HTTP_OPTIONS,
+      ...(mayTakeLong !== undefined && { requestTimeout: NO_TIMEOUT }),
+      ...(headerLimitBytes !== undefined && { maxHeaderSize: headerLimitBytes }),
+    };
     const server =
       certificate === undefined
         ? createServer(options, onRequest)
@@ -105,7 +116,7 @@ export class Listener {
       }
       socket.destroy();
     });
-    await listen(server, what, address);
+    await listenOn(server, what, address);
     const looking = setInterval(() => connections.endTrickles(), pace.slowWriteMs / LOOKS_PER_SLOW_WRITE);
     looking.unref();
     server.on('close', () => clearInterval(looking));
@@ -129,6 +140,15 @@ export class Listener {
     return { host: address.address, port: address.port };
   }
 
+  /** Serves a connection that somebody else accepted, as if it had come in here. */
+  take(socket: Socket): void {
+    socket.setNoDelay(true);
+    socket.setKeepAlive(true);
+    this.#taken.add(socket);
+    socket.once('close', () => this.#taken.delete(socket));
+    this.#server.emit('connection', socket);
+  }
+
   /** Takes no more connections, closes idle ones, and waits up to `graceMs` for the others; then ends them. */
   async close(graceMs: number): Promise<void> {
     const server = this.#server;
@@ -141,6 +161,8 @@ export class Listener {
         server.close(() => resolve());
         server.closeIdleConnections();
       });
+      // The server does not count these.
+      await Promise.all([...this.#taken].map(closed));
     } finally {
       clearTimeout(giveUp);
       clearInterval(sweep);
@@ -152,6 +174,10 @@ export class Listener {
     for (const socket of this.#shaking.values()) socket.destroy();
     this.#server.closeAllConnections();
   }
+}
+
+async function closed(socket: Socket): Promise<void> {
+  await new Promise<void>((resolve) => socket.once('close', () => resolve()));
 }
 
 /** Where Node's own limit would hold for every request. */
@@ -247,15 +273,21 @@ function answer(status: string, message: string): string {
   );
 }
 
-async function listen(server: Server, what: string, address: ListenAddress): Promise<void> {
-  const { host, port } = address;
+/** @throws StartError with one sentence that names `what` */
+export async function listenOn(
+  server: NetServer,
+  what: string,
+  address: ListenAddress | SocketPath,
+): Promise<void> {
+  const place = 'path' in address ? address.path : printListen(address);
   await new Promise<void>((resolve, reject) => {
     server.once('error', (cause: NodeJS.ErrnoException) => {
-      reject(
-        new StartError(`${what} cannot listen on ${printListen(address)}: ${sentence(cause)}`, { cause }),
-      );
+      reject(new StartError(`${what} cannot listen on ${place}: ${sentence(cause)}`, { cause }));
     });
-    server.listen({ host, port }, () => resolve());
+    server.listen(
+      'path' in address ? { path: address.path } : { host: address.host, port: address.port },
+      resolve,
+    );
   });
 }
 

@@ -1,12 +1,12 @@
 import type { RequestListener } from 'node:http';
 import type { Clock } from '../clock.ts';
-import { type ListenAddress, type ListenerConfig, type ListenerTls, printListen } from '../config.ts';
+import type { ListenAddress, ListenerConfig, ListenerTls } from '../config.ts';
 import type { Log } from '../log.ts';
 import type { Metrics } from '../metrics.ts';
-import { StartError } from '../start-error.ts';
 import type { ConnectionGate } from './connection-gate.ts';
 import { Listener, type ListenerOptions } from './listener.ts';
 import { ServerCertificate } from './server-certificate.ts';
+import { certificateOf, ShownCertificate } from './shown-certificate.ts';
 
 export interface ListenersOptions {
   /** How the listeners are called in errors: `The registry`. */
@@ -23,11 +23,11 @@ export interface ListenersOptions {
 /** A listener, and the certificate that it shows. */
 interface Open {
   readonly listener: Listener;
-  /** As it is configured, for metrics. */
-  readonly name: string;
-  /** Ends listening to changes of the certificate. */
-  stop: () => void;
+  readonly shown: ShownCertificate;
 }
+
+/** Where container clients connect, however many processes serve them. */
+export type RegistryListeners = Pick<Listeners, 'addresses' | 'renew' | 'close' | 'abort'>;
 
 /** Several listeners that serve the same, opened and closed as one. */
 export class Listeners {
@@ -68,13 +68,13 @@ export class Listeners {
       configs.map(async (config) => certificateOf(config, this.#options)),
     );
     return () => {
-      for (const [at, open] of this.#open.entries()) show(open, certificates[at], this.#options.metrics);
+      for (const [at, { shown }] of this.#open.entries()) shown.change(certificates[at]);
     };
   }
 
   /** As `Listener.close`, all at once. */
   async close(graceMs: number): Promise<void> {
-    for (const { stop } of this.#open) stop();
+    for (const { shown } of this.#open) shown.stop();
     await Promise.all(this.#open.map(async ({ listener }) => listener.close(graceMs)));
   }
 
@@ -139,33 +139,7 @@ async function openOne(
   const { what, gate, mayTakeLong, metrics } = options;
   const certificate = await certificateOf(config, options);
   const listener = await Listener.open(what, config, serve, { gate, certificate, mayTakeLong });
-  const open: Open = { listener, name: printListen(config), stop: () => undefined };
-  show(open, certificate, metrics);
-  return open;
-}
-
-function show(open: Open, certificate: ServerCertificate | undefined, metrics: Metrics): void {
-  open.stop();
-  if (certificate === undefined) return;
-  const { listener, name } = open;
-  const tell = (): void => {
-    listener.show(certificate);
-    metrics.listeners.certificateExpires(name, certificate.expiresAtMs);
-  };
-  open.stop = certificate.onChange(tell);
-  tell();
-}
-
-/** @throws StartError with one sentence */
-async function certificateOf(
-  config: ListenerConfig,
-  { what, certificates }: Pick<ListenersOptions, 'what' | 'certificates'>,
-): Promise<ServerCertificate | undefined> {
-  if (config.tls === undefined) return undefined;
-  try {
-    return await certificates.of(config.tls);
-  } catch (cause) {
-    const reason = cause instanceof Error ? cause.message : 'unknown';
-    throw new StartError(`${what} cannot speak TLS on ${printListen(config)}: ${reason}.`, { cause });
-  }
+  const shown = new ShownCertificate(config, metrics, (renewed) => listener.show(renewed));
+  shown.change(certificate);
+  return { listener, shown };
 }

@@ -38,22 +38,21 @@ export function reportWhenOver(exchange: Exchange, reporting: RequestReporting):
   answeredRequests.add(exchange);
   const span = tracing?.request(exchange.header('traceparent'), exchange.startedAt);
   exchange.trace = span?.parent;
-  exchange.response.on('close', () => {
+  exchange.onOver = () => {
     answeredRequests.delete(exchange);
     report(exchange, reporting);
     if (span !== undefined) span.end(spanOf(exchange));
-  });
+  };
 }
 
 function report(exchange: Exchange, reporting: RequestReporting): void {
   const { log, metrics, activity, clock, access, onOffline } = reporting;
-  const { id, client, request, response, record, sentBytes, startedAt, firstByteAt } = exchange;
+  const { id, client, request, record, sentBytes, startedAt, firstByteAt, isComplete } = exchange;
   const { kind, upstream, repository, reference, outcome, reason } = record;
   const durationMs = performance.now() - startedAt;
   const timeToFirstByteMs = firstByteAt === undefined ? undefined : firstByteAt - startedAt;
-  const isComplete = response.writableFinished;
-  const hasLeft = !response.headersSent;
-  const status = hasLeft ? CLIENT_LEFT : response.statusCode;
+  const hasLeft = exchange.status === undefined;
+  const status = exchange.status ?? CLIENT_LEFT;
   const method = request.method ?? '';
   metrics.requestFinished({
     upstream,
@@ -114,12 +113,13 @@ function report(exchange: Exchange, reporting: RequestReporting): void {
   else log.info(facts, hasLeft ? 'client left' : 'request');
 }
 
-function spanOf({ id, request, response, record, sentBytes }: Exchange): Parameters<RequestSpan['end']>[0] {
+function spanOf(exchange: Exchange): Parameters<RequestSpan['end']>[0] {
+  const { id, request, record, sentBytes, isComplete } = exchange;
   const { kind, upstream, repository, outcome, reason } = record;
-  const status = response.headersSent ? response.statusCode : CLIENT_LEFT;
+  const status = exchange.status ?? CLIENT_LEFT;
   return {
     name: `${request.method ?? ''} ${kind}`,
-    isFailed: status >= 500 || (response.headersSent && !response.writableFinished),
+    isFailed: status >= 500 || (exchange.status !== undefined && !isComplete),
     attributes: {
       'http.request.method': request.method,
       'http.response.status_code': status,

@@ -1,0 +1,79 @@
+import type { CertificatePair } from '../http/server-certificate.ts';
+
+/** What an owner and a front say to each other over the channel that Node keeps between a process and its child. */
+
+export type OwnerMessage =
+  | FrontBegin
+  /** What this listener shows from now on. */
+  | { readonly kind: 'certificate'; readonly listener: number; readonly pair: CertificatePair }
+  /** A client's connection comes with it. */
+  | { readonly kind: 'connection'; readonly listener: number; readonly connection: number }
+  /** No more connections come; those that are there may go on for so long. The front ends then. */
+  | { readonly kind: 'close'; readonly graceMs: number }
+  | { readonly kind: 'ping' };
+
+export interface FrontBegin {
+  readonly kind: 'begin';
+  /** Where the owner takes requests, and what shows that they come from this front. */
+  readonly ownerPath: string;
+  readonly token: string;
+  /** One for each listener: a private path that nobody connects to. */
+  readonly listeners: readonly { readonly path: string; readonly pair?: CertificatePair | undefined }[];
+}
+
+export type FrontMessage =
+  | { readonly kind: 'ready' }
+  /** These connections are no more. */
+  | { readonly kind: 'closed'; readonly connections: readonly number[] }
+  | { readonly kind: 'carried'; readonly reports: readonly CarriedReport[] }
+  | { readonly kind: 'pong'; readonly cpuSeconds: number; readonly residentBytes: number };
+
+/** How far a loan is. */
+export interface CarriedReport {
+  readonly loan: number;
+  /** Bytes of the stretch that were handed to the client's connection. */
+  readonly sentBytes: number;
+  /** From the grant to the first of them; absent: none was. */
+  readonly firstByteMs?: number | undefined;
+  readonly state: 'going on' | 'whole' | 'broken off';
+}
+
+/** @returns `undefined` for what is none */
+export function frontMessage(message: unknown): FrontMessage | undefined {
+  const fields = fieldsOf(message);
+  switch (fields['kind']) {
+    case 'ready':
+      return { kind: 'ready' };
+    case 'closed':
+      return { kind: 'closed', connections: listOf(fields['connections']).filter(isNumber) };
+    case 'carried':
+      return { kind: 'carried', reports: listOf(fields['reports']).flatMap(reportOf) };
+    case 'pong': {
+      const { cpuSeconds, residentBytes } = fields;
+      return isNumber(cpuSeconds) && isNumber(residentBytes)
+        ? { kind: 'pong', cpuSeconds, residentBytes }
+        : undefined;
+    }
+    default:
+      return undefined;
+  }
+}
+
+function reportOf(report: unknown): readonly CarriedReport[] {
+  const { loan, sentBytes, firstByteMs, state } = fieldsOf(report);
+  if (!isNumber(loan) || !isNumber(sentBytes)) return [];
+  if (state !== 'going on' && state !== 'whole' && state !== 'broken off') return [];
+  return [{ loan, sentBytes, state, ...(isNumber(firstByteMs) && { firstByteMs }) }];
+}
+
+function fieldsOf(value: unknown): Readonly<Record<string, unknown>> {
+  return typeof value === 'object' && value !== null ? (value as Readonly<Record<string, unknown>>) : {};
+}
+
+function listOf(value: unknown): readonly unknown[] {
+  return Array.isArray(value) ? value : [];
+}
+
+function isNumber(value: unknown): value is number {
+  return typeof value === 'number' && value >= 0;
+}

@@ -1,0 +1,107 @@
+import { Socket } from 'node:net';
+import { Listener } from '../http/listener.ts';
+import type { FrontBegin, FrontMessage, OwnerMessage } from './front-messages.ts';
+import { Relay } from './relay.ts';
+
+/** What a front needs of the process that it is. */
+export interface FrontSurroundings {
+  /** Never throws. */
+  readonly tell: (message: FrontMessage) => void;
+  readonly used: () => { readonly cpuSeconds: number; readonly residentBytes: number };
+  /** Ends the process. */
+  readonly end: () => void;
+}
+
+interface Open {
+  readonly relay: Relay;
+  readonly listeners: readonly Listener[];
+}
+
+/**
+ * One of several processes that speak with clients: TLS and HTTP with them, plain HTTP with the owner, and files at rest
+ * sent by itself. It decides nothing, and keeps nothing.
+ */
+export class Front {
+  readonly #surroundings: FrontSurroundings;
+  /** Connections that the owner handed over: no others are served. */
+  readonly #handed = new WeakSet<Socket>();
+  #open: Open | undefined;
+  #closed: number[] = [];
+
+  constructor(surroundings: FrontSurroundings) {
+    this.#surroundings = surroundings;
+  }
+
+  /** To be called for each message of the owner; what cannot be done for him ends the process. */
+  async heard(message: OwnerMessage, handle: unknown): Promise<void> {
+    switch (message.kind) {
+      case 'begin':
+        this.#open = await this.#begin(message);
+        this.#surroundings.tell({ kind: 'ready' });
+        return;
+      case 'certificate':
+        this.#open?.listeners[message.listener]?.show(message);
+        return;
+      case 'connection':
+        this.#take(message, handle);
+        return;
+      case 'close':
+        await this.#close(message.graceMs);
+        return;
+      case 'ping':
+        this.#surroundings.tell({ kind: 'pong', ...this.#surroundings.used() });
+    }
+  }
+
+  async #begin({ ownerPath, token, listeners: configured }: FrontBegin): Promise<Open> {
+    const onCarried = (reports: Extract<FrontMessage, { kind: 'carried' }>['reports']) =>
+      this.#surroundings.tell({ kind: 'carried', reports });
+    const relay = new Relay({ ownerPath, token, onCarried });
+    const listeners: Listener[] = [];
+    for (const { path, pair } of configured) {
+      // Node looks after connections only where it listens; nobody is let in there.
+      const gate = { admit: (socket: Socket) => this.#admit(socket) };
+      const certificate = pair && { pair };
+      listeners.push(
+        await Listener.open('A worker', { path }, (...both) => relay.serve(...both), { gate, certificate }),
+      );
+    }
+    return { relay, listeners };
+  }
+
+  #admit(socket: Socket): boolean {
+    const isHanded = this.#handed.has(socket);
+    if (!isHanded) socket.destroy();
+    return isHanded;
+  }
+
+  #take({ listener, connection }: Extract<OwnerMessage, { kind: 'connection' }>, handle: unknown): void {
+    const into = this.#open?.listeners[listener];
+    // It may have gone on its way here.
+    if (!(handle instanceof Socket) || handle.destroyed || into === undefined) {
+      if (handle instanceof Socket) handle.destroy();
+      this.#gone(connection);
+      return;
+    }
+    handle.once('close', () => this.#gone(connection));
+    this.#handed.add(handle);
+    into.take(handle);
+  }
+
+  #gone(connection: number): void {
+    // In one message with others that close in this turn.
+    if (this.#closed.push(connection) > 1) return;
+    setImmediate(() => {
+      const connections = this.#closed;
+      this.#closed = [];
+      this.#surroundings.tell({ kind: 'closed', connections });
+    });
+  }
+
+  async #close(graceMs: number): Promise<void> {
+    await Promise.all((this.#open?.listeners ?? []).map(async (listener) => listener.close(graceMs)));
+    await this.#open?.relay.close();
+    // What was said in this turn is to arrive.
+    setTimeout(() => this.#surroundings.end(), 10);
+  }
+}

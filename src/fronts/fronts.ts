@@ -1,0 +1,293 @@
+import type { IncomingMessage, ServerResponse } from 'node:http';
+import type { Socket } from 'node:net';
+import type { ListenAddress, ListenerConfig } from '../config.ts';
+import type { Carrier } from '../http/carrier.ts';
+import type { ConnectionGate } from '../http/connection-gate.ts';
+import { Listener } from '../http/listener.ts';
+import type { Certificates, RegistryListeners } from '../http/listeners.ts';
+import type { CertificatePair } from '../http/server-certificate.ts';
+import { certificateOf, ShownCertificate } from '../http/shown-certificate.ts';
+import type { Log } from '../log.ts';
+import type { Metrics } from '../metrics.ts';
+import { StartError } from '../start-error.ts';
+import { Door } from './door.ts';
+import { FRONT_HEADER, GIVEN_BACK_HEADER, restoreRequest, said } from './forwarded-request.ts';
+import type { FrontEnd, StartFront } from './front-process.ts';
+import { OwnerPlace } from './owner-place.ts';
+import { type Arrival, RunningFront } from './running-front.ts';
+
+/** What a client may send, and what a front puts behind it. */
+const HEADER_LIMIT_BYTES = 72 * 1024;
+/** Shorter stretches are relayed: see `npm run bench -- --only workers`. */
+const LEAST_CARRIED_BYTES = 64 * 1024;
+/** A front that dies as soon as it runs is started again ever more slowly. */
+const FIRST_PAUSE_MS = 100;
+const LONGEST_PAUSE_MS = 30_000;
+/** One that ran so long did not die of its start. */
+const SOUND_AFTER_MS = 60_000;
+/** How long a client waits for a front when all of them have ended. */
+const WAIT_LIMIT_MS = 10_000;
+
+export interface FrontsOptions {
+  /** How the listeners are called in errors: `The registry`. */
+  readonly what: string;
+  readonly listeners: readonly ListenerConfig[];
+  /** How many processes. */
+  readonly count: number;
+  readonly gate: Pick<ConnectionGate, 'enter'>;
+  readonly certificates: Certificates;
+  readonly log: Log;
+  readonly metrics: Metrics;
+  readonly dataDir: string;
+  readonly start: StartFront;
+}
+
+export type ServeCarried = (request: IncomingMessage, response: ServerResponse, carrier: Carrier) => void;
+
+interface OpenDoor {
+  readonly door: Door;
+  readonly shown: ShownCertificate;
+  readonly pair: () => CertificatePair | undefined;
+}
+
+/**
+ * Several processes that speak with clients, for one that owns everything else: the registry's listeners of a server with
+ * more than one worker.
+ */
+export class Fronts implements RegistryListeners {
+  readonly #options: FrontsOptions;
+  readonly #serve: ServeCarried;
+  readonly #place: OwnerPlace;
+  readonly #fronts = new Set<RunningFront>();
+  readonly #byToken = new Map<string, RunningFront>();
+  readonly #doors: OpenDoor[] = [];
+  /** Clients that came while there was no front. */
+  readonly #waiting = new Map<Arrival, NodeJS.Timeout>();
+  readonly #restarts = new Set<NodeJS.Timeout>();
+  #owner: Listener | undefined;
+  #started = 0;
+  #pauseMs = FIRST_PAUSE_MS;
+  /** CPU seconds of fronts that are no more. */
+  #usedBefore = 0;
+  #isClosing = false;
+  #onChange: () => void = () => undefined;
+
+  /**
+   * All listen and all fronts serve when it resolves.
+   * @throws StartError with one sentence, nothing left open
+   */
+  static async open(options: FrontsOptions, serve: ServeCarried): Promise<Fronts> {
+    const fronts = new Fronts(options, serve, await OwnerPlace.open(options.dataDir));
+    try {
+      await fronts.#open();
+      return fronts;
+    } catch (error) {
+      await fronts.close(0);
+      throw error;
+    }
+  }
+
+  private constructor(options: FrontsOptions, serve: ServeCarried, place: OwnerPlace) {
+    this.#options = options;
+    this.#serve = serve;
+    this.#place = place;
+    options.metrics.fronts.from(() => this.#figures);
+  }
+
+  async #open(): Promise<void> {
+    const { listeners, count } = this.#options;
+    for (const [at, config] of listeners.entries()) await this.#openDoor(at, config);
+    this.#owner = await Listener.open(
+      'The owner of the workers',
+      { path: this.#place.ownerPath },
+      (request, response) => this.#take(request, response),
+      { headerLimitBytes: HEADER_LIMIT_BYTES },
+    );
+    for (let at = 0; at < count; at += 1) this.#startFront();
+    await new Promise<void>((resolve, reject) => {
+      this.#onChange = () => {
+        if (this.#readyFronts.length === count) resolve();
+        // Whatever it is, the next one has it too.
+        else if (this.#fronts.size < count)
+          reject(new StartError('A worker ended as soon as it was started.'));
+      };
+    });
+    this.#onChange = () => undefined;
+  }
+
+  async #openDoor(at: number, config: ListenerConfig): Promise<void> {
+    const { what, metrics } = this.#options;
+    const certificate = await certificateOf(config, this.#options);
+    let pair: CertificatePair | undefined;
+    const shown = new ShownCertificate(config, metrics, (renewed) => {
+      pair = renewed.pair;
+      for (const front of this.#readyFronts) front.show(at, pair);
+    });
+    const door = await Door.open(what, config, (socket) => this.#arrived(at, socket));
+    this.#doors.push({ door, shown, pair: () => pair });
+    shown.change(certificate);
+  }
+
+  get addresses(): readonly ListenAddress[] {
+    return this.#doors.map(({ door }) => door.address);
+  }
+
+  get readyCount(): number {
+    return this.#readyFronts.length;
+  }
+
+  async renew(configs: readonly ListenerConfig[]): Promise<() => void> {
+    const certificates = await Promise.all(
+      configs.map(async (config) => certificateOf(config, this.#options)),
+    );
+    return () => {
+      for (const [at, { shown }] of this.#doors.entries()) shown.change(certificates[at]);
+    };
+  }
+
+  async close(graceMs: number): Promise<void> {
+    this.#isClosing = true;
+    for (const { door, shown } of this.#doors) {
+      door.close();
+      shown.stop();
+    }
+    for (const timer of this.#restarts) clearTimeout(timer);
+    for (const arrival of this.#waiting.keys()) this.#turnAway(arrival);
+    const ended = new Promise<void>((resolve) => {
+      this.#onChange = () => void (this.#fronts.size > 0 || resolve());
+    });
+    for (const front of this.#fronts) front.close(graceMs);
+    this.#onChange();
+    await ended;
+    await this.#owner?.close(0);
+    await this.#place.close();
+  }
+
+  abort(): void {
+    this.#isClosing = true;
+    for (const front of this.#fronts) front.kill();
+    this.#owner?.abort();
+  }
+
+  get #readyFronts(): readonly RunningFront[] {
+    return [...this.#fronts].filter(({ isReady }) => isReady);
+  }
+
+  get #figures(): { running: number; cpuSeconds: number; residentBytes: number } {
+    const used = [...this.#fronts].map((front) => front.used);
+    return {
+      running: this.readyCount,
+      cpuSeconds: used.reduce((sum, { cpuSeconds }) => sum + cpuSeconds, this.#usedBefore),
+      residentBytes: used.reduce((sum, { residentBytes }) => sum + residentBytes, 0),
+    };
+  }
+
+  #startFront(): void {
+    const number = (this.#started += 1);
+    const front = new RunningFront({
+      start: this.#options.start,
+      ownerPath: this.#place.ownerPath,
+      listeners: this.#doors.map(({ pair }, at) => ({
+        path: this.#place.listenerPath(number, at),
+        pair: pair(),
+      })),
+      onReady: () => this.#ready(front),
+      onEnd: (ended, end) => this.#ended(ended, end),
+    });
+    this.#fronts.add(front);
+    this.#byToken.set(front.token, front);
+  }
+
+  #ready(front: RunningFront): void {
+    const ms = Math.round(performance.now() - front.startedAt);
+    this.#options.log.info({ pid: front.pid, ms }, 'a worker serves');
+    // It may have changed since it was begun.
+    for (const [at, { pair }] of this.#doors.entries()) {
+      const current = pair();
+      if (current !== undefined) front.show(at, current);
+    }
+    for (const [arrival, timer] of this.#waiting) {
+      clearTimeout(timer);
+      front.take(arrival);
+    }
+    this.#waiting.clear();
+    this.#onChange();
+  }
+
+  #ended(front: RunningFront, { code, signal, lastWords }: FrontEnd): void {
+    this.#fronts.delete(front);
+    this.#byToken.delete(front.token);
+    this.#usedBefore += front.used.cpuSeconds;
+    if (!this.#isClosing) {
+      const { log, metrics } = this.#options;
+      const ranMs = performance.now() - front.startedAt;
+      this.#pauseMs = ranMs > SOUND_AFTER_MS ? FIRST_PAUSE_MS : Math.min(this.#pauseMs * 2, LONGEST_PAUSE_MS);
+      const facts = { pid: front.pid, code, signal, ms: Math.round(ranMs), againInMs: this.#pauseMs };
+      const words = lastWords === '' ? {} : { lastWords };
+      log.error({ ...facts, ...words }, 'a worker ended unexpectedly: another one is started');
+      metrics.fronts.restarted();
+      const restart = setTimeout(() => {
+        this.#restarts.delete(restart);
+        this.#startFront();
+      }, this.#pauseMs);
+      this.#restarts.add(restart);
+    }
+    this.#onChange();
+  }
+
+  /** A client has come. */
+  #arrived(listener: number, socket: Socket): void {
+    // It may break before anybody reads it.
+    socket.on('error', () => undefined);
+    const leave =
+      socket.remoteAddress === undefined ? undefined : this.#options.gate.enter(socket.remoteAddress);
+    if (leave === undefined) {
+      socket.destroy();
+      return;
+    }
+    const arrival = { socket, listener, leave };
+    const front = this.#leastBusy;
+    if (front !== undefined) front.take(arrival);
+    else
+      this.#waiting.set(
+        arrival,
+        setTimeout(() => this.#turnAway(arrival), WAIT_LIMIT_MS),
+      );
+  }
+
+  #turnAway(arrival: Arrival): void {
+    clearTimeout(this.#waiting.get(arrival));
+    this.#waiting.delete(arrival);
+    arrival.socket.destroy();
+    arrival.leave();
+  }
+
+  get #leastBusy(): RunningFront | undefined {
+    let least: RunningFront | undefined;
+    for (const front of this.#fronts) {
+      if (!front.isReady) continue;
+      if (least === undefined || front.connectionCount < least.connectionCount) least = front;
+    }
+    return least;
+  }
+
+  /** A front hands a request over, or gives back what it could not send. */
+  #take(request: IncomingMessage, response: ServerResponse): void {
+    const front = this.#byToken.get(said(request, FRONT_HEADER) ?? '');
+    if (front === undefined) {
+      request.socket.destroy();
+      return;
+    }
+    const givenBack = said(request, GIVEN_BACK_HEADER);
+    if (givenBack !== undefined) {
+      const [loan = NaN, position = NaN] = givenBack.split(' ').map(Number);
+      if (!front.loans.giveBack(loan, position, response)) response.destroy();
+      return;
+    }
+    this.#serve(request, response, {
+      client: restoreRequest(request),
+      leastBytes: LEAST_CARRIED_BYTES,
+      lend: (file, stretch, onSent) => front.loans.lend(file, stretch, onSent),
+    });
+  }
+}

@@ -1,0 +1,116 @@
+import type { IncomingMessage, ServerResponse } from 'node:http';
+import { buildConnector, Pool } from 'undici';
+import { plainReads } from '../upstream/read-blocks.ts';
+import { CarriedFiles } from './carried-files.ts';
+import { FRONT_HEADER, forwardedHead, GIVEN_BACK_HEADER } from './forwarded-request.ts';
+import type { CarriedReport } from './front-messages.ts';
+import { GRANT_HEADER, parseGrant } from './grant.ts';
+import { OwnerAnswer, type OwnerHead } from './owner-answer.ts';
+
+/** Longer than the owner lets anything wait: it has all deadlines, and its end ends this process. */
+const SILENCE_LIMIT_MS = 15 * 60_000;
+const CONNECT_LIMIT_MS = 30_000;
+/** What the owner's answers may have of headers: a page of tags with its links. */
+const HEADERS_LIMIT_BYTES = 64 * 1024;
+
+/** Between the owner and us alone. */
+const OWN_HEADERS: ReadonlySet<string> = new Set(['keep-alive', 'transfer-encoding', GRANT_HEADER]);
+
+export interface RelayParts {
+  readonly ownerPath: string;
+  readonly token: string;
+  readonly onCarried: (reports: readonly CarriedReport[]) => void;
+}
+
+/** Hands requests to the owner, and his answers to clients; sends the files that he grants. */
+export class Relay {
+  readonly #token: string;
+  readonly #pool: Pool;
+  readonly #files: CarriedFiles;
+
+  constructor({ ownerPath, token, onCarried }: RelayParts) {
+    this.#token = token;
+    this.#files = new CarriedFiles(onCarried);
+    const options: buildConnector.BuildOptions & Record<string, unknown> = {
+      socketPath: ownerPath,
+      timeout: CONNECT_LIMIT_MS,
+      onread: plainReads,
+    };
+    // As many connections as there are requests, and the gate at the door bounds those.
+    this.#pool = new Pool('http://owner', {
+      connect: buildConnector(options),
+      pipelining: 1,
+      maxHeaderSize: HEADERS_LIMIT_BYTES,
+      headersTimeout: SILENCE_LIMIT_MS,
+      bodyTimeout: SILENCE_LIMIT_MS,
+    });
+  }
+
+  /** Serves one request to its end. Never throws: what goes wrong ends the client's connection. */
+  serve(request: IncomingMessage, response: ServerResponse): void {
+    response.sendDate = false;
+    const answer = new OwnerAnswer(response, (head) => {
+      const granted = head.headers[GRANT_HEADER];
+      if (granted === undefined) {
+        response.writeHead(head.status, clientHeaders(head));
+        return undefined;
+      }
+      return () => this.#carry(String(granted), head, response);
+    });
+    const { path, headers } = forwardedHead(request, this.#token);
+    this.#dispatch({ path, method: request.method ?? '', headers }, answer);
+  }
+
+  #carry(granted: string, head: OwnerHead, response: ServerResponse): void {
+    const grant = parseGrant(granted);
+    if (grant === undefined) {
+      response.destroy();
+      return;
+    }
+    const { start, end } = grant.stretch;
+    const sendHead = (): void => {
+      response.writeHead(head.status, clientHeaders(head, end - start));
+    };
+    const giveBack = (position: number): void => {
+      if (!response.headersSent) sendHead();
+      const rest = new OwnerAnswer(response, ({ status, headers }) => {
+        const isRest = status === 200 && headers['content-length'] === String(end - position);
+        return isRest ? undefined : () => void response.destroy();
+      });
+      const headers = [FRONT_HEADER, this.#token, GIVEN_BACK_HEADER, `${grant.loan} ${position}`];
+      this.#dispatch({ path: '/', method: 'GET', headers }, rest);
+    };
+    this.#files.carry(grant, { response, sendHead, giveBack });
+  }
+
+  #dispatch(
+    { path, method, headers }: { readonly path: string; readonly method: string; readonly headers: string[] },
+    answer: OwnerAnswer,
+  ): void {
+    try {
+      // Without `reset`, undici would close the connection after each HEAD.
+      const asked = { path, method, headers, reset: false };
+      this.#pool.dispatch(asked, answer);
+    } catch {
+      answer.destroy();
+    }
+  }
+
+  async close(): Promise<void> {
+    await this.#pool.destroy();
+  }
+}
+
+/** As the owner wrote them, but for what is between him and us. */
+function clientHeaders({ raw }: OwnerHead, lengthBytes?: number): string[] {
+  const headers: string[] = [];
+  for (let at = 0; at + 1 < raw.length; at += 2) {
+    const name = raw[at] ?? '';
+    const value = raw[at + 1] ?? '';
+    const lowerCased = name.toLowerCase();
+    if (OWN_HEADERS.has(lowerCased) || (lowerCased === 'connection' && value !== 'close')) continue;
+    const isLength = lengthBytes !== undefined && lowerCased === 'content-length';
+    headers.push(name, isLength ? String(lengthBytes) : value);
+  }
+  return headers;
+}

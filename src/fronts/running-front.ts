@@ -1,0 +1,147 @@
+import { randomBytes } from 'node:crypto';
+import type { Socket } from 'node:net';
+import type { CertificatePair } from '../http/server-certificate.ts';
+import { frontMessage, type OwnerMessage } from './front-messages.ts';
+import type { FrontEnd, FrontProcess, StartFront } from './front-process.ts';
+import { Loans } from './loans.ts';
+
+/** What a front's token is made of: nobody guesses it. */
+const TOKEN_BYTES = 24;
+/** Loading its modules takes a third of a second on an idle core. */
+const READY_LIMIT_MS = 30_000;
+const PING_MS = 5_000;
+/** One that does not even answer a ping serves nobody. */
+const SILENCE_LIMIT_MS = 30_000;
+/** What ending may take on top of the time that its clients are given. */
+const CLOSE_LIMIT_MS = 5_000;
+
+export interface RunningFrontParts {
+  readonly start: StartFront;
+  readonly ownerPath: string;
+  readonly listeners: readonly { readonly path: string; readonly pair: CertificatePair | undefined }[];
+  readonly onReady: (front: RunningFront) => void;
+  /** It has ended, whyever: its connections and loans are settled. */
+  readonly onEnd: (front: RunningFront, end: FrontEnd) => void;
+}
+
+/** What a client's connection is to its front's owner. */
+export interface Arrival {
+  readonly socket: Socket;
+  /** Which listener it came to. */
+  readonly listener: number;
+  /** To be called once, when it has closed. */
+  readonly leave: () => void;
+}
+
+/** One front as its owner has it, from its start to its end. */
+export class RunningFront {
+  /** What its requests carry. */
+  readonly token = randomBytes(TOKEN_BYTES).toString('base64url');
+  readonly loans = new Loans();
+  readonly startedAt = performance.now();
+  /** Of the whole process, as it said last. */
+  used = { cpuSeconds: 0, residentBytes: 0 };
+  isReady = false;
+  readonly #parts: RunningFrontParts;
+  readonly #child: FrontProcess;
+  readonly #connections = new Map<number, () => void>();
+  /** Handed over, and not on their way yet. */
+  readonly #leaving = new Set<Socket>();
+  readonly #timers: readonly NodeJS.Timeout[];
+  #closing: NodeJS.Timeout | undefined;
+  #lastConnection = 0;
+  #heardAt = performance.now();
+
+  constructor(parts: RunningFrontParts) {
+    this.#parts = parts;
+    const { start, ownerPath, listeners } = parts;
+    this.#child = start({
+      onMessage: (message) => this.#heard(message),
+      onEnd: (end) => this.#ended(end),
+    });
+    this.#timers = [
+      setTimeout(() => void (this.isReady || this.kill()), READY_LIMIT_MS),
+      setInterval(() => this.#ping(), PING_MS),
+    ];
+    for (const timer of this.#timers) timer.unref();
+    this.#send({ kind: 'begin', ownerPath, token: this.token, listeners });
+  }
+
+  get pid(): number | undefined {
+    return this.#child.pid;
+  }
+
+  /** Of clients, open. */
+  get connectionCount(): number {
+    return this.#connections.size;
+  }
+
+  /** Hands a client's connection over. */
+  take({ socket, listener, leave }: Arrival): void {
+    const connection = (this.#lastConnection += 1);
+    this.#connections.set(connection, leave);
+    this.#leaving.add(socket);
+    const message = { kind: 'connection', listener, connection } as const;
+    this.#child.send(message, socket, () => this.#leaving.delete(socket));
+  }
+
+  show(listener: number, pair: CertificatePair): void {
+    this.#send({ kind: 'certificate', listener, pair });
+  }
+
+  /** Its clients may go on for `graceMs`; `onEnd` follows. */
+  close(graceMs: number): void {
+    this.#send({ kind: 'close', graceMs });
+    this.#closing ??= setTimeout(() => this.kill(), graceMs + CLOSE_LIMIT_MS);
+  }
+
+  kill(): void {
+    this.#child.kill();
+  }
+
+  #send(message: OwnerMessage): void {
+    this.#child.send(message);
+  }
+
+  #ping(): void {
+    if (performance.now() - this.#heardAt > SILENCE_LIMIT_MS) this.kill();
+    else this.#send({ kind: 'ping' });
+  }
+
+  #heard(said: unknown): void {
+    const message = frontMessage(said);
+    if (message === undefined) return;
+    this.#heardAt = performance.now();
+    switch (message.kind) {
+      case 'ready':
+        this.isReady = true;
+        this.#parts.onReady(this);
+        return;
+      case 'closed':
+        for (const connection of message.connections) this.#left(connection);
+        return;
+      case 'carried':
+        for (const report of message.reports) this.loans.report(report);
+        return;
+      case 'pong':
+        this.used = { cpuSeconds: message.cpuSeconds, residentBytes: message.residentBytes };
+    }
+  }
+
+  #left(connection: number): void {
+    const leave = this.#connections.get(connection);
+    this.#connections.delete(connection);
+    leave?.();
+  }
+
+  #ended(end: FrontEnd): void {
+    for (const timer of this.#timers) clearTimeout(timer);
+    clearTimeout(this.#closing);
+    this.isReady = false;
+    // Node forgets those that waited behind another.
+    for (const socket of this.#leaving) socket.destroy();
+    for (const connection of this.#connections.keys()) this.#left(connection);
+    this.loans.end();
+    this.#parts.onEnd(this, end);
+  }
+}
