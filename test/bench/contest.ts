@@ -50,7 +50,7 @@ export interface ColdWork extends Work {
 /** The one whose failure is a failure of the bench. */
 export const OURS = 'entrepot';
 const WARM_UP_IMAGES = 8;
-const WARM_UP_LAYER_BYTES = 2 * MIB;
+const WARM_UP_LAYER_BYTES = 16 * MIB;
 /** A server is quiet when it used no more than two ticks in as many steps. */
 const QUIET_STEP_MS = 150;
 const QUIET_STEPS = 2;

@@ -21,7 +21,7 @@ export function readmeTable(figures: readonly Figure[], on: MeasuredOn): readonl
     rows.set(name, cells.set(figure.of, print(summarise(figure).median)));
   }
   if (rows.size === 0) return [];
-  const contestants = [...new Set([...rows.values()].flatMap((cells) => [...cells.keys()]))];
+  const contestants = [...new Set(figures.flatMap(({ of, row }) => (row === undefined ? [] : (of ?? []))))];
   const lines = [line(['', ...contestants]), line(['---', ...contestants.map(() => '---:')])];
   for (const [name, cells] of rows)
     lines.push(line([name, ...contestants.map((of) => cells.get(of) ?? '–')]));
