@@ -1,7 +1,8 @@
 import { stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
-import { EntrepotProcess, runEntrepot } from '../support/entrepot-process.ts';
+import { runHere } from '../support/command-here.ts';
+import { EntrepotProcess } from '../support/entrepot-process.ts';
 import { FakeRegistry } from '../support/fake-registry.ts';
 import { closeAfterTest } from '../support/close-after-test.ts';
 import { get } from '../support/http-get.ts';
@@ -19,7 +20,7 @@ async function side(config: object) {
   const place = join(workingDir, 'config.yaml');
   await writeFile(place, JSON.stringify({ listen: '127.0.0.1:0', dataDir: './data', ...config }));
   const run = async (...args: readonly string[]) => {
-    const ended = await runEntrepot([...args, '--config', 'config.yaml'], { workingDir });
+    const ended = await runHere([...args, '--config', 'config.yaml'], { workingDir });
     return { ...ended, said: ended.stdout + ended.stderr };
   };
   return { workingDir, run, at: (name: string) => join(workingDir, name) };

@@ -1,11 +1,12 @@
 import { existsSync, statSync } from 'node:fs';
 import { readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { setImmediate as nextTurn } from 'node:timers/promises';
+import { setTimeout as delay } from 'node:timers/promises';
 import { expect, onTestFinished, test } from 'vitest';
 import { exportScene, tarEntries } from '../commands/export-scene.ts';
 import { ChildProgram } from '../support/child-program.ts';
-import { EntrepotProcess, runEntrepot } from '../support/entrepot-process.ts';
+import { runHere } from '../support/command-here.ts';
+import { EntrepotProcess } from '../support/entrepot-process.ts';
 import { buildImage } from '../support/images.ts';
 
 const MIB = 1024 * 1024;
@@ -37,13 +38,13 @@ test('kill -9 in the middle leaves nothing under the final name, and the next ex
     onTestFinished(async () => {
       await program.stop();
     });
-    while (grown(join(workingDir, growing)) < MIB && program.isRunning) await nextTurn();
+    while (grown(join(workingDir, growing)) < MIB && program.isRunning) await delay(1);
     program.signal('SIGKILL');
     expect(await program.ended).toEqual({ code: null, signal: 'SIGKILL' });
     expect(existsSync(join(workingDir, output))).toBe(false);
     expect(existsSync(join(workingDir, `${output}.partial`))).toBe(true);
 
-    const again = await runEntrepot(args, { workingDir, environment });
+    const again = await runHere(args, { workingDir, environment });
     expect(again).toMatchObject({ code: 0 });
     expect(again.stderr).toContain('interrupted export');
   }
@@ -65,7 +66,7 @@ test('SIGINT ends an export, and leaves nothing of it', async () => {
   onTestFinished(async () => {
     await program.stop();
   });
-  while (grown(join(workingDir, 'app.tar.partial')) < MIB && program.isRunning) await nextTurn();
+  while (grown(join(workingDir, 'app.tar.partial')) < MIB && program.isRunning) await delay(1);
   program.signal('SIGINT');
   expect(await program.ended).toMatchObject({ code: 130 });
   expect(await readdir(workingDir)).toEqual([]);
@@ -74,7 +75,7 @@ test('SIGINT ends an export, and leaves nothing of it', async () => {
 test('through the server that holds the directory it is the same export', async () => {
   const { dataDir, workingDir, registry } = await exportScene([CACHED]);
   const environment = { ENTREPOT_DATA_DIR: dataDir };
-  const here = await runEntrepot(['export', 'app:v1', '--output', 'here.tar'], { workingDir, environment });
+  const here = await runHere(['export', 'app:v1', '--output', 'here.tar'], { workingDir, environment });
   expect(here).toMatchObject({ code: 0 });
   const entrepot = await EntrepotProcess.start({
     dataDir,
@@ -85,7 +86,7 @@ test('through the server that holds the directory it is the same export', async 
   });
   const port = new URL(entrepot.adminUrl).port;
   const served = { ...environment, ENTREPOT_ADMIN_LISTEN: `127.0.0.1:${port}`, ENTREPOT_ADMIN_TOKEN: TOKEN };
-  const there = await runEntrepot(['export', 'app:v1', '--output', 'there.tar'], {
+  const there = await runHere(['export', 'app:v1', '--output', 'there.tar'], {
     workingDir,
     environment: served,
   });
@@ -97,13 +98,13 @@ test('through the server that holds the directory it is the same export', async 
   expect([...two.keys()]).toEqual([...one.keys()]);
   for (const [name, bytes] of one)
     if (name !== 'entrepot.json') expect(two.get(name)?.equals(bytes)).toBe(true);
-  const listed = await runEntrepot(['inventory', '--output', 'i', '--json'], {
+  const listed = await runHere(['inventory', '--output', 'i', '--json'], {
     workingDir,
     environment: served,
   });
   expect(JSON.parse(listed.stdout)).toMatchObject({ count: IMAGE.blobs.length + 1 });
   const untrusted = { ...served, ENTREPOT_ADMIN_TOKEN: 'canary-of-somebody-else' };
-  const refused = await runEntrepot(['export', 'app:v1', '--output', 'refused.tar'], {
+  const refused = await runHere(['export', 'app:v1', '--output', 'refused.tar'], {
     workingDir,
     environment: untrusted,
   });

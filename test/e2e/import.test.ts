@@ -3,8 +3,9 @@ import { readdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
 import { ChildProgram } from '../support/child-program.ts';
+import { runHere } from '../support/command-here.ts';
 import { freePort } from '../support/free-port.ts';
-import { EntrepotProcess, runEntrepot } from '../support/entrepot-process.ts';
+import { EntrepotProcess } from '../support/entrepot-process.ts';
 import { bundleEntries, contentsOf } from '../support/image-archives.ts';
 import { buildImage } from '../support/images.ts';
 import { tarArchive } from '../support/tar-archive.ts';
@@ -40,7 +41,7 @@ async function place(): Promise<string> {
 }
 
 async function run(directory: string, ...args: readonly string[]): Promise<Record<string, unknown>> {
-  const { code, stdout, stderr } = await runEntrepot([...args, '--json', '--config', 'config.yaml'], {
+  const { code, stdout, stderr } = await runHere([...args, '--json', '--config', 'config.yaml'], {
     workingDir: directory,
   });
   if (code !== 0) throw new Error(`${args.join(' ')}: ${code}\n${stdout}\n${stderr}`);

@@ -1,9 +1,10 @@
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { expect, test, vi } from 'vitest';
+import { runHere } from '../support/command-here.ts';
 import { freePort } from '../support/free-port.ts';
 import { closeAfterTest } from '../support/close-after-test.ts';
-import { EntrepotProcess, runEntrepot } from '../support/entrepot-process.ts';
+import { EntrepotProcess } from '../support/entrepot-process.ts';
 import { FakeRegistry } from '../support/fake-registry.ts';
 import { get } from '../support/http-get.ts';
 import { buildImage, pushTo } from '../support/images.ts';
@@ -26,7 +27,7 @@ async function start(more: Readonly<Record<string, unknown>> = {}) {
   await writeFile(join(workingDir, 'config.yaml'), JSON.stringify(config));
   await writeFile(join(workingDir, 'images.txt'), 'app:v1\napp:v2\n');
   const run = async (...args: readonly string[]) => {
-    const ended = await runEntrepot([...args, '--config', 'config.yaml'], { workingDir });
+    const ended = await runHere([...args, '--config', 'config.yaml'], { workingDir });
     expect(ended.stdout + ended.stderr).not.toContain('canary');
     return ended;
   };

@@ -4,6 +4,7 @@ import { mkdir, readdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { expect, test, vi } from 'vitest';
 import { ChildProgram, type FinishedProgram } from '../support/child-program.ts';
+import { runHere } from '../support/command-here.ts';
 import { freePort } from '../support/free-port.ts';
 import { closeAfterTest } from '../support/close-after-test.ts';
 import { EntrepotProcess, ENTRY, runEntrepot } from '../support/entrepot-process.ts';
@@ -17,12 +18,16 @@ const TOKEN = 'canary-admin-token-4d1f';
 const ONE = buildImage({ seed: 1, base: { size: 3000, seed: 99 } });
 const TWO = buildImage({ seed: 2, base: { size: 3000, seed: 99 } });
 
+type Run = (...args: readonly string[]) => Promise<FinishedProgram>;
+
 interface Scene {
   readonly registry: FakeRegistry;
   readonly workingDir: string;
   readonly adminPort: number;
-  /** A command with the configuration of this place. */
-  readonly run: (...args: readonly string[]) => Promise<FinishedProgram>;
+  /** A command with the configuration of this place, in this process. */
+  readonly run: Run;
+  /** The same in a process of its own. */
+  readonly spawn: Run;
   readonly serve: () => Promise<EntrepotProcess>;
   readonly configure: (more: Readonly<Record<string, unknown>>) => Promise<void>;
 }
@@ -45,16 +50,20 @@ async function start(): Promise<Scene> {
       }),
     );
   await configure({});
+  const running =
+    (how: typeof runEntrepot): Run =>
+    async (...args) => {
+      const ended = await how([...args, '--config', 'config.yaml'], { workingDir });
+      expect(ended.stdout + ended.stderr).not.toContain('canary');
+      return ended;
+    };
   return {
     registry,
     workingDir,
     adminPort,
     configure,
-    run: async (...args) => {
-      const ended = await runEntrepot([...args, '--config', 'config.yaml'], { workingDir });
-      expect(ended.stdout + ended.stderr).not.toContain('canary');
-      return ended;
-    },
+    run: running(runHere),
+    spawn: running(runEntrepot),
     serve: async () => EntrepotProcess.spawn(['serve', '--config', 'config.yaml'], { workingDir }),
   };
 }
@@ -74,8 +83,7 @@ interface Listed {
 }
 
 /** The same with a server and without one. @param isServed whether one is to run */
-async function goThrough(scene: Scene, isServed: boolean): Promise<void> {
-  const { run } = scene;
+async function goThrough(run: Run, isServed: boolean): Promise<void> {
   const status = await run('status', '--json');
   expect(parsed(status)).toMatchObject({
     isServed,
@@ -146,7 +154,7 @@ test('with a server every command does what it says, and says it in the right pl
     async () => expect(parsed(await scene.run('status', '--json'))).toMatchObject({ blobs: 9 }),
     20_000,
   );
-  await goThrough(scene, true);
+  await goThrough(scene.spawn, true);
   expect(entrepot.output).not.toContain('canary');
 }, 120_000);
 
@@ -156,7 +164,7 @@ test('and without one the same', async () => {
   await pull(entrepot, 'v1', ONE);
   await pull(entrepot, 'v2', TWO);
   await entrepot.stop();
-  await goThrough(scene, false);
+  await goThrough(scene.run, false);
   // Nothing is left open or half done: a server takes over.
   const again = await scene.serve();
   await pull(again, 'v2', TWO);
@@ -166,10 +174,14 @@ test('the status of a server that runs fits on a screen, and is told again until
   const scene = await start();
   const entrepot = await scene.serve();
   await pull(entrepot, 'v1', ONE);
-  const shown = await scene.run('status');
+  // What was pulled is committed a moment later.
+  const shown = await vi.waitFor(async () => {
+    const told = await scene.run('status');
+    expect(told.stdout).toMatch(/^0 requests being answered, 0 blobs being fetched$/m);
+    return told;
+  }, 20_000);
   expect(shown.stdout).toMatch(/^docker\.io +up(?: since .*)? +closed +\d+ \/ \d+ ms +0 of \d+ /m);
   expect(shown.stdout).toMatch(/^since the start +\d+ +\d+ % +/m);
-  expect(shown.stdout).toMatch(/^0 requests being answered, 0 blobs being fetched$/m);
   expect(shown.stdout.split('\n').length).toBeLessThan(50);
   expect(parsed(await scene.run('status', '--json'))).toMatchObject({
     upstreams: [{ upstream: 'docker.io' }, { upstream: 'quay.io' }],
@@ -317,10 +329,9 @@ test('a maxSize below what is pinned is a warning of check, with a server and wi
     async () => expect(parsed(await scene.run('pin', 'app', '--json'))).toMatchObject({ images: 1 }),
     20_000,
   );
-  await scene.run('status');
   await scene.configure({ cache: { maxSize: '4KiB' } });
   const warning = 'cache.maxSize is below what is pinned (1 MiB): nothing else can be stored';
-  expect((await scene.run('check')).stderr).toContain(warning);
+  await vi.waitFor(async () => expect((await scene.run('check')).stderr).toContain(warning), 20_000);
   await entrepot.stop();
   const before = await readdir(join(scene.workingDir, 'data'));
   expect((await scene.run('check')).stderr).toContain(warning);
@@ -334,7 +345,7 @@ test('a maxSize below what is pinned is a warning of check, with a server and wi
 test.each(['images', 'purge', 'verify', 'evict', 'pin', 'unpin', 'pins', 'status'])(
   '%s --help has an example',
   async (command) => {
-    const { code, stdout } = await runEntrepot([command, '--help'], { workingDir: await tempDir() });
+    const { code, stdout } = await runHere([command, '--help'], { workingDir: await tempDir() });
     expect(code).toBe(0);
     expect(stdout).toMatch(new RegExp(`Examples:\\n  entrepot ${command}`));
     expect(stdout).toContain('--config <file>');

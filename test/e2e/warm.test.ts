@@ -2,6 +2,7 @@ import { mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { ChildProgram, type FinishedProgram } from '../support/child-program.ts';
+import { runHere } from '../support/command-here.ts';
 import { freePort } from '../support/free-port.ts';
 import { closeAfterTest } from '../support/close-after-test.ts';
 import { EntrepotProcess, ENTRY, runEntrepot } from '../support/entrepot-process.ts';
@@ -29,13 +30,17 @@ async function start(options: FakeRegistryOptions = {}) {
     },
   };
   await writeFile(join(workingDir, 'config.yaml'), JSON.stringify(config));
-  const run = async (...args: readonly string[]): Promise<FinishedProgram> => {
-    const finished = await runEntrepot(['warm', '--config', 'config.yaml', ...args], { workingDir });
-    expect(finished.stdout + finished.stderr).not.toContain('canary');
-    return finished;
-  };
+  const running =
+    (how: typeof runEntrepot) =>
+    async (...args: readonly string[]): Promise<FinishedProgram> => {
+      const finished = await how(['warm', '--config', 'config.yaml', ...args], { workingDir });
+      expect(finished.stdout + finished.stderr).not.toContain('canary');
+      return finished;
+    };
+  /** In this process, and in one of its own. */
+  const [run, spawn] = [running(runHere), running(runEntrepot)];
   const serve = () => EntrepotProcess.spawn(['serve', '--config', 'config.yaml'], { workingDir });
-  return { registry, workingDir, run, serve };
+  return { registry, workingDir, run, spawn, serve };
 }
 
 function eventsIn({ stdout }: FinishedProgram): readonly Record<string, unknown>[] {
@@ -47,16 +52,16 @@ function eventsIn({ stdout }: FinishedProgram): readonly Record<string, unknown>
 
 describe('entrepot warm', () => {
   it('without a server fills the directory itself, and what it serves then needs no upstream', async () => {
-    const { registry, run, serve } = await start({
+    const { registry, spawn, serve } = await start({
       auth: { mode: 'bearer', credentials: [{ username: 'robot', password: PASSWORD }] },
     });
-    const first = await run('app:v1', 'docker.io/library/app:v2');
+    const first = await spawn('app:v1', 'docker.io/library/app:v2');
     expect(first).toMatchObject({ code: 0 });
     expect(first.stdout).toMatch(
       /^2 of 2 images are in the cache: 2 manifests and 7 blobs fetched, .* in .* s; 0 B were here\.\ndocker\.io: took 2 pulls\.\n$/,
     );
     expect(first.stderr).toContain('docker.io/library/app:v1: ');
-    const again = await run('app:v1', 'app:v2');
+    const again = await spawn('app:v1', 'app:v2');
     expect(again.stdout).toContain('0 manifests and 0 blobs fetched');
     await registry.stop();
     const server = await serve();

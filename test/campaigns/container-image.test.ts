@@ -11,7 +11,7 @@ import { buildImage } from '../support/images.ts';
 import { canMount } from '../support/mounts.ts';
 import { describeWith } from '../support/programs.ts';
 import { tempDir } from '../support/temp-dir.ts';
-import { importBaseImages, npmSettings } from './base-image.ts';
+import { importBaseImages, npmSettings } from '../deploy/base-image.ts';
 
 const ROOT = join(import.meta.dirname, '..', '..');
 const IMAGE = 'entrepot:under-test';
