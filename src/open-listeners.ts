@@ -10,7 +10,7 @@ import { Exchange } from './http/exchange.ts';
 import type { StartFront } from './fronts/front-process.ts';
 import { workerCount } from './fronts/worker-count.ts';
 import { type Certificates, Listeners, type RegistryListeners } from './http/listeners.ts';
-import type { operationsApp } from './http/operations.ts';
+import type { AdminApp } from './http/probes.ts';
 import { reportWhenOver } from './http/request-report.ts';
 import type { Log } from './log.ts';
 import type { Metrics } from './metrics.ts';
@@ -92,7 +92,7 @@ export async function openRegistry(
  */
 export function openAdminListener(
   { config, reporting, certificates }: ServingParts,
-  { fetch }: ReturnType<typeof operationsApp>,
+  { fetch }: AdminApp,
 ): Promise<Listeners> {
   const serve = getRequestListener(fetch, { overrideGlobalObjects: false });
   const limits = { total: ADMIN_CONNECTION_LIMIT, perClient: ADMIN_CONNECTION_LIMIT };

@@ -32,6 +32,7 @@ const RANKS: Readonly<Record<string, number>> = {
   'open-schedules': 3.6,
   // What operators ask for, put together.
   'open-admin': 3.7,
+  'open-admin-site': 3.65,
   'open-listeners': 3.6,
   // Takes another configuration, and all that goes by it.
   'open-reload': 3.6,

@@ -2,6 +2,8 @@ import type { LookupFunction } from 'node:net';
 import { join } from 'node:path';
 import { expect, onTestFinished } from 'vitest';
 import { App } from '../../src/app.ts';
+// The server loads it when it is first asked for, which here, where files are compiled first, may take seconds.
+import '../../src/open-admin-site.ts';
 import { type Clock, systemClock } from '../../src/clock.ts';
 import { profileFor } from '../../src/config-profile.ts';
 import type { CacheConfig, Config, ListenerConfig, UpstreamConfig, WarmSchedule } from '../../src/config.ts';
