@@ -8,6 +8,10 @@ export interface EntrepotOptions {
   readonly upstreamUrl: string;
   /** As the configuration has it. Default: the program's. */
   readonly cache?: Readonly<Record<string, unknown>>;
+  /** Processes that speak with clients. Default: the program's. */
+  readonly workers?: number;
+  /** PEM files: a second listener speaks TLS with them. Default: there is none. */
+  readonly tls?: { readonly cert: string; readonly key: string };
   /** What it must have answered to count as started. Default: the API's base. */
   readonly readyPath?: string;
 }
@@ -16,6 +20,8 @@ export interface EntrepotProcess {
   readonly process: ServerProcess;
   /** Without a slash at the end. */
   readonly url: string;
+  /** Of the listener that speaks TLS; empty where there is none. */
+  readonly secureUrl: string;
   readonly adminUrl: string;
   /** The directory it was given. */
   readonly dir: string;
@@ -23,10 +29,12 @@ export interface EntrepotProcess {
 
 /** The built program with its defaults and its usual log, in front of one upstream, on free ports. */
 export async function startEntrepot(options: EntrepotOptions): Promise<EntrepotProcess> {
-  const { dir, upstreamUrl, cache, readyPath = '/v2/' } = options;
-  const [port = 0, adminPort = 0] = await freePorts(2);
+  const { dir, upstreamUrl, cache, workers, tls, readyPath = '/v2/' } = options;
+  const [port = 0, adminPort = 0, securePort = 0] = await freePorts(3);
+  const address = `127.0.0.1:${port}`;
   const config = {
-    listen: `127.0.0.1:${port}`,
+    listen: tls === undefined ? address : [address, { address: `127.0.0.1:${securePort}`, tls }],
+    ...(workers !== undefined && { workers }),
     admin: { listen: `127.0.0.1:${adminPort}` },
     dataDir: join(dir, 'data'),
     ...(cache && { cache }),
@@ -42,5 +50,6 @@ export async function startEntrepot(options: EntrepotOptions): Promise<EntrepotP
     logFile: join(dir, 'log'),
     readyUrl: url + readyPath,
   });
-  return { process: server, url, dir, adminUrl: `http://127.0.0.1:${adminPort}` };
+  const secureUrl = tls === undefined ? '' : `https://127.0.0.1:${securePort}`;
+  return { process: server, url, secureUrl, dir, adminUrl: `http://127.0.0.1:${adminPort}` };
 }

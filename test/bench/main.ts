@@ -29,6 +29,7 @@ import { scale } from './scenarios/scale.ts';
 import { slowLine } from './scenarios/slow-line.ts';
 import { startUp } from './scenarios/start-up.ts';
 import { wideArea } from './scenarios/wide-area.ts';
+import { workers } from './scenarios/workers.ts';
 import { Skipped } from './skipped.ts';
 import { type Scenario, Workbench, type WorkbenchOptions } from './workbench.ts';
 
@@ -56,6 +57,7 @@ const SCENARIOS: readonly Scenario[] = [
   idle,
   pulls200,
   mixed,
+  workers,
   scale,
   bundle,
   bundleImport,
@@ -152,7 +154,8 @@ async function measureAll(scenarios: readonly Scenario[]): Promise<MeasuredAll> 
     say(`\n${scenario.name}: ${scenario.says}; ${rounds} rounds`);
     try {
       const needs = scenario.needs?.(options);
-      results[scenario.name] = await measure(scenario, { ...settings, needs });
+      const { contestants = peers.contestants } = scenario;
+      results[scenario.name] = await measure(scenario, { ...settings, contestants, needs });
     } catch (error) {
       const isSkipped = error instanceof Skipped;
       failed ||= !isSkipped;

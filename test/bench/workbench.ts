@@ -23,6 +23,8 @@ export interface Scenario {
   readonly says: string;
   /** On machines with less it is skipped, and said to be. Default: what most scenarios need. */
   needs?(options: { readonly quick: boolean }): Needs;
+  /** Who is measured, in place of entrepot and its peers. */
+  readonly contestants?: readonly Contestant[];
   run(bench: Workbench): Promise<readonly Figure[]>;
 }
 
