@@ -55,6 +55,18 @@ describeWith({ programs: ['dockerd', 'docker-registry'], root: true }, 'a Docker
     },
   );
 
+  test('pulls cold and warm through two workers, each part asked for upstream once', async () => {
+    const image = buildImage({ layerSizes: [1000, 2_000_000, 3_000_000] });
+    const { upstream, entrepot, daemon } = await settle(image, { workers: 2 });
+    for (const outcome of ['miss', 'hit']) {
+      await daemon.pull('sample:v1');
+      expect((await daemon.image('sample:v1')).Id).toBe(configDigests(image)[0]);
+      await expect.poll(() => outcomes(entrepot, 'blob').slice(-4)).toEqual(Array(4).fill(outcome));
+      await daemon.remove('sample:v1');
+    }
+    expect([...upstream.blobGets.values()]).toEqual([1, 1, 1, 1]);
+  });
+
   test('unpacks the very files that the image was made of', async () => {
     const image = buildImage({ layerSizes: [100_000] });
     const { daemon } = await settle(image);
