@@ -3,11 +3,11 @@ import { setImmediate as nextTurn } from 'node:timers/promises';
 /**
  * libuv accepts one connection in each turn of the event loop (since 1.45). When many clients come at once, the last of
  * them would wait for as many turns as there are clients, each as long as it takes to move a piece of every body. So
- * bodies, in and out, stand back for as long as every turn brings somebody new; but never for long, since arriving must
- * not starve them.
+ * bodies, in and out, stand back for as long as every turn brings somebody new: long enough for some hundred to come in,
+ * and then not again for as long, since arriving must not starve them.
  */
-const STAND_BACK_MS = 30;
-const THEN_NOT_FOR_MS = 300;
+const STAND_BACK_MS = 150;
+const THEN_NOT_FOR_MS = 150;
 
 /** Who comes in, and who stands back for them. */
 export class Newcomers {

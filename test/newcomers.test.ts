@@ -29,7 +29,7 @@ test('bodies stand back while every turn brings a connection', async () => {
 
 test('bodies stand back for a moment only, and not again soon after it', async () => {
   const { turnsWhileComing, pass } = street();
-  expect(await turnsWhileComing(1000)).toBeLessThan(40);
+  expect(await turnsWhileComing(1000)).toBeLessThan(160);
   pass(100);
   expect(await turnsWhileComing(20)).toBeLessThan(3);
   pass(300);
