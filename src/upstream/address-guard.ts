@@ -1,6 +1,6 @@
 import { lookup as systemLookup, type LookupAddress } from 'node:dns';
 import { BlockList, isIP, type LookupFunction } from 'node:net';
-import { parse } from 'tldts';
+import { isBelowSuffix } from './registrable-names.ts';
 import { UpstreamError } from './upstream-error.ts';
 
 /**
@@ -84,8 +84,7 @@ export function publicLookup(lookup: LookupFunction = systemLookup): LookupFunct
  * are not: behind a proxy, which resolves names itself, this is all that can be judged of a name.
  */
 export function isPublicName(hostname: string): boolean {
-  const { domain, isIcann, isPrivate } = parse(hostname, { allowPrivateDomains: true });
-  return domain !== null && (isIcann === true || isPrivate === true);
+  return isBelowSuffix(hostname);
 }
 
 /** The error for a host at an address that it may not have. */

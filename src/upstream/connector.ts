@@ -5,7 +5,7 @@ import {
   type SecureContext,
   type SecureContextOptions,
 } from 'node:tls';
-import { buildConnector } from 'undici';
+import type { buildConnector as Connecting } from 'undici';
 import type { ProxyServer, UpstreamConfig } from '../config.ts';
 import { isPublicName, isSpecialAddress, publicLookup, refusedAddress } from './address-guard.ts';
 import { connectionError } from './connection-error.ts';
@@ -13,6 +13,7 @@ import { bareHostname, type HostTrust } from './host-trust.ts';
 import type { ProxyRoute } from './proxy-route.ts';
 import { ProxyTunnel } from './proxy-tunnel.ts';
 import { plainReads, tlsReads } from './read-blocks.ts';
+import { buildConnector } from './undici-parts.ts';
 
 const CONNECT_TIMEOUT_MS = 5_000;
 const KEEP_ALIVE_PROBE_MS = 30_000;
@@ -47,7 +48,7 @@ export function createConnector(
   tls: UpstreamConfig['tls'],
   lookup: LookupFunction | undefined,
   { route, ...context }: ConnectorContext,
-): buildConnector.connector {
+): Connecting.connector {
   const { ca, cert, key } = tls ?? {};
   const insecure = tls?.insecure === true ? { rejectUnauthorized: false } : {};
   const own = { ...insecure, ...contextOf({ ca, cert, key }) };
@@ -65,8 +66,8 @@ export function createConnector(
   const direct = mapped(ways, ({ options, guarded: isGuarded }) =>
     isGuarded ? guarded(connector(options)) : connector(options),
   );
-  const tunnels = new Map<ProxyServer, Readonly<Record<Way, buildConnector.connector>>>();
-  const through = (server: ProxyServer): Readonly<Record<Way, buildConnector.connector>> => {
+  const tunnels = new Map<ProxyServer, Readonly<Record<Way, Connecting.connector>>>();
+  const through = (server: ProxyServer): Readonly<Record<Way, Connecting.connector>> => {
     const known = tunnels.get(server);
     if (known !== undefined) return known;
     const tunnel = new ProxyTunnel(server, context);
@@ -112,7 +113,7 @@ function mapped<To>(
 function tunnelled(
   tunnel: ProxyTunnel,
   { options: settings, guarded: isGuarded }: Means,
-): buildConnector.connector {
+): Connecting.connector {
   const secure = connector(settings);
   return (options, callback) => {
     const hostname = bareHostname(options.hostname);
@@ -134,7 +135,7 @@ function tunnelled(
         callback(connectionError(error, hostname), null);
         return;
       }
-      const settle: buildConnector.Callback = (...result) => {
+      const settle: Connecting.Callback = (...result) => {
         tunnel.settled(socket);
         callback(...result);
       };
@@ -150,7 +151,7 @@ function contextOf(options: SecureContextOptions): { secureContext?: SecureConte
   return named ? { secureContext: createSecureContext(options) } : {};
 }
 
-function connector(options: ConnectOptions): buildConnector.connector {
+function connector(options: ConnectOptions): Connecting.connector {
   const all: ConnectOptions & Record<string, unknown> = {
     ...options,
     timeout: CONNECT_TIMEOUT_MS,
@@ -164,7 +165,7 @@ function connector(options: ConnectOptions): buildConnector.connector {
   return (way, callback) => (way.protocol === 'https:' ? secure : plain)(way, callback);
 }
 
-function guarded(connect: buildConnector.connector): buildConnector.connector {
+function guarded(connect: Connecting.connector): Connecting.connector {
   return (options, callback) => {
     const hostname = bareHostname(options.hostname);
     // A literal is connected to without a look-up.

@@ -2,10 +2,11 @@ import { type LookupAddress, lookup as systemLookup } from 'node:dns';
 import { request } from 'node:http';
 import { isIP, type LookupFunction, Socket } from 'node:net';
 import { createSecureContext } from 'node:tls';
-import { buildConnector } from 'undici';
+import type { buildConnector as Connecting } from 'undici';
 import type { ProxyServer } from '../config.ts';
 import { connectionError } from './connection-error.ts';
 import { UpstreamError } from './upstream-error.ts';
+import { buildConnector } from './undici-parts.ts';
 
 const CONNECT_TIMEOUT_MS = 5_000;
 /** Until the proxy has said whether it reaches the host: it needs a look-up and a connection itself. */
@@ -28,7 +29,7 @@ export interface TunnelTarget {
 export class ProxyTunnel {
   readonly #server: ProxyServer;
   readonly #name: string;
-  readonly #connect: buildConnector.connector;
+  readonly #connect: Connecting.connector;
   readonly #closing: AbortSignal;
   /** What is to be undone once a socket is not on its way any more. */
   readonly #leave = new WeakMap<Socket, () => void>();
@@ -47,7 +48,7 @@ export class ProxyTunnel {
     this.#name = `the proxy ${configuredName(server, keyPath)}`;
     this.#refused = (hostname, status) => proxyRefusal(server, { keyPath, hostname, status });
     const { ca } = server;
-    const options: buildConnector.BuildOptions & Record<string, unknown> = {
+    const options: Connecting.BuildOptions & Record<string, unknown> = {
       timeout: CONNECT_TIMEOUT_MS,
       allowH2: false,
       autoSelectFamily: true,

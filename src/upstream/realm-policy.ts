@@ -1,5 +1,5 @@
-import { getDomain } from 'tldts';
 import { bareHostname, type HostTrust, placeOf } from './host-trust.ts';
+import { registrableDomain } from './registrable-names.ts';
 
 /** Whether a token may be asked for at a realm, and with what. */
 export type RealmDecision =
@@ -34,11 +34,6 @@ function isTrustedHost(url: URL, trust: HostTrust): boolean {
   const place = placeOf(url);
   if (trust.standing(place) !== 'foreign' || trust.isUpstreamHostname(place.hostname)) return true;
   if (trust.isTokenHost(url)) return true;
-  const own = registrableDomain(trust.upstream.hostname);
-  return own !== undefined && registrableDomain(place.hostname) === own;
-}
-
-/** `undefined` for IP addresses, `localhost`, public suffixes and other names that nobody registers. */
-function registrableDomain(hostname: string): string | undefined {
-  return getDomain(bareHostname(hostname), { allowPrivateDomains: true }) ?? undefined;
+  const own = registrableDomain(bareHostname(trust.upstream.hostname));
+  return own !== undefined && registrableDomain(bareHostname(place.hostname)) === own;
 }

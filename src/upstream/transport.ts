@@ -1,6 +1,6 @@
 import { setMaxListeners } from 'node:events';
 import type { LookupFunction } from 'node:net';
-import { Agent } from 'undici';
+import type { Dispatcher } from 'undici';
 import type { Clock } from '../clock.ts';
 import type { ProxyServer, UpstreamConfig } from '../config.ts';
 import { createConnector } from './connector.ts';
@@ -12,6 +12,7 @@ import { proxyAuthorization, proxyRefusal } from './proxy-tunnel.ts';
 import { tlsKeysFor } from './tls-keys.ts';
 import { renewedConnector, TlsFiles } from './tls-files.ts';
 import { UpstreamError } from './upstream-error.ts';
+import { Agent } from './undici-parts.ts';
 
 const RESPONSE_HEADERS_LIMIT_BYTES = 16 * 1024;
 const FIRST_BYTE_MS = 20_000;
@@ -58,7 +59,7 @@ export interface TransportRequest {
  * decoding: undici's dispatcher is used bare, since its interceptors would do these things behind our back.
  */
 export class Transport {
-  readonly #agent: Agent;
+  readonly #agent: Dispatcher;
   readonly #clock: Clock;
   readonly #userAgent: string;
   readonly #route: ProxyRoute;

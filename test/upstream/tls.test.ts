@@ -192,8 +192,10 @@ describe('undici', () => {
     const imports = readdirSync(folder, { recursive: true, encoding: 'utf8' }).flatMap((name) => {
       if (!name.endsWith('.ts')) return [];
       const source = readFileSync(new URL(name, folder), 'utf8');
-      return [...source.matchAll(/import (?:type )?\{([^}]*)\} from 'undici'/g)].map(([, names]) =>
-        names?.trim(),
+      const named = [...source.matchAll(/import (?:type )?\{([^}]*)\} from 'undici'/g)];
+      const required = [...source.matchAll(/part\('lib\/[a-z/.]+', '(\w+)'\)/g)];
+      return [...named, ...required].flatMap(([, names = '']) =>
+        names.split(',').map((name) => name.trim().replace(/ as \w+$/, '')),
       );
     });
     expect(new Set(imports)).toEqual(new Set(['Agent', 'Dispatcher', 'buildConnector']));
