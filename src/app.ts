@@ -128,7 +128,6 @@ async function openApp(config: Config, options: AppOptions, closers: Closer[]): 
     closers,
   });
   const { cache } = store;
-  store.hashes.begin();
   await cache.begin();
   const standings = new UpstreamStandings(clock, config.upstreams, (name) => metrics.upstreams.figures(name));
   const activity = new Activity(clock);

@@ -33,7 +33,6 @@ export async function openWarming(
   // Fills that fail are told by the command itself.
   const log = await openCommandLog(io, 'error', io.stderr);
   const { version, nodeVersion } = io;
-  store.hashes.begin();
   await store.cache.begin();
   const upstreams = config.upstreams.map(({ name }) => name);
   const metrics = createMetrics({ version, nodeVersion, upstreams });

@@ -6,8 +6,8 @@ import type { Slab } from './slabs.ts';
 
 /** Bodies up to this size are hashed where they are: a message to a thread and back costs more. */
 const INLINE_LIMIT_BYTES = 256 * 1024;
-/** A start is busy enough, and nobody's first pull comes sooner. */
-const AHEAD_MS = 1000;
+/** A thread takes 9 MiB whatever it does, and starts in less time than a blob's first bytes take. */
+const IDLE_MS = 30_000;
 
 /** One running hash over bytes that are given in order. */
 export interface HashJob {
@@ -24,21 +24,21 @@ interface Deferred {
   readonly reject: (error: Error) => void;
 }
 
-/** The threads that hash, as many as cores: one job stays on one thread, several jobs use several. */
+/**
+ * The threads that hash, as many as cores: one job stays on one thread, several jobs use several. Each starts when it is
+ * needed, and ends when it has not been for half a minute.
+ */
 export class HashWorkers {
   readonly #threads: HashThread[];
   #lastJob = 0;
-  #ahead: NodeJS.Timeout | undefined;
 
-  constructor(count: number = availableParallelism()) {
-    this.#threads = Array.from({ length: count }, () => new HashThread());
+  constructor(count: number = availableParallelism(), idleMs: number = IDLE_MS) {
+    this.#threads = Array.from({ length: count }, () => new HashThread(idleMs));
   }
 
-  /** Starts the threads soon, ahead of the first blob, so that it does not wait for them; else each starts when it is needed. */
-  begin(): void {
-    this.#ahead ??= setTimeout(() => {
-      for (const thread of this.#threads) thread.begin();
-    }, AHEAD_MS).unref();
+  /** How many run now. */
+  get threadCount(): number {
+    return this.#threads.filter((thread) => thread.isRunning).length;
   }
 
   /** @param sizeBytes of all that will be given, when known: small bodies are hashed on the calling thread. */
@@ -51,7 +51,6 @@ export class HashWorkers {
 
   /** Ends the threads; jobs in flight fail. */
   async close(): Promise<void> {
-    clearTimeout(this.#ahead);
     await Promise.all(this.#threads.map((thread) => thread.close()));
   }
 }
@@ -89,17 +88,24 @@ class HashThread {
   #worker: LiveWorker | undefined;
   /** Of the jobs of the worker that lives: those of one that died have ended. */
   readonly #waiting = new Map<number, Deferred[]>();
+  readonly #idleMs: number;
+  #idle: NodeJS.Timeout | undefined;
+
+  constructor(idleMs: number) {
+    this.#idleMs = idleMs;
+  }
 
   get jobCount(): number {
     return this.#waiting.size;
   }
 
-  begin(): LiveWorker {
-    return (this.#worker ??= this.#spawn());
+  get isRunning(): boolean {
+    return this.#worker !== undefined;
   }
 
   start(job: number, algorithm: DigestAlgorithm): HashJob {
-    const worker = this.begin();
+    const worker = (this.#worker ??= this.#spawn());
+    clearTimeout(this.#idle);
     this.#waiting.set(job, []);
     worker.thread.postMessage({ kind: 'start', job, algorithm });
     return {
@@ -116,20 +122,32 @@ class HashThread {
         try {
           return await this.#ask(worker, job, { kind: 'digest', job });
         } finally {
-          this.#waiting.delete(job);
+          this.#ended(job);
         }
       },
       drop: () => {
         // Updates that are under way are still answered: their slabs are in use until then.
         if (!this.#waiting.has(job)) return;
         worker.thread.postMessage({ kind: 'digest', job });
-        this.#waiting.get(job)?.push({ resolve: () => this.#waiting.delete(job), reject: () => undefined });
+        this.#waiting.get(job)?.push({ resolve: () => this.#ended(job), reject: () => undefined });
       },
     };
   }
 
   async close(): Promise<void> {
+    clearTimeout(this.#idle);
     await this.#worker?.thread.terminate();
+  }
+
+  #ended(job: number): void {
+    this.#waiting.delete(job);
+    if (this.#waiting.size > 0) return;
+    clearTimeout(this.#idle);
+    this.#idle = setTimeout(() => {
+      const worker = this.#worker;
+      this.#worker = undefined;
+      void worker?.thread.terminate();
+    }, this.#idleMs).unref();
   }
 
   #ask(worker: LiveWorker, job: number, request: object): Promise<string> {

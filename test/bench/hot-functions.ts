@@ -61,7 +61,6 @@ async function opened(dir: string, closers: Closer[]): Promise<readonly HotFunct
   const activity = new Activity(systemClock);
   const observer = pullThroughObserver({ log, metrics, clock: systemClock });
   const store = await openStore(config, { clock: systemClock, log, observer, closers });
-  store.hashes.begin();
   await store.cache.begin();
   const { pullThrough, upstreams } = openPullThrough(config, {
     store,
