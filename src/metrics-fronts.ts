@@ -60,6 +60,11 @@ export class FrontMetrics {
     this.#figures = figures;
   }
 
+  /** How many serve. */
+  get running(): number {
+    return this.#figures().running;
+  }
+
   restarted(): void {
     this.#restarts.inc();
   }

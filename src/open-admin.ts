@@ -3,6 +3,7 @@ import { AdminSessions } from './http/admin-session.ts';
 import { type AdminApp, probesApp } from './http/probes.ts';
 import { makeImportKey } from './import-key.ts';
 import { errorFacts } from './log.ts';
+import { workerCount } from './fronts/worker-count.ts';
 import { openHealth } from './open-health.ts';
 import type { OpenAdminParts } from './open-admin-site.ts';
 import type { Closer } from './open-store.ts';
@@ -18,7 +19,8 @@ export async function openAdmin(config: Config, parts: OpenAdminParts): Promise<
   const noKey = (cause: unknown): void =>
     log.warn({ error: errorFacts(cause) }, 'import.key cannot be written: nothing can be imported meanwhile');
   const importKey = token ?? (await makeImportKey(config.dataDir, noKey));
-  const health = openHealth({ clock, version, store, standings, isClosing, closers });
+  const fronts = workerCount(config.workers) > 1 ? metrics.fronts : undefined;
+  const health = openHealth({ clock, version, store, standings, isClosing, fronts, closers });
   const sessions = new AdminSessions(clock);
   const siteClosers: Closer[] = [];
   closers.push(async () => {

@@ -1,8 +1,9 @@
 import type { UpstreamStandings } from './activity/upstream-standings.ts';
 import type { UpstreamStanding } from './activity/upstream-standing.ts';
 import { type Clock, systemClock } from './clock.ts';
-import { Health, type HealthDetail } from './http/health.ts';
+import { Health, type HealthCheck, type HealthDetail } from './http/health.ts';
 import { LoopDelay } from './loop-delay.ts';
+import type { FrontMetrics } from './metrics-fronts.ts';
 import type { Closer, OpenStore } from './open-store.ts';
 
 export interface OpenHealthParts {
@@ -11,6 +12,8 @@ export interface OpenHealthParts {
   readonly store: Pick<OpenStore, 'cache' | 'metadata'>;
   readonly standings: Pick<UpstreamStandings, 'standings'>;
   readonly isClosing: () => boolean;
+  /** Without any, nobody is answered. Absent: there are none to be. */
+  readonly fronts?: Pick<FrontMetrics, 'running'> | undefined;
   readonly closers: Closer[];
 }
 
@@ -24,6 +27,7 @@ export function openHealth({
   store,
   standings,
   isClosing,
+  fronts,
   closers,
 }: OpenHealthParts): Health {
   const { cache, metadata } = store;
@@ -59,9 +63,20 @@ export function openHealth({
           return text;
         },
       },
+      ...(fronts === undefined ? [] : [frontsCheck(fronts)]),
     ],
     details: () => standings.standings.map(detailOf),
   });
+}
+
+function frontsCheck(fronts: Pick<FrontMetrics, 'running'>): HealthCheck {
+  return {
+    name: 'workers',
+    look: () => {
+      if (fronts.running === 0) throw new Error('none of them serves');
+      return `${fronts.running} serve`;
+    },
+  };
 }
 
 function detailOf({ upstream, state, since, pausedUntil, lastErrors }: UpstreamStanding): HealthDetail {

@@ -11,7 +11,7 @@ import type { StartFront } from './fronts/front-process.ts';
 import { workerCount } from './fronts/worker-count.ts';
 import { type Certificates, Listeners, type RegistryListeners } from './http/listeners.ts';
 import type { AdminApp } from './http/probes.ts';
-import { reportWhenOver } from './http/request-report.ts';
+import { type FinishedExchange, report, reportWhenOver } from './http/request-report.ts';
 import type { Log } from './log.ts';
 import type { Metrics } from './metrics.ts';
 import { StartError } from './start-error.ts';
@@ -83,7 +83,17 @@ export async function openRegistry(
   if (startFront === undefined)
     throw new StartError('Several workers can only be had of the program itself.');
   const { Fronts } = await import('./fronts/fronts.ts');
-  return Fronts.open({ ...options, count, dataDir, start: startFront, log: reporting.log }, serve);
+  const parts = {
+    ...options,
+    log: reporting.log,
+    count,
+    dataDir,
+    start: startFront,
+    // Every request is to have its span, with its own parent.
+    generation: tracing === undefined ? () => pullThrough.generation : undefined,
+    onRepeated: (finished: FinishedExchange) => report(finished, reports),
+  };
+  return Fronts.open(parts, serve);
 }
 
 /**

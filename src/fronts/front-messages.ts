@@ -10,6 +10,8 @@ export type OwnerMessage =
   | { readonly kind: 'connection'; readonly listener: number; readonly connection: number }
   /** No more connections come; those that are there may go on for so long. The front ends then. */
   | { readonly kind: 'close'; readonly graceMs: number }
+  /** No answer of before this generation is to be given again. */
+  | { readonly kind: 'forget'; readonly generation: number }
   | { readonly kind: 'ping' };
 
 export interface FrontBegin {
@@ -26,6 +28,7 @@ export type FrontMessage =
   /** These connections are no more. */
   | { readonly kind: 'closed'; readonly connections: readonly number[] }
   | { readonly kind: 'carried'; readonly reports: readonly CarriedReport[] }
+  | { readonly kind: 'repeated'; readonly reports: readonly RepeatedReport[] }
   | { readonly kind: 'pong'; readonly cpuSeconds: number; readonly residentBytes: number };
 
 /** How far a loan is. */
@@ -38,6 +41,19 @@ export interface CarriedReport {
   readonly state: 'going on' | 'whole' | 'broken off';
 }
 
+/** A request that a front answered as an equal one was answered before. */
+export interface RepeatedReport {
+  /** What the owner called that answer. */
+  readonly answer: number;
+  /** The request's id, as it was told to the client. */
+  readonly id: string;
+  readonly client: string;
+  /** From the request to the end of its answer, and to its beginning. */
+  readonly ms: number;
+  readonly firstByteMs: number;
+  readonly isComplete: boolean;
+}
+
 /** @returns `undefined` for what is none */
 export function frontMessage(message: unknown): FrontMessage | undefined {
   const fields = fieldsOf(message);
@@ -48,6 +64,8 @@ export function frontMessage(message: unknown): FrontMessage | undefined {
       return { kind: 'closed', connections: listOf(fields['connections']).filter(isNumber) };
     case 'carried':
       return { kind: 'carried', reports: listOf(fields['reports']).flatMap(reportOf) };
+    case 'repeated':
+      return { kind: 'repeated', reports: listOf(fields['reports']).flatMap(repeatedOf) };
     case 'pong': {
       const { cpuSeconds, residentBytes } = fields;
       return isNumber(cpuSeconds) && isNumber(residentBytes)
@@ -64,6 +82,13 @@ function reportOf(report: unknown): readonly CarriedReport[] {
   if (!isNumber(loan) || !isNumber(sentBytes)) return [];
   if (state !== 'going on' && state !== 'whole' && state !== 'broken off') return [];
   return [{ loan, sentBytes, state, ...(isNumber(firstByteMs) && { firstByteMs }) }];
+}
+
+function repeatedOf(report: unknown): readonly RepeatedReport[] {
+  const { answer, id, client, ms, firstByteMs, isComplete } = fieldsOf(report);
+  if (!isNumber(answer) || !isNumber(ms) || !isNumber(firstByteMs)) return [];
+  if (typeof id !== 'string' || typeof client !== 'string') return [];
+  return [{ answer, id, client, ms, firstByteMs, isComplete: isComplete === true }];
 }
 
 function fieldsOf(value: unknown): Readonly<Record<string, unknown>> {

@@ -45,6 +45,9 @@ export class Front {
       case 'connection':
         this.#take(message, handle);
         return;
+      case 'forget':
+        this.#open?.relay.forget(message.generation);
+        return;
       case 'close':
         await this.#close(message.graceMs);
         return;
@@ -54,9 +57,13 @@ export class Front {
   }
 
   async #begin({ ownerPath, token, listeners: configured }: FrontBegin): Promise<Open> {
-    const onCarried = (reports: Extract<FrontMessage, { kind: 'carried' }>['reports']) =>
-      this.#surroundings.tell({ kind: 'carried', reports });
-    const relay = new Relay({ ownerPath, token, onCarried });
+    const { tell } = this.#surroundings;
+    const relay = new Relay({
+      ownerPath,
+      token,
+      onCarried: (reports) => tell({ kind: 'carried', reports }),
+      onRepeated: (reports) => tell({ kind: 'repeated', reports }),
+    });
     const listeners: Listener[] = [];
     for (const { path, pair } of configured) {
       // Node looks after connections only where it listens; nobody is let in there.

@@ -4,6 +4,7 @@ import type { ListenAddress, ListenerConfig } from '../config.ts';
 import type { Carrier } from '../http/carrier.ts';
 import type { ConnectionGate } from '../http/connection-gate.ts';
 import { Listener } from '../http/listener.ts';
+import type { FinishedExchange } from '../http/request-report.ts';
 import type { Certificates, RegistryListeners } from '../http/listeners.ts';
 import type { CertificatePair } from '../http/server-certificate.ts';
 import { certificateOf, ShownCertificate } from '../http/shown-certificate.ts';
@@ -13,6 +14,7 @@ import { StartError } from '../start-error.ts';
 import { Door } from './door.ts';
 import { FRONT_HEADER, GIVEN_BACK_HEADER, restoreRequest, said } from './forwarded-request.ts';
 import type { FrontEnd, StartFront } from './front-process.ts';
+import { LentAnswers } from './lent-answers.ts';
 import { OwnerPlace } from './owner-place.ts';
 import { type Arrival, RunningFront } from './running-front.ts';
 
@@ -40,6 +42,10 @@ export interface FrontsOptions {
   readonly metrics: Metrics;
   readonly dataDir: string;
   readonly start: StartFront;
+  /** As `HotAnswers` has it. Absent: fronts give no answer without asking. */
+  readonly generation?: (() => number) | undefined;
+  /** A front gave an answer by itself. */
+  readonly onRepeated: (finished: FinishedExchange) => void;
 }
 
 export type ServeCarried = (request: IncomingMessage, response: ServerResponse, carrier: Carrier) => void;
@@ -61,9 +67,11 @@ export class Fronts implements RegistryListeners {
   readonly #fronts = new Set<RunningFront>();
   readonly #byToken = new Map<string, RunningFront>();
   readonly #doors: OpenDoor[] = [];
+  readonly #repeat: Carrier['repeat'];
   /** Clients that came while there was no front. */
   readonly #waiting = new Map<Arrival, NodeJS.Timeout>();
   readonly #restarts = new Set<NodeJS.Timeout>();
+  readonly #lent: LentAnswers | undefined;
   #owner: Listener | undefined;
   #started = 0;
   #pauseMs = FIRST_PAUSE_MS;
@@ -92,6 +100,13 @@ export class Fronts implements RegistryListeners {
     this.#serve = serve;
     this.#place = place;
     options.metrics.fronts.from(() => this.#figures);
+    const forget = (generation: number): void => {
+      for (const front of this.#fronts) front.forget(generation);
+    };
+    const { generation } = options;
+    const lent = generation && new LentAnswers(generation, forget);
+    this.#lent = lent;
+    this.#repeat = lent && ((...answer) => lent.lend(...answer));
   }
 
   async #open(): Promise<void> {
@@ -152,6 +167,7 @@ export class Fronts implements RegistryListeners {
       shown.stop();
     }
     for (const timer of this.#restarts) clearTimeout(timer);
+    this.#lent?.close();
     for (const arrival of this.#waiting.keys()) this.#turnAway(arrival);
     const ended = new Promise<void>((resolve) => {
       this.#onChange = () => void (this.#fronts.size > 0 || resolve());
@@ -192,6 +208,12 @@ export class Fronts implements RegistryListeners {
         pair: pair(),
       })),
       onReady: () => this.#ready(front),
+      onRepeated: (reports) => {
+        for (const report of reports) {
+          const finished = this.#lent?.finished(report);
+          if (finished !== undefined) this.#options.onRepeated(finished);
+        }
+      },
       onEnd: (ended, end) => this.#ended(ended, end),
     });
     this.#fronts.add(front);
@@ -288,6 +310,7 @@ export class Fronts implements RegistryListeners {
       client: restoreRequest(request),
       leastBytes: LEAST_CARRIED_BYTES,
       lend: (file, stretch, onSent) => front.loans.lend(file, stretch, onSent),
+      repeat: this.#repeat,
     });
   }
 }

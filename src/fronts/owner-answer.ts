@@ -28,6 +28,8 @@ export class OwnerAnswer implements Dispatcher.DispatchHandler {
   readonly #onHead: OnHead;
   #controller: Dispatcher.DispatchController | undefined;
   #instead: (() => void) | undefined;
+  /** Told of a body that came whole at once; it may be kept. */
+  onWhole: ((body: Buffer) => void) | undefined;
   /** A small body that is whole already, so that it leaves with its head. */
   #whole: Buffer | undefined;
   #lengthBytes: number | undefined;
@@ -66,6 +68,7 @@ export class OwnerAnswer implements Dispatcher.DispatchHandler {
 
   onResponseData(controller: Dispatcher.DispatchController, chunk: Buffer): void {
     if (this.#instead !== undefined) return;
+    if (chunk.length === this.#lengthBytes) this.onWhole?.(chunk);
     if (chunk.length === this.#lengthBytes && chunk.length <= ALWAYS_TAKEN_BYTES) {
       this.#whole = chunk;
       return;

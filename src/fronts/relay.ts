@@ -3,9 +3,10 @@ import { buildConnector, Pool } from 'undici';
 import { plainReads } from '../upstream/read-blocks.ts';
 import { CarriedFiles } from './carried-files.ts';
 import { FRONT_HEADER, forwardedHead, GIVEN_BACK_HEADER } from './forwarded-request.ts';
-import type { CarriedReport } from './front-messages.ts';
+import type { CarriedReport, RepeatedReport } from './front-messages.ts';
 import { GRANT_HEADER, parseGrant } from './grant.ts';
 import { OwnerAnswer, type OwnerHead } from './owner-answer.ts';
+import { REPEAT_HEADER, RepeatedAnswers } from './repeated-answers.ts';
 
 /** Longer than the owner lets anything wait: it has all deadlines, and its end ends this process. */
 const SILENCE_LIMIT_MS = 15 * 60_000;
@@ -14,12 +15,18 @@ const CONNECT_LIMIT_MS = 30_000;
 const HEADERS_LIMIT_BYTES = 64 * 1024;
 
 /** Between the owner and us alone. */
-const OWN_HEADERS: ReadonlySet<string> = new Set(['keep-alive', 'transfer-encoding', GRANT_HEADER]);
+const OWN_HEADERS: ReadonlySet<string> = new Set([
+  'keep-alive',
+  'transfer-encoding',
+  GRANT_HEADER,
+  REPEAT_HEADER,
+]);
 
 export interface RelayParts {
   readonly ownerPath: string;
   readonly token: string;
   readonly onCarried: (reports: readonly CarriedReport[]) => void;
+  readonly onRepeated: (reports: readonly RepeatedReport[]) => void;
 }
 
 /** Hands requests to the owner, and his answers to clients; sends the files that he grants. */
@@ -27,10 +34,12 @@ export class Relay {
   readonly #token: string;
   readonly #pool: Pool;
   readonly #files: CarriedFiles;
+  readonly #repeated: RepeatedAnswers;
 
-  constructor({ ownerPath, token, onCarried }: RelayParts) {
+  constructor({ ownerPath, token, onCarried, onRepeated }: RelayParts) {
     this.#token = token;
     this.#files = new CarriedFiles(onCarried);
+    this.#repeated = new RepeatedAnswers(onRepeated);
     const options: buildConnector.BuildOptions & Record<string, unknown> = {
       socketPath: ownerPath,
       timeout: CONNECT_LIMIT_MS,
@@ -49,13 +58,16 @@ export class Relay {
   /** Serves one request to its end. Never throws: what goes wrong ends the client's connection. */
   serve(request: IncomingMessage, response: ServerResponse): void {
     response.sendDate = false;
+    if (this.#repeated.serve(request, response)) return;
     const answer = new OwnerAnswer(response, (head) => {
       const granted = head.headers[GRANT_HEADER];
-      if (granted === undefined) {
-        response.writeHead(head.status, clientHeaders(head));
-        return undefined;
-      }
-      return () => this.#carry(String(granted), head, response);
+      if (granted !== undefined) return () => this.#carry(String(granted), head, response);
+      const headers = clientHeaders(head);
+      const lent = head.headers[REPEAT_HEADER];
+      if (lent !== undefined)
+        answer.onWhole = (body) => this.#repeated.keep(request, String(lent), { headers, body });
+      response.writeHead(head.status, headers);
+      return undefined;
     });
     const { path, headers } = forwardedHead(request, this.#token);
     this.#dispatch({ path, method: request.method ?? '', headers }, answer);
@@ -96,7 +108,13 @@ export class Relay {
     }
   }
 
+  /** No answer of before this generation of the owner's is to be given again. */
+  forget(generation: number): void {
+    this.#repeated.forget(generation);
+  }
+
   async close(): Promise<void> {
+    this.#repeated.close();
     await this.#pool.destroy();
   }
 }

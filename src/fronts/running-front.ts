@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import type { Socket } from 'node:net';
 import type { CertificatePair } from '../http/server-certificate.ts';
-import { frontMessage, type OwnerMessage } from './front-messages.ts';
+import { frontMessage, type OwnerMessage, type RepeatedReport } from './front-messages.ts';
 import type { FrontEnd, FrontProcess, StartFront } from './front-process.ts';
 import { Loans } from './loans.ts';
 
@@ -20,6 +20,7 @@ export interface RunningFrontParts {
   readonly ownerPath: string;
   readonly listeners: readonly { readonly path: string; readonly pair: CertificatePair | undefined }[];
   readonly onReady: (front: RunningFront) => void;
+  readonly onRepeated: (reports: readonly RepeatedReport[]) => void;
   /** It has ended, whyever: its connections and loans are settled. */
   readonly onEnd: (front: RunningFront, end: FrontEnd) => void;
 }
@@ -89,6 +90,11 @@ export class RunningFront {
     this.#send({ kind: 'certificate', listener, pair });
   }
 
+  /** No answer of before this generation is to be given again. */
+  forget(generation: number): void {
+    this.#send({ kind: 'forget', generation });
+  }
+
   /** Its clients may go on for `graceMs`; `onEnd` follows. */
   close(graceMs: number): void {
     this.#send({ kind: 'close', graceMs });
@@ -122,6 +128,9 @@ export class RunningFront {
         return;
       case 'carried':
         for (const report of message.reports) this.loans.report(report);
+        return;
+      case 'repeated':
+        this.#parts.onRepeated(message.reports);
         return;
       case 'pong':
         this.used = { cpuSeconds: message.cpuSeconds, residentBytes: message.residentBytes };

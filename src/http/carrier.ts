@@ -1,6 +1,7 @@
-import type { ServerResponse } from 'node:http';
+import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Interval } from '../content/intervals.ts';
 import type { RestingFile } from '../content/resting-file.ts';
+import type { HotAnswer } from './hot-answers.ts';
 
 /**
  * Whoever a request came through, in place of a connection of the client's own: he knows the client, and can send files
@@ -13,6 +14,13 @@ export interface Carrier {
   readonly leastBytes: number;
   /** @param onSent told now and then how many bytes of the stretch have left so far */
   lend(file: RestingFile, stretch: Interval, onSent: (sent: SentSoFar) => void): Loan;
+  /**
+   * He may give this answer to equal requests for so long without asking, and tells of each. What is to be told to him, on
+   * the answer itself: a name and a value. Absent: he always asks.
+   */
+  readonly repeat?:
+    | ((answer: HotAnswer, request: IncomingMessage, forMs: number) => readonly [name: string, value: string])
+    | undefined;
 }
 
 export interface SentSoFar {

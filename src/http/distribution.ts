@@ -42,7 +42,7 @@ export class Distribution {
     try {
       const hot = this.#hot.find(exchange.request);
       if (typeof hot === 'object') {
-        exchange.repeat(hot);
+        exchange.repeat(hot, () => this.#hot.leftMs(exchange.request));
         return;
       }
       exchange.keep = hot;

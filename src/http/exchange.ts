@@ -146,10 +146,12 @@ export class Exchange implements LiveRequest, AnsweredRequest {
     this.#sendWhole(body);
   }
 
-  /** An answer that was given to an equal request. */
-  repeat({ record, headers, body }: HotAnswer): void {
+  /** An answer that was given to an equal request. @param leftMs for how long it may still be given */
+  repeat(answer: HotAnswer, leftMs: () => number): void {
+    const { record, headers, body } = answer;
     Object.assign(this.record, record);
-    this.#writeHead(200, headers, body.length);
+    const told = this.#carrier?.repeat?.(answer, this.request, leftMs());
+    this.#writeHead(200, told === undefined ? headers : [...told, ...headers], body.length);
     this.#sendWhole(body);
   }
 

@@ -47,8 +47,7 @@ export class HotAnswers {
   /** The answer to give again; a function that keeps the one that is about to be given; or neither. */
   find(request: IncomingMessage): HotAnswer | KeepAnswer | undefined {
     if (request.method !== 'GET' || request.httpVersion !== '1.1') return undefined;
-    // Neither a target nor a header holds a line break.
-    const asked = `${request.url}\n${request.rawHeaders.join('\n')}`;
+    const asked = askedBy(request);
     if (asked.length > REQUEST_LENGTH_LIMIT) return undefined;
     const nowMs = this.#clock.monotonic();
     const generation = this.#generation();
@@ -59,6 +58,12 @@ export class HotAnswers {
       this.#kept.delete(asked);
     }
     return this.#isHot(asked) ? this.#keeper(asked, generation) : undefined;
+  }
+
+  /** For how long what `find` gave may be given to equal requests. 0 for what is not kept. */
+  leftMs(request: IncomingMessage): number {
+    const untilMs = Math.min(this.#untilMs, this.#kept.get(askedBy(request))?.untilMs ?? -Infinity);
+    return Math.max(0, untilMs - this.#clock.monotonic());
   }
 
   #isHot(request: string): boolean {
@@ -85,4 +90,9 @@ export class HotAnswers {
     this.#ofGeneration = generation;
     this.#untilMs = nowMs + LIFE_MS;
   }
+}
+
+/** Requests of which this is the same are equal. Neither a target nor a header holds a line break. */
+export function askedBy({ url, rawHeaders }: Pick<IncomingMessage, 'url' | 'rawHeaders'>): string {
+  return `${url}\n${rawHeaders.join('\n')}`;
 }

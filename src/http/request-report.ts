@@ -1,3 +1,4 @@
+import type { IncomingMessage } from 'node:http';
 import type { Activity } from '../activity/activity.ts';
 import { CLIENT_LEFT, isPull } from '../activity/traffic.ts';
 import type { AccessLog } from '../config.ts';
@@ -45,7 +46,25 @@ export function reportWhenOver(exchange: Exchange, reporting: RequestReporting):
   };
 }
 
-function report(exchange: Exchange, reporting: RequestReporting): void {
+/** A request that is over. */
+export type FinishedExchange = Pick<
+  Exchange,
+  | 'id'
+  | 'client'
+  | 'record'
+  | 'sentBytes'
+  | 'totalBytes'
+  | 'startedAt'
+  | 'firstByteAt'
+  | 'isComplete'
+  | 'status'
+> & {
+  readonly request: Pick<IncomingMessage, 'method' | 'url' | 'headers'>;
+  readonly signal: Pick<AbortSignal, 'aborted'>;
+};
+
+/** Says once of a request that is over what became of it, without `reportWhenOver`: it is traced by nobody. */
+export function report(exchange: FinishedExchange, reporting: RequestReporting): void {
   const { log, metrics, activity, clock, access, onOffline } = reporting;
   const { id, client, request, record, sentBytes, startedAt, firstByteAt, isComplete } = exchange;
   const { kind, upstream, repository, reference, outcome, reason } = record;

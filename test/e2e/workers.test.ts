@@ -68,6 +68,30 @@ async function ownerSocket({ dataDir }: EntrepotProcess): Promise<string> {
   return join(dataDir, place, 'owner.sock');
 }
 
+interface Answer {
+  readonly status: number;
+  readonly id: string;
+  readonly body: string;
+}
+
+/** `undefined`: there was none in time. */
+async function ask(
+  url: string,
+  { agent, limitMs = 10_000 }: { readonly agent: Agent; readonly limitMs?: number },
+): Promise<Answer | undefined> {
+  return new Promise((resolve) => {
+    const asked = request(url, { agent, signal: AbortSignal.timeout(limitMs) }, (response) => {
+      let body = '';
+      response.setEncoding('utf8').on('data', (text: string) => (body += text));
+      response.once('end', () =>
+        resolve({ status: response.statusCode ?? 0, id: String(response.headers['x-request-id']), body }),
+      );
+    });
+    asked.once('error', () => resolve(undefined));
+    asked.end();
+  });
+}
+
 /** What a client sees of an answer, but for what is new in each. */
 function shown({
   status,
@@ -179,6 +203,7 @@ describe('several workers', () => {
     const digest = await stored(setting, MIB, 4);
     for (const pid of workerPids(entrepot)) process.kill(pid, 'SIGKILL');
     await expect.poll(async () => entrepot.metric('entrepot_fronts')).toBe(0);
+    expect((await get(`${entrepot.adminUrl}/readyz`)).status).toBe(503);
     expect(await get(blobUrl(entrepot, digest), { digestOnly: true })).toMatchObject({
       complete: true,
       digest,
@@ -239,6 +264,54 @@ describe('several workers', () => {
     expect(line).toMatchObject({ status: 200, incomplete: true });
     expect(Number(line?.['bytes'])).toBeGreaterThanOrEqual(2 * MIB);
     expect(Number(line?.['bytes'])).toBeLessThan(8 * MIB + 1);
+  });
+
+  test('give answers that many ask for by themselves, tell of each, and forget them when they change', async () => {
+    const { registry, entrepot } = await start();
+    const manifest = JSON.stringify({ schemaVersion: 2, mediaType: OCI_MANIFEST, config: {}, layers: [] });
+    registry.addManifest('library/app', manifest, OCI_MANIFEST, ['v1']);
+    const url = `${entrepot.url}/v2/library/app/manifests/v1`;
+    const agent = new Agent({ keepAlive: true, maxSockets: 1 });
+    const answers: Answer[] = [];
+    /** The process that decides sleeps meanwhile. */
+    const withoutOwner = async (): Promise<Answer | undefined> => {
+      entrepot.signal('SIGSTOP');
+      try {
+        return await ask(url, { agent, limitMs: 200 });
+      } finally {
+        entrepot.signal('SIGCONT');
+      }
+    };
+    let alone: Answer | undefined;
+    while (alone === undefined) {
+      for (let time = 0; time < 20; time += 1) {
+        const answer = await ask(url, { agent });
+        if (answer !== undefined) answers.push(answer);
+      }
+      alone = await withoutOwner();
+      if (alone !== undefined) answers.push(alone);
+    }
+    expect(answers.every(({ status, body }) => status === 200 && body === manifest)).toBe(true);
+    const ids = answers.map(({ id }) => id);
+    expect(new Set(ids).size).toBe(ids.length);
+    const lines = () => entrepot.log.filter(({ reference }) => reference === 'v1');
+    await expect.poll(() => lines().map(({ request: id }) => id)).toEqual(expect.arrayContaining(ids));
+    expect(lines().find(({ request: id }) => id === alone.id)).toMatchObject({
+      outcome: 'hit',
+      status: 200,
+      bytes: manifest.length,
+      client: '127.0.0.1',
+    });
+
+    registry.untag('library/app', 'v1');
+    const purged = await fetch(`${entrepot.adminUrl}/api/v1/purge`, {
+      method: 'POST',
+      headers: { 'content-type': 'application/json' },
+      body: JSON.stringify({ upstream: 'docker.io', repository: 'library/app', tag: 'v1' }),
+    });
+    expect(await purged.text()).toContain('"event":"done"');
+    await expect.poll(async () => (await ask(url, { agent }))?.status, { timeout: 500 }).toBe(404);
+    agent.destroy();
   });
 
   test('give a file that turns out bad back, and the client notices nothing', async () => {
@@ -345,17 +418,9 @@ describe('several workers', () => {
   test('count connections over all of them', async () => {
     const { entrepot } = await start({ connectionsPerClient: 4 });
     const agent = new Agent({ keepAlive: true, maxSockets: 20 });
-    const ask = async () =>
-      new Promise<number>((resolve) => {
-        const asked = request(`${entrepot.url}/v2/`, { agent }, (response) => {
-          response.resume();
-          response.once('end', () => resolve(response.statusCode ?? 0));
-        });
-        asked.once('error', () => resolve(0));
-        asked.end();
-      });
-    const statuses = await Promise.all(Array.from({ length: 6 }, ask));
-    expect(statuses.filter((status) => status === 200)).toHaveLength(4);
+    const asked = Array.from({ length: 6 }, async () => ask(`${entrepot.url}/v2/`, { agent }));
+    const answers = await Promise.all(asked);
+    expect(answers.filter((answer) => answer?.status === 200)).toHaveLength(4);
     expect(await entrepot.metric('entrepot_connections_refused_total')).toBe(2);
     agent.destroy();
     // Whoever has left makes room.

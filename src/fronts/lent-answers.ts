@@ -1,0 +1,104 @@
+import type { IncomingMessage } from 'node:http';
+import type { HotAnswer } from '../http/hot-answers.ts';
+import type { FinishedExchange } from '../http/request-report.ts';
+import { REPEAT_HEADER } from './repeated-answers.ts';
+import type { RepeatedReport } from './front-messages.ts';
+
+/** How often it is looked whether what was lent is still right, while anything is lent. */
+const LOOK_MS = 10;
+/** Longer than an answer is lent, and what a front tells of it is on its way. */
+const KNOWN_MS = 3_000;
+
+interface Lent {
+  readonly answer: HotAnswer;
+  readonly request: FinishedExchange['request'];
+}
+
+const NEVER_ABORTED = new AbortController().signal;
+
+/** The answers that fronts may give without asking: as many as `HotAnswers` keeps, in three seconds. */
+export class LentAnswers {
+  readonly #generation: () => number;
+  readonly #onChange: (generation: number) => void;
+  #lent = new Map<number, Lent>();
+  #before = new Map<number, Lent>();
+  #numbers = new WeakMap<HotAnswer, number>();
+  #last = 0;
+  #lentAt = 0;
+  #turnedAt = 0;
+  #told: number;
+  #looking: NodeJS.Timeout | undefined;
+
+  /**
+   * @param generation another number whenever what was lent may not be right any more
+   * @param onChange called when it is another one, within a hundredth of a second
+   */
+  constructor(generation: () => number, onChange: (generation: number) => void) {
+    this.#generation = generation;
+    this.#onChange = onChange;
+    this.#told = generation();
+  }
+
+  /** As `Carrier.repeat`. */
+  lend(
+    answer: HotAnswer,
+    { method, url, headers }: IncomingMessage,
+    forMs: number,
+  ): readonly [name: string, value: string] {
+    this.#look();
+    const now = performance.now();
+    if (now - this.#turnedAt > KNOWN_MS) {
+      this.#before = this.#lent;
+      this.#lent = new Map();
+      this.#numbers = new WeakMap();
+      this.#turnedAt = now;
+    }
+    this.#lentAt = now;
+    this.#looking ??= setInterval(() => this.#look(), LOOK_MS).unref();
+    let number = this.#numbers.get(answer);
+    if (number === undefined) {
+      number = this.#last += 1;
+      this.#numbers.set(answer, number);
+      const agent = headers['user-agent'];
+      const request = { method, url, headers: agent === undefined ? {} : { 'user-agent': agent } };
+      this.#lent.set(number, { answer, request });
+    }
+    return [REPEAT_HEADER, `${number} ${Math.floor(forMs)} ${this.#told}`];
+  }
+
+  /** What a front tells of, as if we had answered it. `undefined` for what was never lent, or long ago. */
+  finished(report: RepeatedReport): FinishedExchange | undefined {
+    const lent = this.#lent.get(report.answer) ?? this.#before.get(report.answer);
+    if (lent === undefined) return undefined;
+    const { id, client, ms, firstByteMs, isComplete } = report;
+    const startedAt = performance.now() - ms;
+    const { length } = lent.answer.body;
+    return {
+      id,
+      client,
+      request: lent.request,
+      record: lent.answer.record,
+      startedAt,
+      firstByteAt: startedAt + firstByteMs,
+      sentBytes: length,
+      totalBytes: length,
+      isComplete,
+      status: 200,
+      signal: NEVER_ABORTED,
+    };
+  }
+
+  close(): void {
+    clearInterval(this.#looking);
+    this.#looking = undefined;
+  }
+
+  #look(): void {
+    const generation = this.#generation();
+    if (generation !== this.#told) {
+      this.#told = generation;
+      this.#onChange(generation);
+    }
+    if (performance.now() - this.#lentAt > KNOWN_MS) this.close();
+  }
+}
