@@ -3,22 +3,20 @@ import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { beforeAll, expect, it, onTestFinished } from 'vitest';
+import { BENCH_ROOT, builtBench } from '../support/built-bench.ts';
 import { ChildProgram } from '../support/child-program.ts';
 import { describeWith } from '../support/programs.ts';
 import { tempDir } from '../support/temp-dir.ts';
 
 /** The real bench as a child, ended in the middle of its work. */
 
-const ROOT = join(import.meta.dirname, '..', '..');
 const OUT_DIR = '.bench/interruption-test';
 const PATIENCE_MS = 60_000;
 const MARK = 'INTERRUPTION_TEST';
 
 describeWith({ programs: ['nginx', 'docker-registry', 'wrk', 'curl'] }, 'a bench that is ended', () => {
   beforeAll(async () => {
-    const tsc = 'node_modules/typescript/bin/tsc';
-    const args = [tsc, '-p', 'tsconfig.scripts.json', '--outDir', OUT_DIR];
-    await promisify(execFile)(process.execPath, args, { cwd: ROOT, timeout: PATIENCE_MS });
+    await builtBench(OUT_DIR);
   }, PATIENCE_MS);
 
   it.each([
@@ -74,7 +72,7 @@ describeWith({ programs: ['nginx', 'docker-registry', 'wrk', 'curl'] }, 'a bench
     async () => {
       const script = `ulimit -n 300; exec "$0" "$@"`;
       const args = [process.execPath, join(OUT_DIR, 'test/bench/main.js'), '--quick', '--only', 'pulls-200'];
-      const { stdout } = await promisify(execFile)('sh', ['-c', script, ...args], { cwd: ROOT });
+      const { stdout } = await promisify(execFile)('sh', ['-c', script, ...args], { cwd: BENCH_ROOT });
       expect(stdout).toContain('skipped: this machine is too small: it needs 800 open files');
     },
     PATIENCE_MS,
@@ -86,7 +84,7 @@ async function started(...args: readonly string[]) {
   const mark = `${MARK}=${directory}`;
   const program = new ChildProgram(process.execPath, [join(OUT_DIR, 'test/bench/main.js'), ...args], {
     environment: { ...process.env, TMPDIR: directory, [MARK]: directory },
-    workingDir: ROOT,
+    workingDir: BENCH_ROOT,
   });
   const processes = () =>
     readdirSync('/proc')
