@@ -1,6 +1,7 @@
+import type { RequestListener } from 'node:http';
 import type { Config } from './config.ts';
 import { AdminSessions } from './http/admin-session.ts';
-import { type AdminApp, probesApp } from './http/probes.ts';
+import { answerHealth } from './http/health-routes.ts';
 import { makeImportKey } from './import-key.ts';
 import { errorFacts } from './log.ts';
 import { workerCount } from './fronts/worker-count.ts';
@@ -9,10 +10,10 @@ import type { OpenAdminParts } from './open-admin-site.ts';
 import type { Closer } from './open-store.ts';
 
 /**
- * The admin listener's requests: what machines ask all the time (metrics, health) at once; for all else (the API, the
- * page) the site is opened when it is first asked for, since a third of the program's modules are for it alone.
+ * The admin listener's requests. What is for people and programs of theirs is loaded when it is first asked for, since a
+ * third of the program's modules are for it alone: health needs nothing, metrics hono, all else (the API, the page) the site.
  */
-export async function openAdmin(config: Config, parts: OpenAdminParts): Promise<AdminApp> {
+export async function openAdmin(config: Config, parts: OpenAdminParts): Promise<RequestListener> {
   const { reporting, clock, store, standings, version, isClosing, closers } = parts;
   const { log, metrics } = reporting;
   const { token } = config.admin;
@@ -26,17 +27,35 @@ export async function openAdmin(config: Config, parts: OpenAdminParts): Promise<
   closers.push(async () => {
     for (const close of siteClosers.toReversed()) await close();
   });
-  const openSite = async (): Promise<AdminApp> => {
+  const site = once(async () => {
     const { openAdminSite } = await import('./open-admin-site.ts');
     return openAdminSite(config, { ...parts, health, sessions, importKey, closers: siteClosers });
+  });
+  const probes = once(async () => {
+    const { probesListener } = await import('./http/probes.ts');
+    return probesListener({ token, sessions, health, site, metrics: (format) => metrics.render(format) });
+  });
+  return (request, response) => {
+    if (answerHealth(request, response, health)) return;
+    probes().then(
+      (serve) => serve(request, response),
+      (error: unknown) => {
+        metrics.unexpectedError();
+        log.error({ error: errorFacts(error, { stack: true }) }, 'the admin listener cannot be loaded');
+        response.writeHead(500).end();
+      },
+    );
   };
-  let opening: Promise<AdminApp> | undefined;
-  const site = (): Promise<AdminApp> => {
-    opening ??= openSite().catch((error: unknown) => {
-      opening = undefined;
+}
+
+/** What it makes, made at the first call; after a failure the next call tries again. */
+function once<Value>(make: () => Promise<Value>): () => Promise<Value> {
+  let making: Promise<Value> | undefined;
+  return () => {
+    making ??= make().catch((error: unknown) => {
+      making = undefined;
       throw error;
     });
-    return opening;
+    return making;
   };
-  return probesApp({ token, sessions, health, site, metrics: (format) => metrics.render(format) });
 }

@@ -1,5 +1,4 @@
-import type { IncomingMessage, ServerResponse } from 'node:http';
-import { getRequestListener } from '@hono/node-server';
+import type { IncomingMessage, RequestListener, ServerResponse } from 'node:http';
 import type { Activity } from './activity/activity.ts';
 import type { Clock } from './clock.ts';
 import type { Config } from './config.ts';
@@ -10,7 +9,6 @@ import { Exchange } from './http/exchange.ts';
 import type { StartFront } from './fronts/front-process.ts';
 import { workerCount } from './fronts/worker-count.ts';
 import { type Certificates, Listeners, type RegistryListeners } from './http/listeners.ts';
-import type { AdminApp } from './http/probes.ts';
 import { type FinishedExchange, report, reportWhenOver } from './http/request-report.ts';
 import type { Log } from './log.ts';
 import type { Metrics } from './metrics.ts';
@@ -102,9 +100,8 @@ export async function openRegistry(
  */
 export function openAdminListener(
   { config, reporting, certificates }: ServingParts,
-  { fetch }: AdminApp,
+  serve: RequestListener,
 ): Promise<Listeners> {
-  const serve = getRequestListener(fetch, { overrideGlobalObjects: false });
   const limits = { total: ADMIN_CONNECTION_LIMIT, perClient: ADMIN_CONNECTION_LIMIT };
   return Listeners.open(
     {
@@ -116,6 +113,6 @@ export function openAdminListener(
       // What is imported: a blob of any size, over any connection.
       mayTakeLong: ({ method }) => method === 'PUT',
     },
-    (request, response) => void serve(request, response),
+    serve,
   );
 }

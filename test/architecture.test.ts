@@ -63,7 +63,7 @@ const LEAF =
 const PACKAGE_OWNERS: Readonly<Record<string, RegExp>> = {
   hono: /^http\//,
   '@hono/zod-openapi': /^http\//,
-  '@hono/node-server': /^(?:http\/|open-listeners\.ts$)/,
+  '@hono/node-server': /^http\//,
   'better-sqlite3': /^metadata\//,
   undici: /^(?:upstream|fronts)\//,
   '@aws-sdk/client-ecr': /^upstream\/credentials\//,

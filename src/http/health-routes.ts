@@ -1,3 +1,4 @@
+import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Hono, MiddlewareHandler } from 'hono';
 import type { AdminEnvironment } from './admin-access.ts';
 import type { Health, HealthReport } from './health.ts';
@@ -15,6 +16,35 @@ export function addHealth(app: Hono<AdminEnvironment>, health: Health): void {
     '/readyz',
     plain(async () => sentence(await health.report())),
   );
+}
+
+/**
+ * The same without hono, for how machines ask: until somebody asks for anything else, hono is not loaded.
+ * @returns whether it answers
+ */
+export function answerHealth(request: IncomingMessage, response: ServerResponse, health: Health): boolean {
+  const { method, url } = request;
+  if (method !== 'GET' && method !== 'HEAD') return false;
+  if (url === '/healthz') {
+    send(response, 'ok', 200);
+    return true;
+  }
+  if (url !== '/readyz') return false;
+  health.report().then(
+    (report) => send(response, ...sentence(report)),
+    () => send(response, 'the checks failed', 503),
+  );
+  return true;
+}
+
+function send(response: ServerResponse, text: string, status: number): void {
+  const body = Buffer.from(`${text}\n`);
+  const headers = {
+    'Content-Type': 'text/plain; charset=UTF-8',
+    'Content-Length': body.length,
+    'Cache-Control': 'no-store',
+  };
+  response.writeHead(status, headers).end(body);
 }
 
 export function addVerboseHealth(app: Hono<AdminEnvironment>, health: Health): void {

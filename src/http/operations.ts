@@ -27,7 +27,7 @@ export interface OperationsParts {
   readonly isTls: boolean;
 }
 
-/** The admin API, the page, and all that there is to tell of health: what `probesApp` passes on. */
+/** The admin API, the page, and all that there is to tell of health: what `probesListener` passes on. */
 export function operationsApp(parts: OperationsParts): Hono<AdminEnvironment> {
   const { token, sessions, health, api, pages, clock, version, isTls } = parts;
   const app = new Hono<AdminEnvironment>();

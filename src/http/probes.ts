@@ -1,3 +1,5 @@
+import type { RequestListener } from 'node:http';
+import { getRequestListener } from '@hono/node-server';
 import { type Context, Hono } from 'hono';
 import { accepts } from 'hono/accepts';
 import type { MetricsFormat } from '../metrics.ts';
@@ -25,7 +27,7 @@ export interface ProbesParts {
  * What machines ask all the time: metrics, and health in a word. `/healthz` and `/readyz` need no token, unless they are
  * asked for everything, which is the site's.
  */
-export function probesApp({ token, sessions, metrics, health, site }: ProbesParts): AdminApp {
+export function probesListener({ token, sessions, metrics, health, site }: ProbesParts): RequestListener {
   const app = new Hono<AdminEnvironment>();
   addHealth(app, health);
   app.get(
@@ -38,7 +40,8 @@ export function probesApp({ token, sessions, metrics, health, site }: ProbesPart
     },
   );
   app.all('*', async (c) => (await site()).fetch(c.req.raw, c.env));
-  return app;
+  const serve = getRequestListener(app.fetch, { overrideGlobalObjects: false });
+  return (request, response) => void serve(request, response);
 }
 
 const OPEN_METRICS = 'application/openmetrics-text';

@@ -37,6 +37,22 @@ async function status(url: URL, options: RequestOptions): Promise<number | undef
   });
 }
 
+it.each(['/healthz', '/readyz'])(
+  '%s says the same to GET and HEAD, with and without a query',
+  async (path) => {
+    const { app, ask } = await start();
+    const plain = await ask(path);
+    const queried = await ask(`${path}?a=1`);
+    expect(plain.status).toBe(200);
+    expect(plain.body.toString()).toBe(queried.body.toString());
+    for (const name of ['content-type', 'cache-control', 'content-length'])
+      expect(plain.headers[name]?.toString().toLowerCase(), name).toBe(
+        queried.headers[name]?.toString().toLowerCase(),
+      );
+    expect(await status(new URL(app.adminUrl + path), { method: 'HEAD' })).toBe(200);
+  },
+);
+
 describe('/metrics', () => {
   it('counts requests, what the upstream was asked and what is stored', async () => {
     const { app, registry, ask } = await start();

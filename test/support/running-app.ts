@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import { expect, onTestFinished } from 'vitest';
 import { App } from '../../src/app.ts';
 // The server loads it when it is first asked for, which here, where files are compiled first, may take seconds.
+import '../../src/http/probes.ts';
 import '../../src/open-admin-site.ts';
 import { type Clock, systemClock } from '../../src/clock.ts';
 import { profileFor } from '../../src/config-profile.ts';
