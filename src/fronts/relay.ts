@@ -1,6 +1,7 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
-import { buildConnector, Pool } from 'undici';
+import type { buildConnector as Connector } from 'undici';
 import { plainReads } from '../upstream/read-blocks.ts';
+import { Agent, buildConnector } from '../upstream/undici-parts.ts';
 import { CarriedFiles } from './carried-files.ts';
 import { FRONT_HEADER, forwardedHead, GIVEN_BACK_HEADER } from './forwarded-request.ts';
 import type { CarriedReport, RepeatedReport } from './front-messages.ts';
@@ -11,6 +12,10 @@ import { REPEAT_HEADER, RepeatedAnswers } from './repeated-answers.ts';
 /** Longer than the owner lets anything wait: it has all deadlines, and its end ends this process. */
 const SILENCE_LIMIT_MS = 15 * 60_000;
 const CONNECT_LIMIT_MS = 30_000;
+/** Each connection holds 64 KiB to read into. The owner would keep it for longer. */
+const KEEP_ALIVE_MS = 10_000;
+/** A name for the socket. */
+const OWNER = 'http://owner';
 /** What the owner's answers may have of headers: a page of tags with its links. */
 const HEADERS_LIMIT_BYTES = 64 * 1024;
 
@@ -32,7 +37,7 @@ export interface RelayParts {
 /** Hands requests to the owner, and his answers to clients; sends the files that he grants. */
 export class Relay {
   readonly #token: string;
-  readonly #pool: Pool;
+  readonly #agent: InstanceType<typeof Agent>;
   readonly #files: CarriedFiles;
   readonly #repeated: RepeatedAnswers;
 
@@ -40,15 +45,17 @@ export class Relay {
     this.#token = token;
     this.#files = new CarriedFiles(onCarried);
     this.#repeated = new RepeatedAnswers(onRepeated);
-    const options: buildConnector.BuildOptions & Record<string, unknown> = {
+    const options: Connector.BuildOptions & Record<string, unknown> = {
       socketPath: ownerPath,
       timeout: CONNECT_LIMIT_MS,
       onread: plainReads,
     };
     // As many connections as there are requests, and the gate at the door bounds those.
-    this.#pool = new Pool('http://owner', {
+    this.#agent = new Agent({
       connect: buildConnector(options),
       pipelining: 1,
+      keepAliveTimeout: KEEP_ALIVE_MS,
+      keepAliveMaxTimeout: KEEP_ALIVE_MS,
       maxHeaderSize: HEADERS_LIMIT_BYTES,
       headersTimeout: SILENCE_LIMIT_MS,
       bodyTimeout: SILENCE_LIMIT_MS,
@@ -101,8 +108,8 @@ export class Relay {
   ): void {
     try {
       // Without `reset`, undici would close the connection after each HEAD.
-      const asked = { path, method, headers, reset: false };
-      this.#pool.dispatch(asked, answer);
+      const asked = { origin: OWNER, path, method, headers, reset: false };
+      this.#agent.dispatch(asked, answer);
     } catch {
       answer.destroy();
     }
@@ -115,7 +122,7 @@ export class Relay {
 
   async close(): Promise<void> {
     this.#repeated.close();
-    await this.#pool.destroy();
+    await this.#agent.destroy();
   }
 }
 

@@ -29,7 +29,7 @@ import { scale } from './scenarios/scale.ts';
 import { slowLine } from './scenarios/slow-line.ts';
 import { startUp } from './scenarios/start-up.ts';
 import { wideArea } from './scenarios/wide-area.ts';
-import { workers } from './scenarios/workers.ts';
+import { workers, workersCold } from './scenarios/workers.ts';
 import { Skipped } from './skipped.ts';
 import { type Scenario, Workbench, type WorkbenchOptions } from './workbench.ts';
 
@@ -58,6 +58,7 @@ const SCENARIOS: readonly Scenario[] = [
   pulls200,
   mixed,
   workers,
+  workersCold,
   scale,
   bundle,
   bundleImport,

@@ -46,12 +46,14 @@ function entrepotWith(workers: number, name: string): Contestant {
   };
 }
 
+const CONTESTANTS = [entrepotWith(1, OURS), entrepotWith(SEVERAL, THEIRS)];
+
 /** What several processes that speak with clients bring, and cost, beside one that does everything. */
 export const workers: Scenario = {
   name: 'workers',
-  says: `one process (${OURS}, workers: 1) and one with ${SEVERAL} workers: a warm blob of 512 MiB (--quick: 128) to 1 and ${CROWD} clients, the same over TLS (curl), warm manifests (wrk, ${CONNECTIONS} connections), a cold blob to 1 and ${CROWD} clients`,
+  says: `one process (${OURS}, workers: 1) and one with ${SEVERAL} workers: a warm blob of 512 MiB (--quick: 128) to 1 and ${CROWD} clients, the same over TLS (curl), warm manifests (wrk, ${CONNECTIONS} connections)`,
   needs: () => ({ cores: 2, diskBytes: 5 * GIB, treeBytes: GIB }),
-  contestants: [entrepotWith(1, OURS), entrepotWith(SEVERAL, THEIRS)],
+  contestants: CONTESTANTS,
   async run(bench) {
     const curl = await bench.program('curl');
     const wrk = await bench.program('wrk');
@@ -89,6 +91,18 @@ export const workers: Scenario = {
     }
     await servers.close();
     await bench.upstream.removeImage(image);
+    return figures;
+  },
+};
+
+/** What each byte costs that goes through two processes on its way from an upstream to a client. */
+export const workersCold: Scenario = {
+  name: 'workers-cold',
+  says: `one process (${OURS}, workers: 1) and one with ${SEVERAL} workers: a cold blob of 512 MiB (--quick: 128) to 1 and ${CROWD} clients`,
+  needs: () => ({ cores: 2, diskBytes: 5 * GIB, treeBytes: GIB }),
+  contestants: CONTESTANTS,
+  async run(bench) {
+    const figures: Figure[] = [];
     for (const clients of [1, CROWD]) figures.push(...(await coldBlobs(bench, clients)));
     return figures;
   },
