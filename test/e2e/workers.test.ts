@@ -440,6 +440,7 @@ describe('several workers', () => {
     for (const outcome of ['MISS', 'HIT']) {
       const pull = await get(blobUrl(entrepot, digest), { ca, digestOnly: true });
       expect(pull).toMatchObject({ complete: true, digest, headers: { 'x-cache': outcome } });
+      await expect.poll(async () => entrepot.metric('entrepot_fills_in_flight')).toBe(0);
     }
     const port = Number(new URL(entrepot.url).port);
     expect((await sendRaw({ port }, 'GET / HTTP/1.1\r\n\r\n')).status).toBe(400);
