@@ -6,12 +6,14 @@ import { LongestFirst } from './test/support/longest-first.ts';
 const report = process.env['TEST_REPORT'];
 
 const CAMPAIGNS = 'test/campaigns/**/*.test.ts';
+/** Tests of any number of cases: campaigns give them more, by CAMPAIGN_SCALE. */
+const SCALED = 'test/cache/{blob-cache-model,scrub,upkeep-model}.test.ts';
 
 // `vitest run --mode campaigns` runs the campaigns instead of the tests: as long as CI has time for (`npm run
 // test:campaigns`), or as long as they deserve, hours (`npm run test:long`).
 export default defineConfig(({ mode }) => ({
   test: {
-    include: [mode === 'campaigns' ? CAMPAIGNS : 'test/**/*.test.ts'],
+    include: mode === 'campaigns' ? [CAMPAIGNS, SCALED] : ['test/**/*.test.ts'],
     exclude: mode === 'campaigns' ? [] : [CAMPAIGNS],
     testTimeout: 20_000,
     hookTimeout: 60_000,
