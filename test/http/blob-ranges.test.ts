@@ -23,7 +23,10 @@ async function start(size: number, { warm }: { warm: boolean }) {
   const ask = (headers: Record<string, string>, method = 'GET') => get(url, { headers, method });
   if (warm) {
     await expect
-      .poll(async () => (await get(url, { digestOnly: true })).headers['x-cache'], { interval: 10 })
+      .poll(async () => (await get(url, { digestOnly: true })).headers['x-cache'], {
+        interval: 10,
+        timeout: 10_000,
+      })
       .toBe('HIT');
   }
   return { registry, app, digest, url, ask, bytes: sourceBytes(generatedBlob(recipe)) };

@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { profileFor } from '../../../src/config-profile.ts';
 import { KNOWN_REGISTRIES } from '../../../src/config-profiles.ts';
+import { CAMPAIGN_SCALE } from '../../support/campaign-scale.ts';
 import { KNOWN_WIRES } from '../../support/registries/known-wires.ts';
 import { expectOwnError, hostsThatSaw, IMAGE, pullAll, startProduct } from './product-under-test.ts';
 
@@ -11,7 +12,18 @@ const CREDENTIAL_HOSTS: Readonly<Record<string, string>> = {
   'GitLab, self-managed': 'gitlab.example.com',
   'registry:2 with a token service elsewhere': 'login.partner.example.net',
 };
-const byTitle = KNOWN_WIRES.map((wire) => [wire.title, wire] as const);
+/** One of each way to ask for credentials, to send elsewhere and to refuse; campaigns go through all there are. */
+const TYPICAL = [
+  'ACR',
+  'Artifact Registry',
+  'Docker Hub',
+  'ECR private',
+  'GHCR',
+  'Harbor',
+  'registry:2 with htpasswd',
+];
+const wires = KNOWN_WIRES.filter(({ title }) => CAMPAIGN_SCALE > 1 || TYPICAL.includes(title));
+const byTitle = wires.map((wire) => [wire.title, wire] as const);
 
 it('every known registry is emulated, under the host that its profile is known by', () => {
   const emulated = new Set(KNOWN_WIRES.map(({ profile }) => profile));
@@ -20,6 +32,11 @@ it('every known registry is emulated, under the host that its profile is known b
     const found = profileFor({ name: upstream, url: `https://${host}` }).name;
     expect([host, found]).toEqual([host, chosen === true ? 'generic' : profile]);
   }
+});
+
+it('those that are typical are among them', () => {
+  const titles = KNOWN_WIRES.map(({ title }) => title);
+  expect(titles).toEqual(expect.arrayContaining(TYPICAL));
 });
 
 describe.each(byTitle)('%s', (title, wire) => {
