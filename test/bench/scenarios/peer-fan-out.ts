@@ -12,7 +12,7 @@ const CROWDS = [
   { count: 32, layerBytes: 128 * MIB },
   { count: 200, layerBytes: 32 * MIB },
 ] as const;
-const QUICK_SHARE = 1 / 4;
+const QUICK_SHARE = 1 / 8;
 
 interface Crowd {
   readonly count: number;
@@ -24,7 +24,7 @@ interface Crowd {
 /** One transfer, however many clients ask at once, and none of them waits for another. */
 export const peerFanOut: Scenario = {
   name: 'peer-fan-out',
-  says: '8, 32 and 200 clients at once (own client, all in one process) pull one cold image with a layer of 256, 128 and 32 MiB (--quick: a quarter); then the same for one cold blob alone, beside one client alone, and beside the same clients when it is warm',
+  says: '8, 32 and 200 clients at once (own client, all in one process) pull one cold image with a layer of 256, 128 and 32 MiB (--quick: an eighth); then the same for one cold blob alone, beside one client alone, and beside the same clients when it is warm',
   needs: () => ({ cores: 2, diskBytes: 3 * GIB, treeBytes: 2 * GIB, openFiles: 1024 }),
   async run(bench) {
     const crowds = CROWDS.map(({ count, layerBytes }) => ({
