@@ -9,13 +9,16 @@ import { MIB, type Scenario } from '../workbench.ts';
 const SIZE_BYTES = 512 * MIB;
 const QUICK_BYTES = 128 * MIB;
 
-const METRICS: readonly Metric[] = [
-  { key: 'seconds', name: 'pull', unit: 's', row: 'a cold image of 512 MiB in one layer' },
-  { key: 'firstByteMs', name: 'first byte', unit: 'ms', row: 'its first byte' },
-  { key: 'cpuPerGigabyte', name: 'CPU', unit: 's/GB', row: 'CPU for it' },
-  { key: 'upstreamShare', name: 'upstream bytes', unit: '×' },
-  { key: 'peakRssMib', name: 'peak memory', unit: 'MiB' },
-];
+function metrics(sizeBytes: number): readonly Metric[] {
+  const row = `a cold image of ${sizeBytes / MIB} MiB, one layer`;
+  return [
+    { key: 'seconds', name: 'pull', unit: 's', row },
+    { key: 'firstByteMs', name: 'first byte', unit: 'ms', row: `${row}: first byte` },
+    { key: 'cpuPerGigabyte', name: 'CPU', unit: 's/GB', row: `${row}: CPU` },
+    { key: 'upstreamShare', name: 'upstream bytes', unit: '×' },
+    { key: 'peakRssMib', name: 'peak memory', unit: 'MiB' },
+  ];
+}
 
 /** One cold image over loopback: no transfer can be verified faster than it comes or than it is hashed. */
 export const peerCold: Scenario = {
@@ -23,7 +26,8 @@ export const peerCold: Scenario = {
   says: 'one client pulls one cold image with a layer of 512 MiB (--quick: 128); beside it the same from the upstream itself, and one SHA-256 pass',
   needs: () => ({ diskBytes: 2 * GIB, treeBytes: GIB }),
   async run(bench) {
-    const image = await bench.upstream.addImage([bench.quick ? QUICK_BYTES : SIZE_BYTES]);
+    const sizeBytes = bench.quick ? QUICK_BYTES : SIZE_BYTES;
+    const image = await bench.upstream.addImage([sizeBytes]);
     const [direct, hash]: [number[], number[]] = [[], []];
     const outcome = await coldContest(bench, {
       deliveredBytes: image.sizeBytes,
@@ -40,7 +44,7 @@ export const peerCold: Scenario = {
     const longer = direct.map((seconds, round) => Math.max(seconds, hash[round] ?? 0));
     const hashPerGigabyte = hash.map((seconds) => (seconds * 1e9) / image.sizeBytes);
     return [
-      ...standings(outcome, METRICS),
+      ...standings(outcome, metrics(sizeBytes)),
       { name: 'the same from the upstream itself', unit: 's', values: direct },
       { name: 'one SHA-256 pass', unit: 's', values: hash },
       ...targets(outcome, { longer, hashPerGigabyte }),

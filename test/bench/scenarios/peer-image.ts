@@ -11,16 +11,6 @@ const LAYERS = [160, 96, 64, 64, 48, 32, 24, 16, 6, 2];
 const QUICK_SHARE = 1 / 4;
 const PARALLEL = 3;
 const PULL: Metric = { key: 'seconds', name: 'pull', unit: 's' };
-const COLD_METRICS: readonly Metric[] = [
-  { ...PULL, name: 'cold pull', row: 'a cold image of 512 MiB in ten layers' },
-  { key: 'cpuPerGigabyte', name: 'cold, CPU', unit: 's/GB' },
-  { key: 'upstreamShare', name: 'upstream bytes', unit: '×' },
-];
-const WARM_METRICS: readonly Metric[] = [
-  { ...PULL, name: 'warm pull', row: 'the same, warm' },
-  { key: 'cpuPerGigabyte', name: 'warm, CPU', unit: 's/GB' },
-];
-
 /** A whole image, as a client with its usual three downloads takes it. */
 export const peerImage: Scenario = {
   name: 'peer-image',
@@ -49,9 +39,17 @@ export const peerImage: Scenario = {
     });
     const warm = await servers.measure(work);
     await servers.close();
+    const row = `image of ${Math.round(image.sizeBytes / MIB)} MiB, ten layers`;
     return [
-      ...standings(cold, COLD_METRICS),
-      ...standings(warm, WARM_METRICS),
+      ...standings(cold, [
+        { ...PULL, name: 'cold pull', row: `a cold ${row}` },
+        { key: 'cpuPerGigabyte', name: 'cold, CPU', unit: 's/GB' },
+        { key: 'upstreamShare', name: 'upstream bytes', unit: '×' },
+      ]),
+      ...standings(warm, [
+        { ...PULL, name: 'warm pull', row: `a warm ${row}` },
+        { key: 'cpuPerGigabyte', name: 'warm, CPU', unit: 's/GB' },
+      ]),
       { name: 'SHA-256 passes, spread over the cores', unit: 's', values: hash },
       {
         name: `${OURS} ÷ these passes, cold pull`,

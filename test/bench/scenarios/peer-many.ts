@@ -15,9 +15,10 @@ export const peerMany: Scenario = {
   says: `${IMAGES} different cold images with a layer of 64 MiB each (--quick: 16), pulled at once`,
   needs: () => ({ diskBytes: 8 * GIB, treeBytes: 4 * GIB }),
   async run(bench) {
+    const layerBytes = bench.quick ? QUICK_BYTES : SIZE_BYTES;
+    const row = `${IMAGES} cold images of ${layerBytes / MIB} MiB at once`;
     const images: UpstreamImage[] = [];
-    for (let count = 0; count < IMAGES; count += 1)
-      images.push(await bench.upstream.addImage([bench.quick ? QUICK_BYTES : SIZE_BYTES]));
+    for (let count = 0; count < IMAGES; count += 1) images.push(await bench.upstream.addImage([layerBytes]));
     const outcome = await coldContest(bench, {
       deliveredBytes: images.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0),
       contents: { '': images.flatMap(({ contents }) => contents) },
@@ -32,11 +33,11 @@ export const peerMany: Scenario = {
     });
     return [
       ...standings(outcome, [
-        { key: 'seconds', name: 'all of them', unit: 's', row: `${IMAGES} cold images of 64 MiB at once` },
+        { key: 'seconds', name: 'all of them', unit: 's', row },
         { key: 'slowestFirstByteMs', name: 'slowest first byte', unit: 'ms' },
         { key: 'cpuPerGigabyte', name: 'CPU', unit: 's/GB' },
         { key: 'upstreamShare', name: 'upstream bytes', unit: '×' },
-        { key: 'peakRssMib', name: 'peak memory', unit: 'MiB', row: 'peak memory meanwhile' },
+        { key: 'peakRssMib', name: 'peak memory', unit: 'MiB', row: `${row}: peak memory` },
       ]),
       {
         name: `${OURS}: peak memory`,

@@ -46,17 +46,13 @@ export const peerWarm: Scenario = {
         },
       });
       const who = count === 1 ? '1 client' : `${count} clients`;
-      const rate: Metric = {
-        key: 'megabytesPerSecond',
-        name: who,
-        unit: 'MB/s',
-        row: `a warm blob of 512 MiB, ${who}`,
-      };
-      const cpu: Metric = { key: 'cpuPerGigabyte', name: who, unit: 'CPU s/GB', row: `CPU for it, ${who}` };
+      const row = `a warm blob of ${blob.sizeBytes / MIB} MiB, ${who}`;
+      const rate: Metric = { key: 'megabytesPerSecond', name: who, unit: 'MB/s', row };
+      const cpu: Metric = { key: 'cpuPerGigabyte', name: `${who}: CPU`, unit: 's/GB', row: `${row}: CPU` };
       figures.push(
         ...standings(outcome, [rate, cpu]),
         ...ratiosOf(outcome, { ...rate, name: `${who}, MB/s` }, RATE_TARGETS),
-        ...ratiosOf(outcome, { ...cpu, name: `${who}, CPU s/GB` }, CPU_TARGETS),
+        ...ratiosOf(outcome, cpu, CPU_TARGETS),
       );
     }
     await servers.close();
