@@ -233,7 +233,7 @@ function noteClients(bench: Workbench, { deliveredBytes }: Work, samples: readon
 }
 
 function isOurs({ peer }: Contestant): boolean {
-  return peer.name === OURS;
+  return peer.isOurs === true;
 }
 
 function sizeOf(contents: readonly UpstreamContent[]): number {
@@ -259,7 +259,7 @@ async function orLeftOut(
   try {
     await attempt();
   } catch (error) {
-    if (peer.name === OURS) throw error;
+    if (peer.isOurs === true) throw error;
     bench.note(`${peer.name} is left out: ${error instanceof Error ? error.message : String(error)}`);
   }
 }

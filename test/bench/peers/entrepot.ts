@@ -6,6 +6,7 @@ export const entrepotPeer: Peer = {
   name: 'entrepot',
   says: 'as it is by default, its log in a file',
   limits: {},
+  isOurs: true,
   async find() {
     return { file: process.execPath, version: `Node ${process.version}` };
   },

@@ -5,6 +5,8 @@ export interface Peer {
   readonly name: string;
   /** How it is configured, in one line. */
   readonly says: string;
+  /** Its failure is ours: nothing is left out for it. */
+  readonly isOurs?: true;
   /** Whether it is on this machine. Never throws. */
   find(): Promise<Found | Missing>;
   /** With an empty cache. @throws when it does not serve in time */

@@ -31,6 +31,7 @@ function entrepotWith(workers: number, name: string): Contestant {
     peer: {
       name,
       says: `workers: ${workers}`,
+      isOurs: true,
       limits: {},
       find: async () => Promise.resolve({ file: process.execPath, version: '' }),
       start: async ({ dir, upstreamUrl }) => {
@@ -130,11 +131,12 @@ async function secureBlobs(
   const blob = layerOf(image);
   return servers.measure({
     deliveredBytes: clients * blob.sizeBytes,
-    run: async (url) =>
+    run: async (url, options) =>
       rated(clients * blob.sizeBytes, async () =>
         atOnce(
           clients,
-          async () => void (await curlSeconds(curl, `${secureUrls.get(url) ?? ''}${blob.path}`)),
+          async () =>
+            void (await curlSeconds(curl, `${secureUrls.get(url) ?? ''}${blob.path}`, blob, options)),
         ),
       ),
   });
