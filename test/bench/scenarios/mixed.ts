@@ -15,7 +15,7 @@ const QUICK_SECONDS = 15;
 const SIZES_BYTES = [64 * MIB, 4 * MIB, 16 * MIB, MIB];
 /** What ten seconds bring is passed over by eviction: it must be much less than the store. */
 const STORE_BYTES = 4 * GIB;
-/** How many may be behind their time before it is said that the pace is not kept. */
+/** So many may be behind their time; then the pace is not kept, which its figure tells. */
 const WAITING_LIMIT = 16;
 
 /** Warm answers while the store is full and everything that comes in puts something out. */
@@ -58,7 +58,12 @@ export const mixed: Scenario = {
       { name: "warm manifests' p99", unit: 'ms', values: measured.p99, target: { is: 'at most', value: 10 } },
       { name: 'the slowest of them', unit: 'ms', values: measured.worst },
       { name: 'p99 with nothing else going on', unit: 'ms', values: measured.idleP99 },
-      { name: 'filled', unit: 'GB/min', values: measured.filled },
+      {
+        name: 'filled, or the p99 says nothing',
+        unit: 'GB/min',
+        values: measured.filled,
+        target: { is: 'at least', value: 9.5 },
+      },
       { name: 'evicted', unit: 'GB/min', values: measured.evicted },
       { name: 'event loop p99, of which 10 are its sampling', unit: 'ms', values: measured.lag },
     ];
@@ -84,7 +89,7 @@ async function blobsFor(bench: Workbench, seconds: number): Promise<readonly Ups
   return blobs;
 }
 
-/** Each is asked for when its bytes are due, whether those before have come or not. @throws when it gets far behind */
+/** Each is asked for when its bytes are due, whether those before have come or not, unless these are many. */
 async function pullAtPace(entrepot: EntrepotProcess, blobs: readonly UpstreamContent[]): Promise<void> {
   const startedMs = performance.now();
   const pulls = new Set<Promise<void>>();
@@ -92,7 +97,7 @@ async function pullAtPace(entrepot: EntrepotProcess, blobs: readonly UpstreamCon
   let failure: unknown;
   for (const { path, source, sizeBytes } of blobs) {
     await delay(Math.max(0, startedMs + dueMs - performance.now()));
-    if (pulls.size > WAITING_LIMIT) throw new Error('this machine cannot fill 10 GB a minute');
+    if (pulls.size >= WAITING_LIMIT) await Promise.race(pulls);
     const pull: Promise<void> = download(entrepot.url + path, { expected: source })
       .then(
         () => undefined,
