@@ -20,6 +20,8 @@ import {
 } from '../upstream/certificates.ts';
 
 const MIB = 1024 * 1024;
+/** Busy machines take their time. */
+const SOON = { timeout: 10_000 };
 
 interface Setting {
   readonly registry: FakeRegistry;
@@ -48,7 +50,7 @@ async function stored({ registry, entrepot }: Setting, size: number, seed: numbe
     complete: true,
     digest,
   });
-  await expect.poll(async () => entrepot.metric('entrepot_fills_in_flight')).toBe(0);
+  await expect.poll(async () => entrepot.metric('entrepot_fills_in_flight'), SOON).toBe(0);
   return digest;
 }
 
@@ -129,7 +131,7 @@ describe('several workers', () => {
       config: { upstreams: { 'docker.io': { url: registry.url, default: true } } },
     });
     await get(blobUrl(alone, digest), { digestOnly: true });
-    await expect.poll(async () => alone.metric('entrepot_fills_in_flight')).toBe(0);
+    await expect.poll(async () => alone.metric('entrepot_fills_in_flight'), SOON).toBe(0);
     const asked: readonly (readonly [target: string, method?: string, headers?: Record<string, string>])[] = [
       ['/v2/'],
       ['/v2/library/app/manifests/v1'],
@@ -156,7 +158,7 @@ describe('several workers', () => {
     }
   });
 
-  test('fetch a cold blob once for 32 clients that come to all of them', async () => {
+  test('fetch a cold blob once for 32 clients that come to all of them, and end no wrong one', async () => {
     const { registry, entrepot } = await start();
     const digest = registry.addBlob('library/app', { size: 16 * MIB, seed: 2 });
     const pulls = Array.from({ length: 32 }, async () =>
@@ -165,6 +167,12 @@ describe('several workers', () => {
     for (const pull of await Promise.all(pulls)) expect(pull).toMatchObject({ complete: true, digest });
     expect(registry.blobBodyBytes(digest)).toBe(16 * MIB);
     expect(await entrepot.metric('entrepot_upstream_bytes_total')).toBe(16 * MIB);
+
+    const wrong = registry.addBlob('library/app', { size: 4 * MIB, seed: 8 });
+    registry.faults.add({ match: { path: /\/blobs\// }, action: { flipBitAt: 3 * MIB } });
+    const pull = await get(blobUrl(entrepot, wrong), { digestOnly: true });
+    expect(pull.complete).toBe(false);
+    expect(pull.length).toBeLessThan(4 * MIB);
   });
 
   test('one that is killed takes only its own pulls with it, and is replaced', async () => {
@@ -189,9 +197,9 @@ describe('several workers', () => {
     // Connections are shared out evenly.
     expect(results.filter(({ complete }) => complete)).toHaveLength(10);
     for (const { complete, digest: got } of results) if (complete) expect(got).toBe(digest);
-    await expect.poll(() => blobLines(entrepot).length).toBe(21);
+    await expect.poll(() => blobLines(entrepot).length, SOON).toBe(21);
     expect(blobLines(entrepot).filter(({ incomplete }) => incomplete === true)).toHaveLength(10);
-    await expect.poll(async () => entrepot.metric('entrepot_fronts')).toBe(2);
+    await expect.poll(async () => entrepot.metric('entrepot_fronts'), SOON).toBe(2);
     expect(await entrepot.metric('entrepot_front_restarts_total')).toBe(1);
     expect(workerPids(entrepot)).toHaveLength(3);
     expect(await get(blobUrl(entrepot, digest), { digestOnly: true })).toMatchObject({ digest });
@@ -202,7 +210,7 @@ describe('several workers', () => {
     const { entrepot } = setting;
     const digest = await stored(setting, MIB, 4);
     for (const pid of workerPids(entrepot)) process.kill(pid, 'SIGKILL');
-    await expect.poll(async () => entrepot.metric('entrepot_fronts')).toBe(0);
+    await expect.poll(async () => entrepot.metric('entrepot_fronts'), SOON).toBe(0);
     expect((await get(`${entrepot.adminUrl}/readyz`)).status).toBe(503);
     expect(await get(blobUrl(entrepot, digest), { digestOnly: true })).toMatchObject({
       complete: true,
@@ -216,7 +224,7 @@ describe('several workers', () => {
     expect(pids.filter(runs)).toHaveLength(2);
     entrepot.signal('SIGKILL');
     await entrepot.ended;
-    await expect.poll(() => pids.filter(runs)).toEqual([]);
+    await expect.poll(() => pids.filter(runs), SOON).toEqual([]);
   });
 
   test('tell the log, metrics and activity of what they send as one process does', async () => {
@@ -234,13 +242,13 @@ describe('several workers', () => {
       return JSON.parse(body.toString()) as { requests: { sentBytes: number; totalBytes: number }[] };
     };
     await expect
-      .poll(async () => (await live()).requests, { timeout: 5000 })
+      .poll(async () => (await live()).requests, { timeout: 10_000 })
       .toMatchObject([
         { sentBytes: expect.toSatisfy((bytes: number) => bytes >= MIB) as number, totalBytes: 8 * MIB },
       ]);
     gate.open();
     expect(await pull.finished()).toMatchObject({ complete: true, digest });
-    await expect.poll(() => blobLines(entrepot).length).toBe(2);
+    await expect.poll(() => blobLines(entrepot).length, SOON).toBe(2);
     expect(blobLines(entrepot).at(-1)).toMatchObject({
       msg: 'request',
       outcome: 'hit',
@@ -259,7 +267,7 @@ describe('several workers', () => {
     );
     const left = await get(blobUrl(entrepot, digest), { abortAfter: 2 * MIB });
     expect(left.complete).toBe(false);
-    await expect.poll(() => blobLines(entrepot).length).toBe(3);
+    await expect.poll(() => blobLines(entrepot).length, SOON).toBe(3);
     const line = blobLines(entrepot).at(-1);
     expect(line).toMatchObject({ status: 200, incomplete: true });
     expect(Number(line?.['bytes'])).toBeGreaterThanOrEqual(2 * MIB);
@@ -295,7 +303,7 @@ describe('several workers', () => {
     const ids = answers.map(({ id }) => id);
     expect(new Set(ids).size).toBe(ids.length);
     const lines = () => entrepot.log.filter(({ reference }) => reference === 'v1');
-    await expect.poll(() => lines().map(({ request: id }) => id)).toEqual(expect.arrayContaining(ids));
+    await expect.poll(() => lines().map(({ request: id }) => id), SOON).toEqual(expect.arrayContaining(ids));
     expect(lines().find(({ request: id }) => id === alone.id)).toMatchObject({
       outcome: 'hit',
       status: 200,
@@ -310,11 +318,11 @@ describe('several workers', () => {
       body: JSON.stringify({ upstream: 'docker.io', repository: 'library/app', tag: 'v1' }),
     });
     expect(await purged.text()).toContain('"event":"done"');
-    await expect.poll(async () => (await ask(url, { agent }))?.status, { timeout: 500 }).toBe(404);
+    await expect.poll(async () => (await ask(url, { agent }))?.status, { timeout: 900 }).toBe(404);
     agent.destroy();
   });
 
-  test('give a file that turns out bad back, and the client notices nothing', async () => {
+  test('give a file that turns out bad back, and send one that is removed to its end', async () => {
     const setting = await start({ cache: { scrub: { every: 'never' } } });
     const { registry, entrepot } = setting;
     const digest = await stored(setting, 24 * MIB, 6);
@@ -328,10 +336,21 @@ describe('several workers', () => {
     await truncate(await blobFile(entrepot, digest), 20 * MIB);
     gate.open();
     expect(await pull.finished()).toMatchObject({ status: 200, complete: true, digest });
-    await expect.poll(() => blobLines(entrepot).length).toBe(2);
+    await expect.poll(() => blobLines(entrepot).length, SOON).toBe(2);
     expect(blobLines(entrepot).at(-1)).toMatchObject({ bytes: 24 * MIB, status: 200 });
     expect(registry.count({ method: 'GET', path: /\/blobs\// })).toBeGreaterThan(1);
     expect(await entrepot.metric('entrepot_integrity_failures_total')).toBe(1);
+
+    const removed = await stored(setting, 24 * MIB, 14);
+    const again = new Gate();
+    const other = await openGet(blobUrl(entrepot, removed), {
+      digestOnly: true,
+      pauseAfter: { bytes: MIB, gate: again },
+    });
+    await other.read(1024);
+    await rm(await blobFile(entrepot, removed));
+    again.open();
+    expect(await other.finished()).toMatchObject({ complete: true, digest: removed });
   });
 
   test('never end a body that is not whole, when the process that owns the cache is killed', async () => {
@@ -349,16 +368,7 @@ describe('several workers', () => {
     rest.open();
   });
 
-  test('end the connection when the upstream brings wrong bytes', async () => {
-    const { registry, entrepot } = await start();
-    const digest = registry.addBlob('library/app', { size: 4 * MIB, seed: 8 });
-    registry.faults.add({ match: { path: /\/blobs\// }, action: { flipBitAt: 3 * MIB } });
-    const pull = await get(blobUrl(entrepot, digest), { digestOnly: true });
-    expect(pull.complete).toBe(false);
-    expect(pull.length).toBeLessThan(4 * MIB);
-  });
-
-  test('take no word of a client for one of theirs', async () => {
+  test('take no word of a client for one of theirs, nor the owner any of a stranger at its socket', async () => {
     const setting = await start();
     const { entrepot } = setting;
     const digest = await stored(setting, MIB, 9);
@@ -373,14 +383,11 @@ describe('several workers', () => {
       'X-Entrepot-File': '1 0 10 10 0 %2Fetc%2Fpasswd',
     };
     expect(await get(url, { headers: lies })).toMatchObject({ status: 200, complete: true, digest });
-    await expect.poll(() => blobLines(entrepot).length).toBe(2);
+    await expect.poll(() => blobLines(entrepot).length, SOON).toBe(2);
     expect(blobLines(entrepot).at(-1)).toMatchObject({ client: '127.0.0.1', reference: digest });
     const { rawHeaders } = await get(url);
     expect(rawHeaders.join('\n').toLowerCase()).not.toContain('entrepot-f');
-  });
 
-  test('are the only ones whom the owner hears on its socket, in a directory that only its user may enter', async () => {
-    const { entrepot } = await start();
     const path = await ownerSocket(entrepot);
     expect((await stat(join(path, '..'))).mode & 0o777).toBe(0o700);
     const answered = await new Promise<string>((resolve) => {
@@ -394,7 +401,7 @@ describe('several workers', () => {
       );
     });
     expect(answered).toBe('');
-    expect(entrepot.log.filter(({ msg }) => msg === 'request')).toEqual([]);
+    expect(entrepot.log.filter(({ client }) => client === '203.0.113.9')).toEqual([]);
   });
 
   test('refuse what one process refuses: two hosts, a body, headers that are too large, what is no HTTP', async () => {
@@ -425,7 +432,7 @@ describe('several workers', () => {
     agent.destroy();
     // Whoever has left makes room.
     await expect
-      .poll(async () => (await get(`${entrepot.url}/v2/`).catch(() => undefined))?.status)
+      .poll(async () => (await get(`${entrepot.url}/v2/`).catch(() => undefined))?.status, SOON)
       .toBe(200);
   });
 
@@ -440,7 +447,7 @@ describe('several workers', () => {
     for (const outcome of ['MISS', 'HIT']) {
       const pull = await get(blobUrl(entrepot, digest), { ca, digestOnly: true });
       expect(pull).toMatchObject({ complete: true, digest, headers: { 'x-cache': outcome } });
-      await expect.poll(async () => entrepot.metric('entrepot_fills_in_flight')).toBe(0);
+      await expect.poll(async () => entrepot.metric('entrepot_fills_in_flight'), SOON).toBe(0);
     }
     const port = Number(new URL(entrepot.url).port);
     expect((await sendRaw({ port }, 'GET / HTTP/1.1\r\n\r\n')).status).toBe(400);
@@ -454,7 +461,7 @@ describe('several workers', () => {
         () => undefined,
       );
     // By both of them.
-    await expect.poll(async () => Promise.all([shows(), shows()])).toEqual([200, 200]);
+    await expect.poll(async () => Promise.all([shows(), shows()]), SOON).toEqual([200, 200]);
   });
 
   test('let pulls in flight end after SIGTERM, carried or relayed, and take nobody new', async () => {
@@ -475,11 +482,13 @@ describe('several workers', () => {
     entrepot.signal('SIGTERM');
     await entrepot.logged('stopping: pulls in flight may end');
     await expect
-      .poll(async () =>
-        get(`${entrepot.url}/v2/`).then(
-          () => 'answered',
-          ({ code }: NodeJS.ErrnoException) => code,
-        ),
+      .poll(
+        async () =>
+          get(`${entrepot.url}/v2/`).then(
+            () => 'answered',
+            ({ code }: NodeJS.ErrnoException) => code,
+          ),
+        SOON,
       )
       .toBe('ECONNREFUSED');
     rest.open();
@@ -505,20 +514,5 @@ describe('several workers', () => {
     entrepot.signal('SIGTERM');
     expect(await entrepot.ended).toMatchObject({ code: 143 });
     pull.destroy();
-  });
-
-  test('send a blob to its end that is purged meanwhile', async () => {
-    const setting = await start();
-    const { entrepot } = setting;
-    const digest = await stored(setting, 24 * MIB, 14);
-    const gate = new Gate();
-    const pull = await openGet(blobUrl(entrepot, digest), {
-      digestOnly: true,
-      pauseAfter: { bytes: MIB, gate },
-    });
-    await pull.read(1024);
-    await rm(await blobFile(entrepot, digest));
-    gate.open();
-    expect(await pull.finished()).toMatchObject({ complete: true, digest });
   });
 });
