@@ -26,7 +26,7 @@ export const distribution3: Peer = {
   name: 'distribution 3',
   says: SAYS,
   limits: {},
-  find: async () => findBuilt('registry', '--version'),
+  find: async () => findBuilt('registry'),
   start: async (options) => startDistribution('distribution 3', options),
 };
 

@@ -12,7 +12,7 @@ export const zot: Peer = {
     'a cold blob without its image':
       'it fetches images as a whole when a manifest is asked for, and no blob alone',
   },
-  find: async () => findBuilt('zot', '--version'),
+  find: async () => findBuilt('zot'),
   async start({ file, dir, upstreamUrl }) {
     const [port = 0] = await freePorts(1);
     await mkdir(join(dir, 'data'));
