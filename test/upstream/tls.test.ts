@@ -195,7 +195,7 @@ describe('undici', () => {
       const named = [...source.matchAll(/import (?:type )?\{([^}]*)\} from 'undici'/g)];
       const required = [...source.matchAll(/part\('lib\/[a-z/.]+', '(\w+)'\)/g)];
       return [...named, ...required].flatMap(([, names = '']) =>
-        names.split(',').map((name) => name.trim().replace(/ as \w+$/, '')),
+        names.split(',').map((one) => one.trim().replace(/ as \w+$/, '')),
       );
     });
     expect(new Set(imports)).toEqual(new Set(['Agent', 'Dispatcher', 'buildConnector']));
