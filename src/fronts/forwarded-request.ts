@@ -9,6 +9,8 @@ import type { IncomingMessage } from 'node:http';
 const PREFIX = 'x-entrepot-';
 export const FRONT_HEADER = `${PREFIX}front`;
 export const GIVEN_BACK_HEADER = `${PREFIX}given-back`;
+/** What the front calls this request. */
+const NUMBER = `${PREFIX}request`;
 const CLIENT = `${PREFIX}client`;
 /** A `Content-Length`, or `chunked`: what the client says follows. No such request is served. */
 const BODY = `${PREFIX}body`;
@@ -38,8 +40,12 @@ export interface ForwardedHead {
   readonly headers: string[];
 }
 
-/** What a front sends. @param token what the owner knows it by */
-export function forwardedHead(request: IncomingMessage, token: string): ForwardedHead {
+/**
+ * What a front sends.
+ * @param token what the owner knows it by
+ * @param number another one for each request of this front
+ */
+export function forwardedHead(request: IncomingMessage, token: string, number: number): ForwardedHead {
   const { rawHeaders, headers: known } = request;
   const headers: string[] = [];
   let hosts = 0;
@@ -58,12 +64,19 @@ export function forwardedHead(request: IncomingMessage, token: string): Forwarde
   // What goes into a request line must be a path without blanks.
   const isPath = /^\/[!-ÿ]*$/.test(target);
   if (!isPath) headers.push(TARGET, encodeURIComponent(target));
-  headers.push(FRONT_HEADER, token, CLIENT, request.socket.remoteAddress ?? 'unknown');
+  const client = request.socket.remoteAddress ?? 'unknown';
+  headers.push(FRONT_HEADER, token, CLIENT, client, NUMBER, String(number));
   return { path: isPath ? target : '/', headers };
 }
 
-/** Makes what the owner got the client's request again, as far as anything looks at it. @returns the client's address */
-export function restoreRequest(request: IncomingMessage): string {
+/** Whose request it is, and what its front calls it. */
+export interface RestoredRequest {
+  readonly client: string;
+  readonly number: number;
+}
+
+/** Makes what the owner got the client's request again, as far as anything looks at it. */
+export function restoreRequest(request: IncomingMessage): RestoredRequest {
   const { headers } = request;
   const body = said(request, BODY);
   if (body === 'chunked') headers['transfer-encoding'] = body;
@@ -78,8 +91,8 @@ export function restoreRequest(request: IncomingMessage): string {
   else if (hosts !== undefined) request.rawHeaders.push('Host', headers.host ?? '');
   // What is said of the client, not of the request: equal requests of several clients are equal.
   const end = request.rawHeaders.lastIndexOf(FRONT_HEADER);
-  if (end >= 0) request.rawHeaders.splice(end, 4);
-  return said(request, CLIENT) ?? 'unknown';
+  if (end >= 0) request.rawHeaders.splice(end, 6);
+  return { client: said(request, CLIENT) ?? 'unknown', number: Number(said(request, NUMBER)) };
 }
 
 /** What a front says in a header of its own. */

@@ -27,6 +27,8 @@ export type FrontMessage =
   | { readonly kind: 'ready' }
   /** These connections are no more. */
   | { readonly kind: 'closed'; readonly connections: readonly number[] }
+  /** These requests are none any more: their clients left before it took an answer, or it could not take it. */
+  | { readonly kind: 'left'; readonly requests: readonly number[] }
   | { readonly kind: 'carried'; readonly reports: readonly CarriedReport[] }
   | { readonly kind: 'repeated'; readonly reports: readonly RepeatedReport[] }
   | { readonly kind: 'pong'; readonly cpuSeconds: number; readonly residentBytes: number };
@@ -62,6 +64,8 @@ export function frontMessage(message: unknown): FrontMessage | undefined {
       return { kind: 'ready' };
     case 'closed':
       return { kind: 'closed', connections: listOf(fields['connections']).filter(isNumber) };
+    case 'left':
+      return { kind: 'left', requests: listOf(fields['requests']).filter(isNumber) };
     case 'carried':
       return { kind: 'carried', reports: listOf(fields['reports']).flatMap(reportOf) };
     case 'repeated':

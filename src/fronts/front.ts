@@ -61,6 +61,7 @@ export class Front {
     const relay = new Relay({
       ownerPath,
       token,
+      onLeft: (requests) => tell({ kind: 'left', requests }),
       onCarried: (reports) => tell({ kind: 'carried', reports }),
       onRepeated: (reports) => tell({ kind: 'repeated', reports }),
     });

@@ -306,10 +306,11 @@ export class Fronts implements RegistryListeners {
       if (!front.loans.giveBack(loan, position, response)) response.destroy();
       return;
     }
+    const { client, number } = restoreRequest(request);
     this.#serve(request, response, {
-      client: restoreRequest(request),
+      client,
       leastBytes: LEAST_CARRIED_BYTES,
-      lend: (file, stretch, onSent) => front.loans.lend(file, stretch, onSent),
+      lend: (...file) => front.loans.lend(number, ...file),
       repeat: this.#repeat,
     });
   }

@@ -6,7 +6,12 @@ import type { Carried, Loan, SentSoFar } from '../http/carrier.ts';
 import type { CarriedReport } from './front-messages.ts';
 import { GRANT_HEADER, printGrant } from './grant.ts';
 
+/** Of requests that were dropped before an answer of ours to them was taken, and may still be on their way. */
+const LEFT_LIMIT = 10_000;
+
 interface OpenLoan {
+  /** What the front calls the request. */
+  readonly request: number;
   readonly stretch: Interval;
   readonly begunAt: number;
   readonly over: Deferred<Carried>;
@@ -16,18 +21,41 @@ interface OpenLoan {
 /** The files that one front is sending for its owner. As many as it has connections. */
 export class Loans {
   readonly #open = new Map<number, OpenLoan>();
+  /** By the front's request. */
+  readonly #ofRequest = new Map<number, number>();
+  readonly #left = new Set<number>();
   #last = 0;
 
-  /** As `Carrier.lend`. */
-  lend(file: RestingFile, stretch: Interval, onSent: (sent: SentSoFar) => void): Loan {
+  /**
+   * As `Carrier.lend`. One for each request at most.
+   * @param request what the front calls it
+   */
+  lend(request: number, file: RestingFile, stretch: Interval, onSent: (sent: SentSoFar) => void): Loan {
     const loan = (this.#last += 1);
     const over = deferred<Carried>();
-    this.#open.set(loan, { stretch, begunAt: performance.now(), over, onSent });
+    this.#ofRequest.set(request, loan);
+    this.#open.set(loan, { request, stretch, begunAt: performance.now(), over, onSent });
+    if (this.#left.has(request)) this.#settle(loan, { kind: 'broken off' });
     return {
       header: [GRANT_HEADER, printGrant({ loan, file, stretch })],
       over: over.promise,
       cancel: () => this.#settle(loan, { kind: 'broken off' }),
     };
+  }
+
+  /**
+   * The front has dropped this request, and takes no grant for it: that one was written does not say that it was read. The
+   * request itself may come only after this.
+   */
+  left(request: number): void {
+    const loan = this.#ofRequest.get(request);
+    if (loan !== undefined) {
+      this.#settle(loan, { kind: 'broken off' });
+      return;
+    }
+    const [oldest] = this.#left;
+    if (this.#left.size >= LEFT_LIMIT && oldest !== undefined) this.#left.delete(oldest);
+    this.#left.add(request);
   }
 
   /** The front says how far it is. Of what is over already nothing is heard. */
@@ -58,6 +86,8 @@ export class Loans {
   #settle(loan: number, carried: Carried): void {
     const open = this.#open.get(loan);
     this.#open.delete(loan);
-    open?.over.resolve(carried);
+    if (open === undefined) return;
+    this.#ofRequest.delete(open.request);
+    open.over.resolve(carried);
   }
 }

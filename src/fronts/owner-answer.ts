@@ -26,6 +26,7 @@ export type OnHead = (head: OwnerHead) => (() => void) | undefined;
 export class OwnerAnswer implements Dispatcher.DispatchHandler {
   readonly #response: ServerResponse;
   readonly #onHead: OnHead;
+  readonly #onDropped: () => void;
   #controller: Dispatcher.DispatchController | undefined;
   #instead: (() => void) | undefined;
   /** Told of a body that came whole at once; it may be kept. */
@@ -36,12 +37,18 @@ export class OwnerAnswer implements Dispatcher.DispatchHandler {
   #writing = 0;
   #isOver = false;
 
-  /** The client's response; who calls sees to it that nobody else writes to it. */
-  constructor(response: ServerResponse, onHead: OnHead) {
+  /**
+   * @param response the client's; who calls sees to it that nobody else writes to it
+   * @param onDropped called when the answer is not taken to its end, once; the owner may have written all of it
+   */
+  constructor(response: ServerResponse, onHead: OnHead, onDropped: () => void = () => undefined) {
     this.#response = response;
     this.#onHead = onHead;
+    this.#onDropped = onDropped;
     response.once('close', () => {
-      if (!this.#isOver) this.#controller?.abort(new Error('the client left'));
+      if (this.#isOver) return;
+      this.#drop();
+      this.#controller?.abort(new Error('the client left'));
     });
   }
 
@@ -86,6 +93,7 @@ export class OwnerAnswer implements Dispatcher.DispatchHandler {
   }
 
   onResponseEnd(): void {
+    if (this.#isOver) return;
     this.#isOver = true;
     if (this.#instead !== undefined) this.#instead();
     else if (this.#whole !== undefined) depart(this.#response, this.#whole);
@@ -99,8 +107,13 @@ export class OwnerAnswer implements Dispatcher.DispatchHandler {
 
   /** Ends the client's connection, so that nobody takes what was sent for a whole answer. */
   destroy(): void {
-    this.#isOver = true;
+    if (!this.#isOver) this.#drop();
     this.#response.destroy();
+  }
+
+  #drop(): void {
+    this.#isOver = true;
+    this.#onDropped();
   }
 
   #end(): void {

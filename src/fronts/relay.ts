@@ -6,7 +6,7 @@ import { CarriedFiles } from './carried-files.ts';
 import { FRONT_HEADER, forwardedHead, GIVEN_BACK_HEADER } from './forwarded-request.ts';
 import type { CarriedReport, RepeatedReport } from './front-messages.ts';
 import { GRANT_HEADER, parseGrant } from './grant.ts';
-import { OwnerAnswer, type OwnerHead } from './owner-answer.ts';
+import { type OnHead, OwnerAnswer, type OwnerHead } from './owner-answer.ts';
 import { REPEAT_HEADER, RepeatedAnswers } from './repeated-answers.ts';
 
 /** Longer than the owner lets anything wait: it has all deadlines, and its end ends this process. */
@@ -30,6 +30,8 @@ const OWN_HEADERS: ReadonlySet<string> = new Set([
 export interface RelayParts {
   readonly ownerPath: string;
   readonly token: string;
+  /** These requests are dropped: no grant for them is taken. */
+  readonly onLeft: (requests: readonly number[]) => void;
   readonly onCarried: (reports: readonly CarriedReport[]) => void;
   readonly onRepeated: (reports: readonly RepeatedReport[]) => void;
 }
@@ -39,10 +41,14 @@ export class Relay {
   readonly #token: string;
   readonly #agent: InstanceType<typeof Agent>;
   readonly #files: CarriedFiles;
+  readonly #onLeft: RelayParts['onLeft'];
   readonly #repeated: RepeatedAnswers;
+  #lastRequest = 0;
+  #left: number[] = [];
 
-  constructor({ ownerPath, token, onCarried, onRepeated }: RelayParts) {
+  constructor({ ownerPath, token, onLeft, onCarried, onRepeated }: RelayParts) {
     this.#token = token;
+    this.#onLeft = onLeft;
     this.#files = new CarriedFiles(onCarried);
     this.#repeated = new RepeatedAnswers(onRepeated);
     const options: Connector.BuildOptions & Record<string, unknown> = {
@@ -66,23 +72,41 @@ export class Relay {
   serve(request: IncomingMessage, response: ServerResponse): void {
     response.sendDate = false;
     if (this.#repeated.serve(request, response)) return;
-    const answer = new OwnerAnswer(response, (head) => {
+    const number = (this.#lastRequest += 1);
+    const dropped = (): void => this.#dropped(number);
+    const onHead: OnHead = (head) => {
       const granted = head.headers[GRANT_HEADER];
-      if (granted !== undefined) return () => this.#carry(String(granted), head, response);
+      if (granted !== undefined) return () => this.#carry(String(granted), head, { response, dropped });
       const headers = clientHeaders(head);
       const lent = head.headers[REPEAT_HEADER];
       if (lent !== undefined)
         answer.onWhole = (body) => this.#repeated.keep(request, String(lent), { headers, body });
       response.writeHead(head.status, headers);
       return undefined;
-    });
-    const { path, headers } = forwardedHead(request, this.#token);
+    };
+    const answer = new OwnerAnswer(response, onHead, dropped);
+    const { path, headers } = forwardedHead(request, this.#token, number);
     this.#dispatch({ path, method: request.method ?? '', headers }, answer);
   }
 
-  #carry(granted: string, head: OwnerHead, response: ServerResponse): void {
+  #dropped(request: number): void {
+    // In one message with others that are dropped in this turn.
+    if (this.#left.push(request) > 1) return;
+    setImmediate(() => {
+      const left = this.#left;
+      this.#left = [];
+      this.#onLeft(left);
+    });
+  }
+
+  #carry(
+    granted: string,
+    head: OwnerHead,
+    { response, dropped }: { readonly response: ServerResponse; readonly dropped: () => void },
+  ): void {
     const grant = parseGrant(granted);
     if (grant === undefined) {
+      dropped();
       response.destroy();
       return;
     }

@@ -126,6 +126,9 @@ export class RunningFront {
       case 'closed':
         for (const connection of message.connections) this.#left(connection);
         return;
+      case 'left':
+        for (const request of message.requests) this.loans.left(request);
+        return;
       case 'carried':
         for (const report of message.reports) this.loans.report(report);
         return;

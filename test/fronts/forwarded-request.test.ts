@@ -2,7 +2,7 @@ import { once } from 'node:events';
 import { createServer, type IncomingMessage, request, type Server } from 'node:http';
 import { type AddressInfo, connect } from 'node:net';
 import { expect, onTestFinished, test } from 'vitest';
-import { forwardedHead, restoreRequest } from '../../src/fronts/forwarded-request.ts';
+import { forwardedHead, type RestoredRequest, restoreRequest } from '../../src/fronts/forwarded-request.ts';
 
 function endWithTest(server: Server, client: { destroy(): unknown }): void {
   onTestFinished(() => {
@@ -25,8 +25,8 @@ async function received(text: string): Promise<IncomingMessage> {
 }
 
 /** What the owner has of it, over a connection of the front's. */
-async function forwarded(text: string): Promise<{ message: IncomingMessage; client: string }> {
-  const { path, headers } = forwardedHead(await received(text), 'token');
+async function forwarded(text: string): Promise<RestoredRequest & { message: IncomingMessage }> {
+  const { path, headers } = forwardedHead(await received(text), 'token', 7);
   const server = createServer().listen(0, '127.0.0.1');
   await once(server, 'listening');
   const { port } = server.address() as AddressInfo;
@@ -40,7 +40,7 @@ async function forwarded(text: string): Promise<{ message: IncomingMessage; clie
   asked.end();
   endWithTest(server, asked);
   const [message] = (await once(server, 'request')) as [IncomingMessage];
-  return { message, client: restoreRequest(message) };
+  return { message, ...restoreRequest(message) };
 }
 
 function hostsOf({ rawHeaders }: IncomingMessage): readonly string[] {
@@ -48,15 +48,16 @@ function hostsOf({ rawHeaders }: IncomingMessage): readonly string[] {
 }
 
 test('is the same request again, with its client’s address', async () => {
-  const { message, client } = await forwarded(
+  const { message, client, number } = await forwarded(
     'GET /v2/a/blobs/x?ns=b HTTP/1.1\r\nHost: c\r\nAccept: d\r\nX-Y: \xe4\r\n\r\n',
   );
   expect(message).toMatchObject({ method: 'GET', url: '/v2/a/blobs/x?ns=b', httpVersionMajor: 1 });
   expect(message.headers).toMatchObject({ host: 'c', accept: 'd', 'x-y': '\xe4' });
   expect(hostsOf(message)).toEqual(['c']);
   expect(client).toBe('127.0.0.1');
+  expect(number).toBe(7);
   // Of two clients it is equal.
-  expect(message.rawHeaders.join()).not.toMatch(/token|127\.0\.0\.1/);
+  expect(message.rawHeaders.join()).not.toMatch(/token|127\.0\.0\.1|x-entrepot/i);
 });
 
 test.each([

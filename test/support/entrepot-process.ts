@@ -88,6 +88,11 @@ export class EntrepotProcess {
   get output(): string {
     return this.#program.output;
   }
+  get pid(): number {
+    const { pid } = this.#program;
+    if (pid === undefined) throw new Error('it was never started');
+    return pid;
+  }
   get isRunning(): boolean {
     return this.#program.isRunning;
   }
