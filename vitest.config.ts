@@ -7,7 +7,8 @@ const report = process.env['TEST_REPORT'];
 
 const CAMPAIGNS = 'test/campaigns/**/*.test.ts';
 /** Tests of any number of cases: campaigns give them more, by CAMPAIGN_SCALE. */
-const SCALED = 'test/{cache/{blob-cache-model,scrub,upkeep-model},upstream/registries/registries}.test.ts';
+const SCALED =
+  'test/{cache/{blob-cache-model,scrub,upkeep-model},e2e/workers,upstream/registries/registries}.test.ts';
 
 // `vitest run --mode campaigns` runs the campaigns instead of the tests: as long as CI has time for (`npm run
 // test:campaigns`), or as long as they deserve, hours (`npm run test:long`).

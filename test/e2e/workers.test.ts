@@ -6,6 +6,7 @@ import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import type { Digest } from '../../src/oci/digest.ts';
 import { OCI_MANIFEST } from '../../src/oci/media-type.ts';
+import { CAMPAIGN_SCALE } from '../support/campaign-scale.ts';
 import { closeAfterTest } from '../support/close-after-test.ts';
 import { EntrepotProcess } from '../support/entrepot-process.ts';
 import { FakeRegistry } from '../support/fake-registry.ts';
@@ -120,6 +121,10 @@ function runs(pid: number): boolean {
   }
 }
 
+/** Each test starts three processes: `npm test` has some of them, campaigns have all. */
+const testInCampaigns: (name: string, run: () => Promise<void>) => void =
+  CAMPAIGN_SCALE > 1 ? test : () => undefined;
+
 describe('several workers', () => {
   test('answer as one process does: base, manifests, blobs, ranges, HEAD, errors', async () => {
     const setting = await start();
@@ -205,7 +210,7 @@ describe('several workers', () => {
     expect(await get(blobUrl(entrepot, digest), { digestOnly: true })).toMatchObject({ digest });
   });
 
-  test('keep clients waiting, not refused, while all of them are being replaced', async () => {
+  testInCampaigns('keep clients waiting, not refused, while all of them are being replaced', async () => {
     const setting = await start();
     const { entrepot } = setting;
     const digest = await stored(setting, MIB, 4);
@@ -218,7 +223,7 @@ describe('several workers', () => {
     });
   });
 
-  test('end with the process that started them, however it ends', async () => {
+  testInCampaigns('end with the process that started them, however it ends', async () => {
     const { entrepot } = await start();
     const pids = workerPids(entrepot);
     expect(pids.filter(runs)).toHaveLength(2);
@@ -227,7 +232,7 @@ describe('several workers', () => {
     await expect.poll(() => pids.filter(runs), SOON).toEqual([]);
   });
 
-  test('tell the log, metrics and activity of what they send as one process does', async () => {
+  testInCampaigns('tell the log, metrics and activity of what they send as one process does', async () => {
     const setting = await start();
     const { entrepot } = setting;
     const digest = await stored(setting, 8 * MIB, 5);
@@ -274,53 +279,58 @@ describe('several workers', () => {
     expect(Number(line?.['bytes'])).toBeLessThan(8 * MIB + 1);
   });
 
-  test('give answers that many ask for by themselves, tell of each, and forget them when they change', async () => {
-    const { registry, entrepot } = await start();
-    const manifest = JSON.stringify({ schemaVersion: 2, mediaType: OCI_MANIFEST, config: {}, layers: [] });
-    registry.addManifest('library/app', manifest, OCI_MANIFEST, ['v1']);
-    const url = `${entrepot.url}/v2/library/app/manifests/v1`;
-    const agent = new Agent({ keepAlive: true, maxSockets: 1 });
-    const answers: Answer[] = [];
-    /** The process that decides sleeps meanwhile. */
-    const withoutOwner = async (): Promise<Answer | undefined> => {
-      entrepot.signal('SIGSTOP');
-      try {
-        return await ask(url, { agent, limitMs: 200 });
-      } finally {
-        entrepot.signal('SIGCONT');
+  testInCampaigns(
+    'give answers that many ask for by themselves, tell of each, and forget them when they change',
+    async () => {
+      const { registry, entrepot } = await start();
+      const manifest = JSON.stringify({ schemaVersion: 2, mediaType: OCI_MANIFEST, config: {}, layers: [] });
+      registry.addManifest('library/app', manifest, OCI_MANIFEST, ['v1']);
+      const url = `${entrepot.url}/v2/library/app/manifests/v1`;
+      const agent = new Agent({ keepAlive: true, maxSockets: 1 });
+      const answers: Answer[] = [];
+      /** The process that decides sleeps meanwhile. */
+      const withoutOwner = async (): Promise<Answer | undefined> => {
+        entrepot.signal('SIGSTOP');
+        try {
+          return await ask(url, { agent, limitMs: 200 });
+        } finally {
+          entrepot.signal('SIGCONT');
+        }
+      };
+      let alone: Answer | undefined;
+      while (alone === undefined) {
+        for (let time = 0; time < 20; time += 1) {
+          const answer = await ask(url, { agent });
+          if (answer !== undefined) answers.push(answer);
+        }
+        alone = await withoutOwner();
+        if (alone !== undefined) answers.push(alone);
       }
-    };
-    let alone: Answer | undefined;
-    while (alone === undefined) {
-      for (let time = 0; time < 20; time += 1) {
-        const answer = await ask(url, { agent });
-        if (answer !== undefined) answers.push(answer);
-      }
-      alone = await withoutOwner();
-      if (alone !== undefined) answers.push(alone);
-    }
-    expect(answers.every(({ status, body }) => status === 200 && body === manifest)).toBe(true);
-    const ids = answers.map(({ id }) => id);
-    expect(new Set(ids).size).toBe(ids.length);
-    const lines = () => entrepot.log.filter(({ reference }) => reference === 'v1');
-    await expect.poll(() => lines().map(({ request: id }) => id), SOON).toEqual(expect.arrayContaining(ids));
-    expect(lines().find(({ request: id }) => id === alone.id)).toMatchObject({
-      outcome: 'hit',
-      status: 200,
-      bytes: manifest.length,
-      client: '127.0.0.1',
-    });
+      expect(answers.every(({ status, body }) => status === 200 && body === manifest)).toBe(true);
+      const ids = answers.map(({ id }) => id);
+      expect(new Set(ids).size).toBe(ids.length);
+      const lines = () => entrepot.log.filter(({ reference }) => reference === 'v1');
+      await expect
+        .poll(() => lines().map(({ request: id }) => id), SOON)
+        .toEqual(expect.arrayContaining(ids));
+      expect(lines().find(({ request: id }) => id === alone.id)).toMatchObject({
+        outcome: 'hit',
+        status: 200,
+        bytes: manifest.length,
+        client: '127.0.0.1',
+      });
 
-    registry.untag('library/app', 'v1');
-    const purged = await fetch(`${entrepot.adminUrl}/api/v1/purge`, {
-      method: 'POST',
-      headers: { 'content-type': 'application/json' },
-      body: JSON.stringify({ upstream: 'docker.io', repository: 'library/app', tag: 'v1' }),
-    });
-    expect(await purged.text()).toContain('"event":"done"');
-    await expect.poll(async () => (await ask(url, { agent }))?.status, { timeout: 900 }).toBe(404);
-    agent.destroy();
-  });
+      registry.untag('library/app', 'v1');
+      const purged = await fetch(`${entrepot.adminUrl}/api/v1/purge`, {
+        method: 'POST',
+        headers: { 'content-type': 'application/json' },
+        body: JSON.stringify({ upstream: 'docker.io', repository: 'library/app', tag: 'v1' }),
+      });
+      expect(await purged.text()).toContain('"event":"done"');
+      await expect.poll(async () => (await ask(url, { agent }))?.status, { timeout: 900 }).toBe(404);
+      agent.destroy();
+    },
+  );
 
   test('give a file that turns out bad back, and send one that is removed to its end', async () => {
     const setting = await start({ cache: { scrub: { every: 'never' } } });
@@ -422,7 +432,7 @@ describe('several workers', () => {
     expect(await statusOf(two)).toBe(200);
   });
 
-  test('count connections over all of them', async () => {
+  testInCampaigns('count connections over all of them', async () => {
     const { entrepot } = await start({ connectionsPerClient: 4 });
     const agent = new Agent({ keepAlive: true, maxSockets: 20 });
     const asked = Array.from({ length: 6 }, async () => ask(`${entrepot.url}/v2/`, { agent }));
@@ -464,43 +474,46 @@ describe('several workers', () => {
     await expect.poll(async () => Promise.all([shows(), shows()]), SOON).toEqual([200, 200]);
   });
 
-  test('let pulls in flight end after SIGTERM, carried or relayed, and take nobody new', async () => {
-    const setting = await start();
-    const { registry, entrepot } = setting;
-    const warm = await stored(setting, 8 * MIB, 11);
-    const cold = registry.addBlob('library/app', { size: 8 * MIB, seed: 12 });
-    const rest = new Gate();
-    registry.faults.add({
-      match: { path: new RegExp(cold) },
-      action: { stallAfter: { bytes: 2 * MIB, gate: rest } },
-    });
-    const options = { digestOnly: true, pauseAfter: { bytes: MIB, gate: rest } };
-    const pulls = await Promise.all(
-      [warm, cold].map(async (digest) => openGet(blobUrl(entrepot, digest), options)),
-    );
-    await Promise.all(pulls.map(async (pull) => pull.read(1024)));
-    entrepot.signal('SIGTERM');
-    await entrepot.logged('stopping: pulls in flight may end');
-    await expect
-      .poll(
-        async () =>
-          get(`${entrepot.url}/v2/`).then(
-            () => 'answered',
-            ({ code }: NodeJS.ErrnoException) => code,
-          ),
-        SOON,
-      )
-      .toBe('ECONNREFUSED');
-    rest.open();
-    const [first, second] = await Promise.all(pulls.map(async (pull) => pull.finished()));
-    expect(first).toMatchObject({ complete: true, digest: warm });
-    expect(second).toMatchObject({ complete: true, digest: cold });
-    expect(await entrepot.ended).toEqual({ code: 0, signal: null });
-    expect(blobLines(entrepot).filter(({ incomplete }) => incomplete === true)).toEqual([]);
-    expect((await readdir(entrepot.dataDir)).filter((name) => name.startsWith('fronts-'))).toEqual([]);
-  });
+  testInCampaigns(
+    'let pulls in flight end after SIGTERM, carried or relayed, and take nobody new',
+    async () => {
+      const setting = await start();
+      const { registry, entrepot } = setting;
+      const warm = await stored(setting, 8 * MIB, 11);
+      const cold = registry.addBlob('library/app', { size: 8 * MIB, seed: 12 });
+      const rest = new Gate();
+      registry.faults.add({
+        match: { path: new RegExp(cold) },
+        action: { stallAfter: { bytes: 2 * MIB, gate: rest } },
+      });
+      const options = { digestOnly: true, pauseAfter: { bytes: MIB, gate: rest } };
+      const pulls = await Promise.all(
+        [warm, cold].map(async (digest) => openGet(blobUrl(entrepot, digest), options)),
+      );
+      await Promise.all(pulls.map(async (pull) => pull.read(1024)));
+      entrepot.signal('SIGTERM');
+      await entrepot.logged('stopping: pulls in flight may end');
+      await expect
+        .poll(
+          async () =>
+            get(`${entrepot.url}/v2/`).then(
+              () => 'answered',
+              ({ code }: NodeJS.ErrnoException) => code,
+            ),
+          SOON,
+        )
+        .toBe('ECONNREFUSED');
+      rest.open();
+      const [first, second] = await Promise.all(pulls.map(async (pull) => pull.finished()));
+      expect(first).toMatchObject({ complete: true, digest: warm });
+      expect(second).toMatchObject({ complete: true, digest: cold });
+      expect(await entrepot.ended).toEqual({ code: 0, signal: null });
+      expect(blobLines(entrepot).filter(({ incomplete }) => incomplete === true)).toEqual([]);
+      expect((await readdir(entrepot.dataDir)).filter((name) => name.startsWith('fronts-'))).toEqual([]);
+    },
+  );
 
-  test('are ended at once by a second signal', async () => {
+  testInCampaigns('are ended at once by a second signal', async () => {
     const setting = await start({ shutdownGrace: '1m' });
     const digest = await stored(setting, 32 * MIB, 13);
     const { entrepot } = setting;
