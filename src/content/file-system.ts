@@ -51,12 +51,13 @@ export interface FileSystem {
   space(path: string): Promise<FileSystemSpace>;
 }
 
+/** A pipe in place of a file would keep whoever opens it until somebody writes; of files it makes no difference. */
+const READ_FLAGS = constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK;
 /** Entries that one system call brings. */
 const DIRECTORY_BUFFER = 256;
 
 export const diskFileSystem: FileSystem = {
-  open: (path, flags, mode) =>
-    open(path, flags === 'r' ? constants.O_RDONLY | constants.O_NOFOLLOW : flags, mode),
+  open: (path, flags, mode) => open(path, flags === 'r' ? READ_FLAGS : flags, mode),
   close: (file) => file.close(),
   write: async (file, bytes, length, position) => (await file.write(bytes, 0, length, position)).bytesWritten,
   read: async (file, into, length, position) => (await file.read(into, 0, length, position)).bytesRead,

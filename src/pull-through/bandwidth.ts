@@ -111,6 +111,8 @@ export interface Allowance {
   grant(wantedBytes: number, isUrgent: () => boolean, signal: AbortSignal): Promise<number>;
   /** False: whoever asks is always given all. */
   readonly isLimited: boolean;
+  /** How long this transfer has waited for it so far; of requests at the same time, together. */
+  readonly heldBackMs: number;
 }
 
 /** The limits of all upstreams, and the one for all of them together. */
@@ -134,18 +136,25 @@ export class Bandwidths {
 
   of(upstream: string): Allowance {
     const total = this.#total;
+    const clock = this.#clock;
+    let heldBackMs = 0;
     const own = (): BandwidthLimit | undefined => this.#byUpstream.get(upstream);
     return {
       get isLimited() {
         return total.bytesPerSecond < Infinity || (own()?.bytesPerSecond ?? Infinity) < Infinity;
       },
+      get heldBackMs() {
+        return heldBackMs;
+      },
       async grant(wantedBytes, isUrgent, signal) {
+        const begunMs = clock.monotonic();
         const limit = own();
         const ownBytes = (await limit?.grant(wantedBytes, isUrgent, signal)) ?? wantedBytes;
         let bytes = 0;
         try {
           bytes = await total.grant(ownBytes, isUrgent, signal);
         } finally {
+          heldBackMs += clock.monotonic() - begunMs;
           limit?.giveBack(ownBytes - bytes);
         }
         return bytes;

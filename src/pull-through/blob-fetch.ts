@@ -98,6 +98,7 @@ export class BlobFetch implements SegmentHost, ReadableFetch {
     this.#split = new FillSplit({
       clock: parts.clock,
       share: task.share,
+      allowance: task.allowance,
       presentBytes: () => this.presentBytes,
       onChange: () => this.#notify(),
     });

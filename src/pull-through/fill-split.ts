@@ -1,4 +1,5 @@
 import type { Clock } from '../clock.ts';
+import type { Allowance } from './bandwidth.ts';
 import type { Split } from './segment-plan.ts';
 import type { SplitShare } from './split-shares.ts';
 import { SPLIT_TICK_MS, SplitTrial } from './split-trial.ts';
@@ -10,6 +11,7 @@ export interface FillSplitParts {
   readonly clock: Clock;
   readonly share: SplitShare;
   readonly presentBytes: () => number;
+  readonly allowance: Pick<Allowance, 'heldBackMs'>;
   /** Called when there should be more transfers, or fewer. */
   readonly onChange: () => void;
 }
@@ -55,12 +57,13 @@ export class FillSplit {
   }
 
   async #watch(trial: SplitTrial, sizeBytes: number): Promise<void> {
-    const { clock, presentBytes, onChange } = this.#parts;
+    const { clock, presentBytes, allowance, onChange } = this.#parts;
     const { signal } = this.#ending;
     while (!signal.aborted) {
       const before = trial.count;
       const { active: busyMs } = performance.eventLoopUtilization();
-      trial.tick({ atMs: clock.monotonic(), busyMs, presentBytes: presentBytes(), sizeBytes });
+      const { heldBackMs } = allowance;
+      trial.tick({ atMs: clock.monotonic(), busyMs, heldBackMs, presentBytes: presentBytes(), sizeBytes });
       if (trial.count !== before) onChange();
       try {
         await clock.sleep(SPLIT_TICK_MS, signal);

@@ -13,6 +13,8 @@ const LEAST_REST_MS = 4_000;
 const FAST_BYTES_PER_SECOND = 200 * MIB;
 /** Of the time in which it is measured: with an event loop that is busier we are what is slow, and not the line. */
 const BUSY_SHARE = 0.85;
+/** The same of what our own limits on bandwidth hold back. */
+const HELD_BACK_SHARE = 0.2;
 /** Less is not a slow line, but one that stands still: a broken transfer is mended otherwise. */
 const STALLED_BYTES_PER_SECOND = 16 * 1024;
 /** Twice as many transfers that bring less than so many times as much do not help. */
@@ -35,6 +37,8 @@ export interface SplitProgress {
   readonly atMs: number;
   /** How long the event loop has had work so far. */
   readonly busyMs: number;
+  /** How long bandwidth limits of ours have held it back so far. */
+  readonly heldBackMs: number;
   readonly presentBytes: number;
   readonly sizeBytes: number;
 }
@@ -75,9 +79,11 @@ export class SplitTrial {
     const ms = progress.atMs - this.#mark.atMs;
     if (ms < MEASURE_MS) return;
     const rate = ((progress.presentBytes - this.#mark.presentBytes) / ms) * 1000;
-    const isBusy = progress.busyMs - this.#mark.busyMs > ms * BUSY_SHARE;
+    const isOurs =
+      progress.busyMs - this.#mark.busyMs > ms * BUSY_SHARE ||
+      progress.heldBackMs - this.#mark.heldBackMs > ms * HELD_BACK_SHARE;
     this.#mark = progress;
-    if (rate >= STALLED_BYTES_PER_SECOND && !isBusy) this.#measured(rate, progress);
+    if (rate >= STALLED_BYTES_PER_SECOND && !isOurs) this.#measured(rate, progress);
     else this.#slowMeasurements = 0;
   }
 

@@ -21,7 +21,8 @@ export function leaveNothingBehind(): void {
   const [name = '', value = ''] = MARK.split('=');
   process.env[name] = value;
   for (const signal of SIGNALS) {
-    process.once(signal, () => {
+    // Not once: a second one while the end goes on would end it half done.
+    process.on(signal, () => {
       process.stderr.write(`bench: ${signal}: ends what it started\n`);
       process.exit(128 + constants.signals[signal]);
     });

@@ -8,7 +8,7 @@ import { type Figure, figureLines, type Summary, summarise } from './figure.ts';
 import { findProgram, versionOf } from './find-program.ts';
 import { leaveNothingBehind } from './leftovers.ts';
 import { readmeTable } from './readme-table.ts';
-import { findPeers, type PeersHere } from './peers/all-peers.ts';
+import { findPeers, PEER_NAMES, type PeersHere } from './peers/all-peers.ts';
 import { bundleImport } from './scenarios/bundle-import.ts';
 import { bundle } from './scenarios/bundle.ts';
 import { cold100 } from './scenarios/cold-100.ts';
@@ -96,6 +96,11 @@ async function main(): Promise<number> {
   const unknown = options.only?.filter((name) => ![PEERS_GROUP, ...names].includes(name)) ?? [];
   if (unknown.length > 0) {
     say(`unknown: ${unknown.join(', ')}. There are: ${[PEERS_GROUP, ...names].join(', ')}`);
+    return 2;
+  }
+  const strangers = options.peer?.filter((name) => !PEER_NAMES.includes(name)) ?? [];
+  if (strangers.length > 0) {
+    say(`no such peer: ${strangers.join(', ')}. There are: ${PEER_NAMES.join(', ')}`);
     return 2;
   }
   const wanted = ({ name }: { readonly name: string }) =>

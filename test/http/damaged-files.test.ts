@@ -1,5 +1,7 @@
+import { execFile } from 'node:child_process';
 import { mkdir, open, readFile, rm, symlink, truncate, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { promisify } from 'node:util';
 import { describe, expect, it } from 'vitest';
 import { sourceBytes } from '../support/byte-source.ts';
 import type { CacheConfig } from '../../src/config.ts';
@@ -53,6 +55,13 @@ describe('a blob whose file', () => {
     ['is empty', (file) => truncate(file, 0)],
     ['is too short', (file) => truncate(file, 100_000)],
     ['is too long', (file) => truncate(file, 3 * MIB)],
+    [
+      'is a pipe that nobody writes into',
+      async (file) => {
+        await rm(file);
+        await promisify(execFile)('mkfifo', [file]);
+      },
+    ],
     [
       'is a directory',
       async (file) => {

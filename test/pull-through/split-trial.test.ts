@@ -11,7 +11,8 @@ function run(
     limit = 6,
     known,
     busyShare = 0.3,
-  }: { sizeBytes?: number; limit?: number; known?: number; busyShare?: number } = {},
+    heldBackShare = 0,
+  }: { sizeBytes?: number; limit?: number; known?: number; busyShare?: number; heldBackShare?: number } = {},
 ) {
   const settled: number[] = [];
   const counts = new Set<number>();
@@ -19,7 +20,7 @@ function run(
   let presentBytes = 0;
   let atMs = 0;
   while (presentBytes < sizeBytes && atMs < 600_000) {
-    trial.tick({ atMs, busyMs: atMs * busyShare, presentBytes, sizeBytes });
+    trial.tick({ atMs, busyMs: atMs * busyShare, heldBackMs: atMs * heldBackShare, presentBytes, sizeBytes });
     counts.add(trial.count);
     presentBytes += (rateOf(trial.count) * SPLIT_TICK_MS) / 1000;
     atMs += SPLIT_TICK_MS;
@@ -57,12 +58,22 @@ describe('how many transfers one blob comes in', () => {
   it('stays one for what comes at once and then stands still', () => {
     const trial = new SplitTrial({ limit: () => 6, known: undefined, onSettled: () => undefined });
     for (let atMs = 0; atMs < 10_000; atMs += SPLIT_TICK_MS)
-      trial.tick({ atMs, busyMs: 0, presentBytes: Math.min(atMs * 5_000, 4 * MIB), sizeBytes: 100 * MIB });
+      trial.tick({
+        atMs,
+        busyMs: 0,
+        heldBackMs: 0,
+        presentBytes: Math.min(atMs * 5_000, 4 * MIB),
+        sizeBytes: 100 * MIB,
+      });
     expect(trial.count).toBe(1);
   });
 
   it('stays one where this process is what is slow, and not the line', () => {
     expect(run((count) => count * 20 * MIB, { busyShare: 0.95 }).counts).toEqual([1]);
+  });
+
+  it('is not judged while a limit of ours on bandwidth is what is slow', () => {
+    expect(run(() => 10 * MIB, { heldBackShare: 0.6 })).toMatchObject({ counts: [1], settled: [] });
   });
 
   it('stays one for an upstream that stands still', () => {

@@ -6,6 +6,9 @@ import { zot } from './zot.ts';
 
 const PEERS: readonly Peer[] = [entrepotPeer, dockerRegistry, distribution3, zot, nginxCache];
 
+/** What `findPeers` takes. */
+export const PEER_NAMES: readonly string[] = PEERS.map(({ name }) => name);
+
 export interface PeersHere {
   /** entrepot first. */
   readonly contestants: readonly Contestant[];
