@@ -16,8 +16,12 @@ const REPORT_MS = 1_000;
 export interface CarriedTo {
   readonly response: ServerResponse;
   readonly sendHead: () => void;
-  /** The file is not what it should be, or cannot be had here: the rest is the owner's, from this position on. */
-  readonly giveBack: (position: number) => void;
+  /**
+   * The file is not what it should be, or cannot be had here: the rest is the owner's, from this position on.
+   * @param taken to be called when he has it: from then on he himself sees how it ends. Where it fails, who gives it back
+   * destroys the response.
+   */
+  readonly giveBack: (position: number, taken: () => void) => void;
 }
 
 interface Carriage {
@@ -35,7 +39,7 @@ export class CarriedFiles {
   #ended: CarriedReport[] = [];
   #reporting: NodeJS.Timeout | undefined;
 
-  /** @param onReports told how far they are, and once of each how it ended, unless it was given back */
+  /** @param onReports told how far they are, and once of each how it ended, unless the owner took it back */
   constructor(onReports: (reports: readonly CarriedReport[]) => void) {
     this.#onReports = onReports;
   }
@@ -65,11 +69,8 @@ export class CarriedFiles {
       response.end();
     } catch (error) {
       if (body.signal.aborted) return;
-      if (error instanceof ContentError) {
-        // From now on the owner himself sees how it ends.
-        this.#carriages.delete(carriage);
-        giveBack(grant.stretch.start + body.sentBytes);
-      } else response.destroy();
+      if (!(error instanceof ContentError)) response.destroy();
+      else giveBack(grant.stretch.start + body.sentBytes, () => void this.#carriages.delete(carriage));
     }
   }
 

@@ -22,7 +22,16 @@ export function parseGrant(text: string): Grant | undefined {
   const [modifiedAt, sizeBytes, end, start, loan] = numbers.map(Number);
   if (path === undefined || modifiedAt === undefined || sizeBytes === undefined) return undefined;
   if (end === undefined || start === undefined || loan === undefined) return undefined;
-  const isSound = start >= 0 && start < end && end <= sizeBytes && Number.isFinite(modifiedAt);
-  if (!isSound) return undefined;
-  return { loan, stretch: { start, end }, file: { path: decodeURIComponent(path), sizeBytes, modifiedAt } };
+  const isSound = loan >= 0 && start >= 0 && start < end && end <= sizeBytes && Number.isFinite(modifiedAt);
+  const decoded = decodedPath(path);
+  if (!isSound || decoded === undefined) return undefined;
+  return { loan, stretch: { start, end }, file: { path: decoded, sizeBytes, modifiedAt } };
+}
+
+function decodedPath(text: string): string | undefined {
+  try {
+    return decodeURIComponent(text);
+  } catch {
+    return undefined;
+  }
 }

@@ -1,4 +1,5 @@
 import type { IncomingMessage } from 'node:http';
+import { clientAddress } from '../http/client-address.ts';
 import type { HotAnswer } from '../http/hot-answers.ts';
 import type { FinishedExchange } from '../http/request-report.ts';
 import { REPEAT_HEADER } from './repeated-answers.ts';
@@ -9,14 +10,19 @@ const LOOK_MS = 10;
 /** Longer than an answer is lent, and what a front tells of it is on its way. */
 const KNOWN_MS = 3_000;
 
+/** In that time; more are not lent. */
+const LENT_LIMIT = 20_000;
+
+/** What is told of it; not its body, which may be long gone from the owner's memory. */
 interface Lent {
-  readonly answer: HotAnswer;
+  readonly record: HotAnswer['record'];
+  readonly lengthBytes: number;
   readonly request: FinishedExchange['request'];
 }
 
 const NEVER_ABORTED = new AbortController().signal;
 
-/** The answers that fronts may give without asking: as many as `HotAnswers` keeps, in three seconds. */
+/** The answers that fronts may give without asking. */
 export class LentAnswers {
   readonly #generation: () => number;
   readonly #onChange: (generation: number) => void;
@@ -44,7 +50,7 @@ export class LentAnswers {
     answer: HotAnswer,
     { method, url, headers }: IncomingMessage,
     forMs: number,
-  ): readonly [name: string, value: string] {
+  ): readonly [name: string, value: string] | undefined {
     this.#look();
     const now = performance.now();
     if (now - this.#turnedAt > KNOWN_MS) {
@@ -57,11 +63,12 @@ export class LentAnswers {
     this.#looking ??= setInterval(() => this.#look(), LOOK_MS).unref();
     let number = this.#numbers.get(answer);
     if (number === undefined) {
+      if (this.#lent.size >= LENT_LIMIT) return undefined;
       number = this.#last += 1;
       this.#numbers.set(answer, number);
       const agent = headers['user-agent'];
       const request = { method, url, headers: agent === undefined ? {} : { 'user-agent': agent } };
-      this.#lent.set(number, { answer, request });
+      this.#lent.set(number, { record: answer.record, lengthBytes: answer.body.length, request });
     }
     return [REPEAT_HEADER, `${number} ${Math.floor(forMs)} ${this.#told}`];
   }
@@ -72,16 +79,16 @@ export class LentAnswers {
     if (lent === undefined) return undefined;
     const { id, client, ms, firstByteMs, isComplete } = report;
     const startedAt = performance.now() - ms;
-    const { length } = lent.answer.body;
+    const { record, lengthBytes } = lent;
     return {
       id,
-      client,
+      client: clientAddress(client),
       request: lent.request,
-      record: lent.answer.record,
+      record,
       startedAt,
       firstByteAt: startedAt + firstByteMs,
-      sentBytes: length,
-      totalBytes: length,
+      sentBytes: lengthBytes,
+      totalBytes: lengthBytes,
       isComplete,
       status: 200,
       signal: NEVER_ABORTED,

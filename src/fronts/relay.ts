@@ -114,11 +114,13 @@ export class Relay {
     const sendHead = (): void => {
       response.writeHead(head.status, clientHeaders(head, end - start));
     };
-    const giveBack = (position: number): void => {
+    const giveBack = (position: number, taken: () => void): void => {
       if (!response.headersSent) sendHead();
       const rest = new OwnerAnswer(response, ({ status, headers }) => {
         const isRest = status === 200 && headers['content-length'] === String(end - position);
-        return isRest ? undefined : () => void response.destroy();
+        if (!isRest) return () => void response.destroy();
+        taken();
+        return undefined;
       });
       const headers = [FRONT_HEADER, this.#token, GIVEN_BACK_HEADER, `${grant.loan} ${position}`];
       this.#dispatch({ path: '/', method: 'GET', headers }, rest);

@@ -7,11 +7,14 @@ import { Loans } from './loans.ts';
 
 /** What a front's token is made of: nobody guesses it. */
 const TOKEN_BYTES = 24;
-/** Loading its modules takes a third of a second on an idle core. */
-const READY_LIMIT_MS = 30_000;
 const PING_MS = 5_000;
-/** One that does not even answer a ping serves nobody. */
-const SILENCE_LIMIT_MS = 30_000;
+/**
+ * One that does not even answer so many pings serves nobody. Counted, not timed: while this process itself stood still
+ * (suspended, frozen with its machine), no time passed for anybody.
+ */
+const UNANSWERED_LIMIT = 6;
+/** Loading its modules takes a third of a second on an idle core. */
+const PINGS_UNTIL_READY = 6;
 /** What ending may take on top of the time that its clients are given. */
 const CLOSE_LIMIT_MS = 5_000;
 
@@ -48,10 +51,12 @@ export class RunningFront {
   readonly #connections = new Map<number, () => void>();
   /** Handed over, and not on their way yet. */
   readonly #leaving = new Set<Socket>();
-  readonly #timers: readonly NodeJS.Timeout[];
+  readonly #pinging: NodeJS.Timeout;
   #closing: NodeJS.Timeout | undefined;
   #lastConnection = 0;
-  #heardAt = performance.now();
+  #pings = 0;
+  /** Since it was heard last. */
+  #unanswered = 0;
 
   constructor(parts: RunningFrontParts) {
     this.#parts = parts;
@@ -60,11 +65,7 @@ export class RunningFront {
       onMessage: (message) => this.#heard(message),
       onEnd: (end) => this.#ended(end),
     });
-    this.#timers = [
-      setTimeout(() => void (this.isReady || this.kill()), READY_LIMIT_MS),
-      setInterval(() => this.#ping(), PING_MS),
-    ];
-    for (const timer of this.#timers) timer.unref();
+    this.#pinging = setInterval(() => this.#ping(), PING_MS).unref();
     this.#send({ kind: 'begin', ownerPath, token: this.token, listeners });
   }
 
@@ -110,14 +111,20 @@ export class RunningFront {
   }
 
   #ping(): void {
-    if (performance.now() - this.#heardAt > SILENCE_LIMIT_MS) this.kill();
-    else this.#send({ kind: 'ping' });
+    const isLate = !this.isReady && this.#pings >= PINGS_UNTIL_READY;
+    if (isLate || this.#unanswered >= UNANSWERED_LIMIT) {
+      this.kill();
+      return;
+    }
+    this.#pings += 1;
+    this.#unanswered += 1;
+    this.#send({ kind: 'ping' });
   }
 
   #heard(said: unknown): void {
     const message = frontMessage(said);
     if (message === undefined) return;
-    this.#heardAt = performance.now();
+    this.#unanswered = 0;
     switch (message.kind) {
       case 'ready':
         this.isReady = true;
@@ -147,7 +154,7 @@ export class RunningFront {
   }
 
   #ended(end: FrontEnd): void {
-    for (const timer of this.#timers) clearTimeout(timer);
+    clearInterval(this.#pinging);
     clearTimeout(this.#closing);
     this.isReady = false;
     // Node forgets those that waited behind another.

@@ -16,10 +16,14 @@ export interface Carrier {
   lend(file: RestingFile, stretch: Interval, onSent: (sent: SentSoFar) => void): Loan;
   /**
    * He may give this answer to equal requests for so long without asking, and tells of each. What is to be told to him, on
-   * the answer itself: a name and a value. Absent: he always asks.
+   * the answer itself: a name and a value. Absent: he always asks; `undefined`: of this one too.
    */
   readonly repeat?:
-    | ((answer: HotAnswer, request: IncomingMessage, forMs: number) => readonly [name: string, value: string])
+    | ((
+        answer: HotAnswer,
+        request: IncomingMessage,
+        forMs: number,
+      ) => readonly [name: string, value: string] | undefined)
     | undefined;
 }
 

@@ -6,14 +6,13 @@ import type { Interval } from '../content/intervals.ts';
 import type { RestingFile } from '../content/resting-file.ts';
 import type { Served } from '../pull-through/served.ts';
 import type { Carrier } from './carrier.ts';
+import { clientAddress } from './client-address.ts';
 import { depart } from './departures.ts';
 import type { HotAnswer, KeepAnswer } from './hot-answers.ts';
 import type { RequestRecord } from './request-record.ts';
 
 /** A connection's send buffer has room for this much. */
 const ALWAYS_TAKEN_BYTES = 8 * 1024;
-
-const IPV4_IN_IPV6 = '::ffff:';
 
 /** One request and its response, with the few things that every endpoint does to them. */
 export class Exchange implements LiveRequest, AnsweredRequest {
@@ -101,11 +100,8 @@ export class Exchange implements LiveRequest, AnsweredRequest {
     return this.#controller.signal;
   }
 
-  /** Its address; IPv4 as such, also over a socket that takes both. */
   get client(): string {
-    const address = this.#carrier?.client ?? this.request.socket.remoteAddress ?? 'unknown';
-    const isMapped = address.startsWith(IPV4_IN_IPV6) && address.includes('.');
-    return isMapped ? address.slice(IPV4_IN_IPV6.length) : address;
+    return clientAddress(this.#carrier?.client ?? this.request.socket.remoteAddress);
   }
 
   owns(signal: AbortSignal): boolean {

@@ -18,6 +18,8 @@ test.each([
   '1 0 11 10 0 %2Fx',
   '1 -1 5 10 0 %2Fx',
   'a 0 5 10 x %2Fx',
+  'a 0 5 10 0 %2Fx',
+  '1 0 5 10 0 %2',
 ])('is none: %j', (text) => {
   expect(parseGrant(text)).toBeUndefined();
 });

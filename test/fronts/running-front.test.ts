@@ -1,0 +1,69 @@
+import { afterEach, beforeEach, expect, test, vi } from 'vitest';
+import type { OwnerMessage } from '../../src/fronts/front-messages.ts';
+import type { FrontProcessListeners } from '../../src/fronts/front-process.ts';
+import { RunningFront } from '../../src/fronts/running-front.ts';
+
+const PONG = { kind: 'pong', cpuSeconds: 1, residentBytes: 1 };
+
+beforeEach(() => {
+  vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout', 'setInterval', 'clearInterval', 'performance'] });
+});
+afterEach(() => {
+  vi.useRealTimers();
+});
+
+/** A front that says what it is told to. */
+function begin() {
+  const told: OwnerMessage[] = [];
+  const state = { isKilled: false };
+  let listeners: FrontProcessListeners | undefined;
+  const front = new RunningFront({
+    start: (given) => {
+      listeners = given;
+      return { pid: 1, send: (message) => void told.push(message), kill: () => (state.isKilled = true) };
+    },
+    ownerPath: '/nowhere',
+    listeners: [],
+    onReady: () => undefined,
+    onRepeated: () => undefined,
+    onEnd: () => undefined,
+  });
+  return { front, told, state, say: (message: unknown) => listeners?.onMessage(message) };
+}
+
+test('is not killed for a time in which its owner stood still', () => {
+  const { state, say } = begin();
+  say({ kind: 'ready' });
+  vi.advanceTimersByTime(5_000);
+  say(PONG);
+  // The clock went on, and no timer came.
+  const now = performance.now();
+  vi.spyOn(performance, 'now').mockImplementation(() => now + 120_000);
+  vi.advanceTimersByTime(5_000);
+  expect(state.isKilled).toBe(false);
+  vi.restoreAllMocks();
+});
+
+test('is killed when it answers no ping for half a minute, and not before', () => {
+  const { state, say, told } = begin();
+  say({ kind: 'ready' });
+  for (let time = 0; time < 100; time += 1) {
+    vi.advanceTimersByTime(5_000);
+    say(PONG);
+  }
+  vi.advanceTimersByTime(30_000);
+  expect(state.isKilled).toBe(false);
+  vi.advanceTimersByTime(5_000);
+  expect(state.isKilled).toBe(true);
+  expect(told.filter(({ kind }) => kind === 'ping')).toHaveLength(106);
+});
+
+test('is killed when it is not ready in time, though it answers', () => {
+  const { state, say } = begin();
+  for (let time = 0; time < 7; time += 1) {
+    expect(state.isKilled).toBe(false);
+    vi.advanceTimersByTime(5_000);
+    say(PONG);
+  }
+  expect(state.isKilled).toBe(true);
+});
