@@ -184,6 +184,7 @@ function localOperations(
     },
     onPurged: (digest) => pullThrough.forget(digest),
     onHoldingsForgotten: () => pullThrough.holdingsForgotten(),
+    forgottenEverywhere: async () => pullThrough.forgottenEverywhere(),
     onEvicted: (evicted) => reporting.metrics.store.evicted(evicted),
   });
 }

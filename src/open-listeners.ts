@@ -91,7 +91,9 @@ export async function openRegistry(
     generation: tracing === undefined ? () => pullThrough.generation : undefined,
     onRepeated: (finished: FinishedExchange) => report(finished, reports),
   };
-  return Fronts.open(parts, serve);
+  const fronts = await Fronts.open(parts, serve);
+  pullThrough.repeaters = fronts;
+  return fronts;
 }
 
 /**

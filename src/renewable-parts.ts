@@ -75,6 +75,7 @@ function upstreamsPart({ metrics, pulling, rehearsals, standings }: RenewableSer
           for (const { upstream, isOffline } of states) metrics.offline.set(upstream, isOffline);
           standings.offlineChanged(states);
           rehearsals.changed(states);
+          return pulling.pullThrough.forgottenEverywhere();
         },
         discard: () => renewed.discard(),
       };

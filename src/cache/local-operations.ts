@@ -44,6 +44,8 @@ export interface LocalOperationsParts {
   readonly onPurged?: ((digest: Digest) => void) | undefined;
   /** A repository holds no more what it held. Must not throw. */
   readonly onHoldingsForgotten?: (() => void) | undefined;
+  /** Resolves when nobody gives again what was forgotten. */
+  readonly forgottenEverywhere?: (() => Promise<void>) | undefined;
   /** Told of what an operator had evicted; must not throw. */
   readonly onEvicted?: ((evicted: Evicted) => void) | undefined;
 }
@@ -74,13 +76,14 @@ export class LocalOperations implements StoreOperations {
     { dryRun }: { readonly dryRun: boolean },
     signal: AbortSignal,
   ): AsyncIterable<PurgeEvent> {
-    const { metadata, cache, pins, onPurged, onHoldingsForgotten } = this.#parts;
+    const { metadata, cache, pins, onPurged, onHoldingsForgotten, forgottenEverywhere } = this.#parts;
     const parts = {
       metadata,
       pins,
       remove: (digest: Digest) => cache.remove(digest),
       forget: (digest: Digest) => onPurged?.(digest),
       holdingsForgotten: () => onHoldingsForgotten?.(),
+      forgottenEverywhere: async () => forgottenEverywhere?.(),
     };
     return this.#many(signal, (joined) =>
       dryRun ? purgePlan(parts, selection, joined) : purge(parts, selection, joined),

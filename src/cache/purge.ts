@@ -25,6 +25,8 @@ export interface PurgeParts {
   readonly forget: (digest: Digest) => void;
   /** Called when a repository holds no more what it held. */
   readonly holdingsForgotten: () => void;
+  /** Resolves when nobody gives again what was forgotten. */
+  readonly forgottenEverywhere: () => Promise<void>;
 }
 
 /**
@@ -39,6 +41,7 @@ export async function* purge(
   const run = new PurgeRun(parts, signal);
   const steps = selection.reference === undefined ? run.repositories(selection) : run.image(selection);
   yield* steps;
+  await parts.forgottenEverywhere();
   if (run.repositoryCount === 0) throw await notFound(parts.metadata, selection);
   for (const { pattern } of await parts.pins.patterns())
     if (concerns(pattern, selection)) yield { event: 'still-pinned', pattern: pattern.text };

@@ -31,6 +31,8 @@ export type FrontMessage =
   | { readonly kind: 'left'; readonly requests: readonly number[] }
   | { readonly kind: 'carried'; readonly reports: readonly CarriedReport[] }
   | { readonly kind: 'repeated'; readonly reports: readonly RepeatedReport[] }
+  /** What was lent before this generation is not given again. */
+  | { readonly kind: 'forgotten'; readonly generation: number }
   | { readonly kind: 'pong'; readonly cpuSeconds: number; readonly residentBytes: number };
 
 /** How far a loan is. */
@@ -70,6 +72,10 @@ export function frontMessage(message: unknown): FrontMessage | undefined {
       return { kind: 'carried', reports: listOf(fields['reports']).flatMap(reportOf) };
     case 'repeated':
       return { kind: 'repeated', reports: listOf(fields['reports']).flatMap(repeatedOf) };
+    case 'forgotten': {
+      const { generation } = fields;
+      return isNumber(generation) ? { kind: 'forgotten', generation } : undefined;
+    }
     case 'pong': {
       const { cpuSeconds, residentBytes } = fields;
       return isNumber(cpuSeconds) && isNumber(residentBytes)

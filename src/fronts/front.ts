@@ -47,6 +47,7 @@ export class Front {
         return;
       case 'forget':
         this.#open?.relay.forget(message.generation);
+        this.#surroundings.tell({ kind: 'forgotten', generation: message.generation });
         return;
       case 'close':
         await this.#close(message.graceMs);

@@ -10,6 +10,7 @@ import type { CertificatePair } from '../http/server-certificate.ts';
 import { certificateOf, ShownCertificate } from '../http/shown-certificate.ts';
 import type { Log } from '../log.ts';
 import type { Metrics } from '../metrics.ts';
+import type { AnswerRepeaters } from '../pull-through/pull-through.ts';
 import { StartError } from '../start-error.ts';
 import { Door } from './door.ts';
 import { FRONT_HEADER, GIVEN_BACK_HEADER, restoreRequest, said } from './forwarded-request.ts';
@@ -60,7 +61,7 @@ interface OpenDoor {
  * Several processes that speak with clients, for one that owns everything else: the registry's listeners of a server with
  * more than one worker.
  */
-export class Fronts implements RegistryListeners {
+export class Fronts implements RegistryListeners, AnswerRepeaters {
   readonly #options: FrontsOptions;
   readonly #serve: ServeCarried;
   readonly #place: OwnerPlace;
@@ -101,7 +102,7 @@ export class Fronts implements RegistryListeners {
     this.#place = place;
     options.metrics.fronts.from(() => this.#figures);
     const forget = (generation: number): void => {
-      for (const front of this.#fronts) front.forget(generation);
+      for (const front of this.#readyFronts) front.forget(generation);
     };
     const { generation } = options;
     const lent = generation && new LentAnswers(generation, forget);
@@ -158,6 +159,15 @@ export class Fronts implements RegistryListeners {
     return () => {
       for (const [at, { shown }] of this.#doors.entries()) shown.change(certificates[at]);
     };
+  }
+
+  changed(): void {
+    this.#lent?.look();
+  }
+
+  async forgotten(): Promise<void> {
+    this.#lent?.look();
+    await Promise.all([...this.#fronts].map(async (front) => front.forgotten()));
   }
 
   async close(graceMs: number): Promise<void> {

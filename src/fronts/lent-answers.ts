@@ -5,7 +5,7 @@ import type { FinishedExchange } from '../http/request-report.ts';
 import { REPEAT_HEADER } from './repeated-answers.ts';
 import type { RepeatedReport } from './front-messages.ts';
 
-/** How often it is looked whether what was lent is still right, while anything is lent. */
+/** How often it is looked whether what was lent is still right, while anything is lent, if nobody says so. */
 const LOOK_MS = 10;
 /** Longer than an answer is lent, and what a front tells of it is on its way. */
 const KNOWN_MS = 3_000;
@@ -33,11 +33,13 @@ export class LentAnswers {
   #lentAt = 0;
   #turnedAt = 0;
   #told: number;
+  /** In the generation that was told last. */
+  #isLent = false;
   #looking: NodeJS.Timeout | undefined;
 
   /**
    * @param generation another number whenever what was lent may not be right any more
-   * @param onChange called when it is another one, within a hundredth of a second
+   * @param onChange called when it is another one, in `look` or within a hundredth of a second, where anything was lent before
    */
   constructor(generation: () => number, onChange: (generation: number) => void) {
     this.#generation = generation;
@@ -51,7 +53,7 @@ export class LentAnswers {
     { method, url, headers }: IncomingMessage,
     forMs: number,
   ): readonly [name: string, value: string] | undefined {
-    this.#look();
+    this.look();
     const now = performance.now();
     if (now - this.#turnedAt > KNOWN_MS) {
       this.#before = this.#lent;
@@ -60,7 +62,8 @@ export class LentAnswers {
       this.#turnedAt = now;
     }
     this.#lentAt = now;
-    this.#looking ??= setInterval(() => this.#look(), LOOK_MS).unref();
+    this.#isLent = true;
+    this.#looking ??= setInterval(() => this.look(), LOOK_MS).unref();
     let number = this.#numbers.get(answer);
     if (number === undefined) {
       if (this.#lent.size >= LENT_LIMIT) return undefined;
@@ -100,11 +103,14 @@ export class LentAnswers {
     this.#looking = undefined;
   }
 
-  #look(): void {
+  /** What was lent may not be right any more. */
+  look(): void {
     const generation = this.#generation();
     if (generation !== this.#told) {
       this.#told = generation;
-      this.#onChange(generation);
+      // Of a purge of thousands one is told.
+      if (this.#isLent) this.#onChange(generation);
+      this.#isLent = false;
     }
     if (performance.now() - this.#lentAt > KNOWN_MS) this.close();
   }

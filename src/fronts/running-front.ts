@@ -1,5 +1,6 @@
 import { randomBytes } from 'node:crypto';
 import type { Socket } from 'node:net';
+import { type Deferred, deferred } from '../deferred.ts';
 import type { CertificatePair } from '../http/server-certificate.ts';
 import { frontMessage, type OwnerMessage, type RepeatedReport } from './front-messages.ts';
 import type { FrontEnd, FrontProcess, StartFront } from './front-process.ts';
@@ -15,6 +16,8 @@ const PING_MS = 5_000;
 const UNANSWERED_LIMIT = 6;
 /** Loading its modules takes a third of a second on an idle core. */
 const PINGS_UNTIL_READY = 6;
+/** Forgetting is done as soon as it is heard of: one that hears so late may give what does not hold any more. */
+const FORGET_LIMIT_MS = 5_000;
 /** What ending may take on top of the time that its clients are given. */
 const CLOSE_LIMIT_MS = 5_000;
 
@@ -54,6 +57,8 @@ export class RunningFront {
   readonly #pinging: NodeJS.Timeout;
   #closing: NodeJS.Timeout | undefined;
   #lastConnection = 0;
+  /** By generation. */
+  readonly #forgetting = new Map<number, { readonly over: Deferred<void>; readonly timer: NodeJS.Timeout }>();
   #pings = 0;
   /** Since it was heard last. */
   #unanswered = 0;
@@ -93,7 +98,17 @@ export class RunningFront {
 
   /** No answer of before this generation is to be given again. */
   forget(generation: number): void {
+    // This process may have stood still: what was said meanwhile is heard before it is judged.
+    const late = (): void =>
+      void setTimeout(() => void (this.#forgetting.has(generation) && this.kill()), 100);
+    const timer = setTimeout(late, FORGET_LIMIT_MS);
+    this.#forgetting.set(generation, { over: deferred<void>(), timer });
     this.#send({ kind: 'forget', generation });
+  }
+
+  /** Resolves when it gives nothing again that it was told to forget: it says so, or is ended. */
+  async forgotten(): Promise<void> {
+    await Promise.all([...this.#forgetting.values()].map(async ({ over }) => over.promise));
   }
 
   /** Its clients may go on for `graceMs`; `onEnd` follows. */
@@ -139,11 +154,23 @@ export class RunningFront {
       case 'carried':
         for (const report of message.reports) this.loans.report(report);
         return;
+      case 'forgotten':
+        this.#forgot(message.generation);
+        return;
       case 'repeated':
         this.#parts.onRepeated(message.reports);
         return;
       case 'pong':
         this.used = { cpuSeconds: message.cpuSeconds, residentBytes: message.residentBytes };
+    }
+  }
+
+  #forgot(upTo: number): void {
+    for (const [generation, { over, timer }] of this.#forgetting) {
+      if (generation > upTo) continue;
+      clearTimeout(timer);
+      this.#forgetting.delete(generation);
+      over.resolve();
     }
   }
 
@@ -161,6 +188,7 @@ export class RunningFront {
     for (const socket of this.#leaving) socket.destroy();
     for (const connection of this.#connections.keys()) this.#left(connection);
     this.loans.end();
+    this.#forgot(Infinity);
     this.#parts.onEnd(this, end);
   }
 }

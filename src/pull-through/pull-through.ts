@@ -35,6 +35,14 @@ export interface PullThroughParts {
   readonly bandwidths: Bandwidths;
 }
 
+/** Who gives answers again that were decided upon here. Neither throws. */
+export interface AnswerRepeaters {
+  /** `generation` is another one now. */
+  changed(): void;
+  /** Resolves, within seconds, when all of them know. */
+  forgotten(): Promise<void>;
+}
+
 /**
  * The decision: from the cache, from a transfer in flight, or from the upstream; nothing at all for repositories that
  * the configuration does not allow. Every call fails with what the layer that could not do its part threw
@@ -50,6 +58,8 @@ export class PullThrough {
   readonly #flights = new SingleFlight();
   readonly #cache: BlobCache;
   #generation = 0;
+  /** Whoever else gives answers of ours again. */
+  repeaters: AnswerRepeaters | undefined;
 
   constructor(parts: PullThroughParts) {
     const { upstreams, policies, cache, metadata, clock, observer, slabs } = parts;
@@ -62,7 +72,7 @@ export class PullThrough {
     this.#policies = policies;
     this.#cache = cache;
     const tagMoved: PullThroughObserver['tagMoved'] = (...move) => {
-      this.#generation += 1;
+      this.#changed();
       observer.tagMoved(...move);
     };
     const contents = new RepositoryContents(metadata, observer);
@@ -104,7 +114,7 @@ export class PullThrough {
 
   /** Upstreams are others now: no request that begins shares what was asked of those before. */
   upstreamsChanged(): void {
-    this.#generation += 1;
+    this.#changed();
     this.#flights.detach();
   }
 
@@ -240,13 +250,23 @@ export class PullThrough {
 
   /** Of what was purged: what still asks for it is not served from memory. */
   forget(digest: Digest): void {
-    this.#generation += 1;
+    this.#changed();
     this.#memory.forget(digest);
   }
 
   /** A repository holds something no more that others may hold. */
   holdingsForgotten(): void {
+    this.#changed();
+  }
+
+  /** Resolves when nobody gives an answer again that was decided upon before this call and may not hold any more. */
+  async forgottenEverywhere(): Promise<void> {
+    await this.repeaters?.forgotten();
+  }
+
+  #changed(): void {
     this.#generation += 1;
+    this.repeaters?.changed();
   }
 
   /** Ends all fills, and waits until what was fetched is stored. What is being read from the cache goes on. */

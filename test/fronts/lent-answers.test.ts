@@ -76,3 +76,19 @@ test('are as many as can be told of, at most', () => {
   expect(lent.lend(answer(), REQUEST, 900)).toBeUndefined();
   expect(lent.lend(one, REQUEST, 900)?.[1]).toBe('1 900 1');
 });
+
+test('are called back at once when somebody says that a decision changed, once and only where any are', () => {
+  let generation = 1;
+  const told: number[] = [];
+  const lent = new LentAnswers(
+    () => generation,
+    (changed) => told.push(changed),
+  );
+  onTestFinished(() => lent.close());
+  generation = 2;
+  lent.look();
+  expect(told).toEqual([]);
+  lent.lend(answer(), REQUEST, 1000);
+  for (generation = 3; generation < 10; generation += 1) lent.look();
+  expect(told).toEqual([3]);
+});

@@ -28,7 +28,13 @@ function begin() {
     onRepeated: () => undefined,
     onEnd: () => undefined,
   });
-  return { front, told, state, say: (message: unknown) => listeners?.onMessage(message) };
+  return {
+    front,
+    told,
+    state,
+    say: (message: unknown) => listeners?.onMessage(message),
+    end: () => listeners?.onEnd({ code: null, signal: 'SIGKILL', lastWords: '' }),
+  };
 }
 
 test('is not killed for a time in which its owner stood still', () => {
@@ -66,4 +72,41 @@ test('is killed when it is not ready in time, though it answers', () => {
     say(PONG);
   }
   expect(state.isKilled).toBe(true);
+});
+
+test('has forgotten when it says so, of this generation or a later one', async () => {
+  const { front, told, say, state } = begin();
+  say({ kind: 'ready' });
+  front.forget(3);
+  front.forget(4);
+  expect(told.slice(-2)).toEqual([
+    { kind: 'forget', generation: 3 },
+    { kind: 'forget', generation: 4 },
+  ]);
+  let isDone = false;
+  const wait = async (): Promise<void> => {
+    await front.forgotten();
+    isDone = true;
+  };
+  const forgotten = wait();
+  say({ kind: 'forgotten', generation: 3 });
+  await vi.advanceTimersByTimeAsync(1000);
+  expect(isDone).toBe(false);
+  say({ kind: 'forgotten', generation: 4 });
+  await forgotten;
+  vi.advanceTimersByTime(8000);
+  expect(state.isKilled).toBe(false);
+});
+
+test('is killed when it does not forget in time, and has forgotten then', async () => {
+  const { front, say, state, end } = begin();
+  say({ kind: 'ready' });
+  front.forget(3);
+  const forgotten = front.forgotten();
+  vi.advanceTimersByTime(4_500);
+  expect(state.isKilled).toBe(false);
+  vi.advanceTimersByTime(1_000);
+  expect(state.isKilled).toBe(true);
+  end();
+  await forgotten;
 });
