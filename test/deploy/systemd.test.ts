@@ -48,7 +48,7 @@ describe('what the unit runs', () => {
   it('is stopped within its grace, reloaded only with a sound configuration, and not begun again with a wrong one', async () => {
     const [check, signal] = await unitSettings('ExecReload');
     expect(check).toMatch(/ check$/);
-    expect(signal).toBe('/bin/kill -HUP $MAINPID');
+    expect(signal).toBe("/bin/sh -c 'kill -HUP $MAINPID'");
     expect(await unitSettings('RestartPreventExitStatus')).toEqual(['2']);
     const { shutdownGraceMs } = loadConfig({
       file: join(SYSTEMD, 'config.yaml'),
