@@ -7,6 +7,7 @@ import { sendStretch } from '../http/blob-body.ts';
 import { ClientBody } from './client-body.ts';
 import type { CarriedReport } from './front-messages.ts';
 import type { Grant } from './grant.ts';
+import { inOneMessage } from './in-one-message.ts';
 
 /** What this process reads ahead of its clients at most, in buffers of 1 MiB; further clients have smaller ones. */
 const LARGE_BUFFERS = 32;
@@ -36,12 +37,13 @@ export class CarriedFiles {
   readonly #buffers = new ReadBuffers(LARGE_BUFFERS);
   readonly #carriages = new Set<Carriage>();
   readonly #onReports: (reports: readonly CarriedReport[]) => void;
-  #ended: CarriedReport[] = [];
+  readonly #ended: (report: CarriedReport) => void;
   #reporting: NodeJS.Timeout | undefined;
 
   /** @param onReports told how far they are, and once of each how it ended, unless the owner took it back */
   constructor(onReports: (reports: readonly CarriedReport[]) => void) {
     this.#onReports = onReports;
+    this.#ended = inOneMessage(onReports);
   }
 
   /** Sends it; never throws. */
@@ -86,13 +88,7 @@ export class CarriedFiles {
 
   #closed(carriage: Carriage, isWhole: boolean): void {
     if (!this.#carriages.delete(carriage)) return;
-    // In one message with others that end in this turn.
-    if (this.#ended.push(reportOf(carriage, isWhole ? 'whole' : 'broken off')) > 1) return;
-    setImmediate(() => {
-      const ended = this.#ended;
-      this.#ended = [];
-      this.#onReports(ended);
-    });
+    this.#ended(reportOf(carriage, isWhole ? 'whole' : 'broken off'));
   }
 
   #report(): void {

@@ -1,5 +1,6 @@
 import type { ServerResponse } from 'node:http';
 import type { BodyTaker } from '../http/blob-body.ts';
+import { clientLeft, writePiece } from '../http/client-write.ts';
 
 /** A body on its way to a client, and how far it is. */
 export class ClientBody implements BodyTaker {
@@ -33,20 +34,10 @@ export class ClientBody implements BodyTaker {
     this.signal.throwIfAborted();
     this.firstByteAt ??= performance.now();
     this.sentBytes += bytes.length;
-    const { socket } = this.#response;
     await new Promise<void>((resolve, reject) => {
       // Node forgets the callback of a write that comes between the end of the socket and its `close`.
       this.#fail = reject;
-      this.#response.write(bytes, (error) => {
-        if (error) reject(error);
-        // It calls a write done whose socket was destroyed.
-        else if (socket?.destroyed === false) resolve();
-        else reject(clientLeft());
-      });
+      writePiece(this.#response, bytes, (error) => (error === undefined ? resolve() : reject(error)));
     });
   }
-}
-
-function clientLeft(): Error {
-  return new DOMException('the client left', 'AbortError');
 }

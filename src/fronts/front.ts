@@ -1,6 +1,7 @@
 import { Socket } from 'node:net';
 import { Listener } from '../http/listener.ts';
 import type { FrontBegin, FrontMessage, OwnerMessage } from './front-messages.ts';
+import { inOneMessage } from './in-one-message.ts';
 import { Relay } from './relay.ts';
 
 /** What a front needs of the process that it is. */
@@ -26,10 +27,11 @@ export class Front {
   /** Connections that the owner handed over: no others are served. */
   readonly #handed = new WeakSet<Socket>();
   #open: Open | undefined;
-  #closed: number[] = [];
+  readonly #gone: (connection: number) => void;
 
   constructor(surroundings: FrontSurroundings) {
     this.#surroundings = surroundings;
+    this.#gone = inOneMessage((connections) => surroundings.tell({ kind: 'closed', connections }));
   }
 
   /** To be called for each message of the owner; what cannot be done for him ends the process. */
@@ -95,16 +97,6 @@ export class Front {
     handle.once('close', () => this.#gone(connection));
     this.#handed.add(handle);
     into.take(handle);
-  }
-
-  #gone(connection: number): void {
-    // In one message with others that close in this turn.
-    if (this.#closed.push(connection) > 1) return;
-    setImmediate(() => {
-      const connections = this.#closed;
-      this.#closed = [];
-      this.#surroundings.tell({ kind: 'closed', connections });
-    });
   }
 
   async #close(graceMs: number): Promise<void> {

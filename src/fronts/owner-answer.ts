@@ -1,10 +1,8 @@
 import type { IncomingHttpHeaders, ServerResponse } from 'node:http';
 import type { Dispatcher } from 'undici';
+import { ALWAYS_TAKEN_BYTES } from '../http/client-write.ts';
 import { depart } from '../http/departures.ts';
 import { giveBack } from '../upstream/read-blocks.ts';
-
-/** A connection's send buffer has room for this much. */
-const ALWAYS_TAKEN_BYTES = 8 * 1024;
 
 export interface OwnerHead {
   readonly status: number;

@@ -6,6 +6,7 @@ import { CarriedFiles } from './carried-files.ts';
 import { FRONT_HEADER, forwardedHead, GIVEN_BACK_HEADER } from './forwarded-request.ts';
 import type { CarriedReport, RepeatedReport } from './front-messages.ts';
 import { GRANT_HEADER, parseGrant } from './grant.ts';
+import { inOneMessage } from './in-one-message.ts';
 import { type OnHead, OwnerAnswer, type OwnerHead } from './owner-answer.ts';
 import { REPEAT_HEADER, RepeatedAnswers } from './repeated-answers.ts';
 
@@ -41,14 +42,13 @@ export class Relay {
   readonly #token: string;
   readonly #agent: InstanceType<typeof Agent>;
   readonly #files: CarriedFiles;
-  readonly #onLeft: RelayParts['onLeft'];
+  readonly #dropped: (request: number) => void;
   readonly #repeated: RepeatedAnswers;
   #lastRequest = 0;
-  #left: number[] = [];
 
   constructor({ ownerPath, token, onLeft, onCarried, onRepeated }: RelayParts) {
     this.#token = token;
-    this.#onLeft = onLeft;
+    this.#dropped = inOneMessage(onLeft);
     this.#files = new CarriedFiles(onCarried);
     this.#repeated = new RepeatedAnswers(onRepeated);
     const options: Connector.BuildOptions & Record<string, unknown> = {
@@ -87,16 +87,6 @@ export class Relay {
     const answer = new OwnerAnswer(response, onHead, dropped);
     const { path, headers } = forwardedHead(request, this.#token, number);
     this.#dispatch({ path, method: request.method ?? '', headers }, answer);
-  }
-
-  #dropped(request: number): void {
-    // In one message with others that are dropped in this turn.
-    if (this.#left.push(request) > 1) return;
-    setImmediate(() => {
-      const left = this.#left;
-      this.#left = [];
-      this.#onLeft(left);
-    });
   }
 
   #carry(

@@ -1,6 +1,6 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { nextRequestId } from '../activity/request-id.ts';
-import { depart } from '../http/departures.ts';
+import { sendWhole } from '../http/client-write.ts';
 import { askedBy } from '../http/hot-answers.ts';
 import type { RepeatedReport } from './front-messages.ts';
 
@@ -11,8 +11,6 @@ export const REPEAT_HEADER = 'x-entrepot-repeat';
 const BODY_LIMIT_BYTES = 64 * 1024;
 const ANSWER_LIMIT = 2000;
 const TOTAL_LIMIT_BYTES = 32 * 1024 * 1024;
-/** A connection's send buffer has room for this much. */
-const ALWAYS_TAKEN_BYTES = 8 * 1024;
 /** Each report of its own would cost the owner as much as answering. */
 const REPORT_MS = 5;
 const REPORT_LIMIT = 500;
@@ -106,9 +104,7 @@ export class RepeatedAnswers {
     });
     response.strictContentLength = true;
     response.writeHead(200, ['X-Request-Id', id, ...headers]);
-    if (body.length <= ALWAYS_TAKEN_BYTES) depart(response, body);
-    // Node ends a connection of a server that closes once its response was ended, whether its bytes have left or not.
-    else response.write(body, (error) => void (error ?? response.end()));
+    sendWhole(response, body);
   }
 
   #report(report: RepeatedReport): void {

@@ -7,12 +7,10 @@ import type { RestingFile } from '../content/resting-file.ts';
 import type { Served } from '../pull-through/served.ts';
 import type { Carrier } from './carrier.ts';
 import { clientAddress } from './client-address.ts';
+import { clientLeft, sendWhole, writePiece } from './client-write.ts';
 import { depart } from './departures.ts';
 import type { HotAnswer, KeepAnswer } from './hot-answers.ts';
 import type { RequestRecord } from './request-record.ts';
-
-/** A connection's send buffer has room for this much. */
-const ALWAYS_TAKEN_BYTES = 8 * 1024;
 
 /** One request and its response, with the few things that every endpoint does to them. */
 export class Exchange implements LiveRequest, AnsweredRequest {
@@ -153,13 +151,7 @@ export class Exchange implements LiveRequest, AnsweredRequest {
 
   #sendWhole(body: Uint8Array): void {
     this.sentBytes += body.length;
-    if (body.length <= ALWAYS_TAKEN_BYTES) depart(this.response, body);
-    // When a server closes, Node destroys every connection whose response was ended, whether its bytes have left or not.
-    else {
-      this.#send(body, (error) => {
-        if (error === undefined) this.response.end();
-      });
-    }
+    sendWhole(this.response, body);
   }
 
   /** An answer of headers alone: to HEAD, or 304. */
@@ -238,7 +230,7 @@ export class Exchange implements LiveRequest, AnsweredRequest {
     await new Promise<void>((resolve, reject) => {
       // Node forgets the callback of a write that comes between the end of the socket and its `close`.
       this.#failWrite = reject;
-      this.#send(bytes, (error) => (error === undefined ? resolve() : reject(error)));
+      writePiece(this.response, bytes, (error) => (error === undefined ? resolve() : reject(error)));
     });
   }
 
@@ -246,17 +238,4 @@ export class Exchange implements LiveRequest, AnsweredRequest {
   destroy(): void {
     this.response.destroy();
   }
-
-  /** Node calls a write done whose socket was destroyed, and a response finished that is ended after that. */
-  #send(bytes: Uint8Array, done: (error: Error | undefined) => void): void {
-    const { socket } = this.response;
-    this.response.write(bytes, (error) => {
-      if (error) done(error);
-      else done(socket?.destroyed === false ? undefined : clientLeft());
-    });
-  }
-}
-
-function clientLeft(): Error {
-  return new DOMException('the client left', 'AbortError');
 }
