@@ -37,8 +37,12 @@ export async function sendStretch(
   let writing: Promise<void> | undefined;
   sending += 1;
   try {
-    for (let position = start; position < end;) {
-      const chunk = await content.read(position, Math.min(pieceBytes(), end - position), exchange.signal);
+    const read = async (from: number) =>
+      content.read(from, Math.min(pieceBytes(), end - from), exchange.signal);
+    let position = start;
+    let reading = position < end ? read(position) : undefined;
+    while (reading !== undefined) {
+      const chunk = await reading;
       position += chunk.bytes.length;
       try {
         if (writing === undefined) sendHead();
@@ -47,8 +51,11 @@ export async function sendStretch(
         chunk.release();
         throw error;
       }
+      // Before the write: a connection that has room takes all of it within the call, and the disk is read meanwhile.
+      reading = position < end ? read(position) : undefined;
       writing = writeAndRelease(exchange, chunk);
-      // It is awaited in the next turn; until then a failure must not count as unhandled.
+      // Both are awaited in a later turn; until then a failure must not count as unhandled.
+      reading?.catch(() => undefined);
       writing.catch(() => undefined);
       // Bytes in memory and a connection that takes them at once would never let anybody else have a turn.
       await newcomers.turnWithout();
