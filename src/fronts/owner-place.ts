@@ -1,4 +1,5 @@
-import { mkdtemp, readdir, rm } from 'node:fs/promises';
+import { createHash } from 'node:crypto';
+import { lstat, mkdtemp, readdir, rm, stat } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { StartError } from '../start-error.ts';
@@ -8,6 +9,7 @@ const PATH_LIMIT_BYTES = 103;
 /** The longest name of a socket in it. */
 const LONGEST_NAME = '123456/front-999999-31.sock';
 const PREFIX = 'fronts-';
+const SYSTEM_TEMPORARY = '/tmp';
 
 /** A directory of our own, where owner and fronts meet: only this user may enter it. */
 export class OwnerPlace {
@@ -15,31 +17,32 @@ export class OwnerPlace {
 
   /**
    * Below the data directory, which this process has for itself. Where that is too deep for sockets, or full, among the
-   * system's temporary files.
+   * system's temporary files, under a name that tells the data directory. What processes that were killed left at either
+   * is removed.
    * @throws StartError
    */
   static async open(dataDir: string): Promise<OwnerPlace> {
-    const within = join(dataDir, PREFIX);
-    try {
-      // Of a process that was killed.
-      for (const name of await readdir(dataDir))
-        if (name.startsWith(PREFIX)) await rm(join(dataDir, name), { recursive: true, force: true });
-      // Made with 0700.
-      if (Buffer.byteLength(`${within}${LONGEST_NAME}`) <= PATH_LIMIT_BYTES)
-        return new OwnerPlace(await mkdtemp(within));
-    } catch {
-      // The other place may do.
+    const prefix = await temporaryPrefix(dataDir);
+    const others = [...new Set([tmpdir(), SYSTEM_TEMPORARY])].map((dir) => ({ dir, prefix }));
+    const candidates = [{ dir: dataDir, prefix: PREFIX }, ...others];
+    for (const { dir, prefix: begins } of candidates) await sweep(dir, begins);
+    let cause: unknown;
+    for (const { dir, prefix: begins } of candidates) {
+      const path = join(dir, begins);
+      // Longer names would be cut off in silence.
+      if (Buffer.byteLength(`${path}${LONGEST_NAME}`) > PATH_LIMIT_BYTES) continue;
+      try {
+        // Made with 0700.
+        return new OwnerPlace(await mkdtemp(path));
+      } catch (error) {
+        // The next one may do.
+        cause ??= error;
+      }
     }
-    try {
-      return new OwnerPlace(await mkdtemp(join(tmpdir(), `entrepot-${PREFIX}`)));
-    } catch (cause) {
-      throw new StartError(
-        `There is no place for the sockets of workers: neither ${dataDir} nor ${tmpdir()}.`,
-        {
-          cause,
-        },
-      );
-    }
+    const tried = candidates.map(({ dir }) => dir).join(', ');
+    throw new StartError(`There is no place for the sockets of workers, which need short names: ${tried}.`, {
+      cause,
+    });
   }
 
   private constructor(directory: string) {
@@ -59,4 +62,29 @@ export class OwnerPlace {
   async close(): Promise<void> {
     await rm(this.#directory, { recursive: true, force: true });
   }
+}
+
+/** Another one for each data directory: who has that for himself has these too. Containers may share `/tmp`, not this. */
+async function temporaryPrefix(dataDir: string): Promise<string> {
+  const { dev, ino } = await stat(dataDir);
+  const hash = createHash('sha256').update(`${dev} ${ino}`).digest('hex');
+  return `entrepot-${PREFIX}${hash.slice(0, 8)}-`;
+}
+
+/** What stays because it cannot be removed harms nobody. */
+async function sweep(dir: string, prefix: string): Promise<void> {
+  try {
+    for (const name of await readdir(dir)) {
+      const path = join(dir, name);
+      if (name.startsWith(prefix) && (await isOurs(path))) await rm(path, { recursive: true, force: true });
+    }
+  } catch {
+    return;
+  }
+}
+
+/** Among temporary files everybody may make such a name. */
+async function isOurs(path: string): Promise<boolean> {
+  const facts = await lstat(path);
+  return facts.isDirectory() && facts.uid === process.getuid?.();
 }
