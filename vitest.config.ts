@@ -1,6 +1,7 @@
 import { availableParallelism } from 'node:os';
 import { defineConfig } from 'vitest/config';
 import { LongestFirst } from './test/support/longest-first.ts';
+import { SOON } from './test/support/soon.ts';
 
 /** Where a report for machines goes, beside the one for people; `.ci/run` asks for it. */
 const report = process.env['TEST_REPORT'];
@@ -16,8 +17,11 @@ export default defineConfig(({ mode }) => ({
   test: {
     include: mode === 'campaigns' ? [CAMPAIGNS, SCALED] : ['test/**/*.test.ts'],
     exclude: mode === 'campaigns' ? [] : [CAMPAIGNS],
-    testTimeout: 20_000,
-    hookTimeout: 60_000,
+    // They end what hangs, and prove nothing: alone on a quiet machine no test takes a fifth of that, and others are
+    // slower and busier. What starts real programs waits for them as long as test/support/child-program.ts says.
+    testTimeout: 120_000,
+    hookTimeout: 120_000,
+    expect: { poll: SOON },
     pool: 'forks',
     // Most of a test's time is waiting for sockets, timers and programs: four workers on two cores wait side by side.
     // A number: of shares vitest takes no more than there are cores.

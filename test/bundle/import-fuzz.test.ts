@@ -106,5 +106,4 @@ test.each(Object.keys(ARCHIVES) as (keyof typeof ARCHIVES)[])(
     expect(failed).toBeGreaterThan(ROUNDS / 4);
     expect(whole + failed).toBe(ROUNDS);
   },
-  60_000,
 );

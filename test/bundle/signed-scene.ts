@@ -4,6 +4,7 @@ import { type ExportScene, exportScene } from '../commands/export-scene.ts';
 import { get } from '../support/http-get.ts';
 import { buildImage, buildReferrer, pushTo } from '../support/images.ts';
 import { startApp } from '../support/running-app.ts';
+import { SOON } from '../support/soon.ts';
 
 export const IMAGE = buildImage({ seed: 1, platforms: ['linux/amd64', 'linux/arm64'] });
 export const SBOM = buildReferrer(IMAGE.root, { artifactType: 'text/spdx', payload: 'an SBOM' });
@@ -42,7 +43,7 @@ export async function signedImage({ without }: { readonly without?: Digest } = {
   await vi.waitFor(async () => {
     const status = await (await fetch(`${app.adminUrl}/api/v1/status`)).json();
     expect(status).toMatchObject({ blobs: own + stored.size });
-  });
+  }, SOON);
   await app.close();
   return scene;
 }

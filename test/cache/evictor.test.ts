@@ -6,6 +6,7 @@ import { type Digest, digestOf } from '../../src/oci/digest.ts';
 import { OCI_MANIFEST } from '../../src/oci/media-type.ts';
 import { SparedContents } from '../../src/cache/spared-contents.ts';
 import { FakeClock } from '../support/fake-clock.ts';
+import { SOON } from '../support/soon.ts';
 import { startStore } from './store-under-test.ts';
 
 const BLOCK = 4096;
@@ -191,7 +192,7 @@ describe('for who waits', () => {
     await vi.waitFor(async () => {
       await store.clock.advance(1000);
       expect(store.cache.condition.isSound).toBe(true);
-    });
+    }, SOON);
     (await store.cache.reserve(4 * BLOCK, undefined))?.release();
     expect(store.cache.usage.otherBytes).toBe(0);
   });

@@ -5,6 +5,7 @@ import { FakeRegistry } from '../support/fake-registry.ts';
 import { get } from '../support/http-get.ts';
 import { buildImage, pushTo } from '../support/images.ts';
 import { type RunningApp, startApp } from '../support/running-app.ts';
+import { SOON } from '../support/soon.ts';
 import { files, pullImage } from './store-operations-contract.ts';
 
 const KIB = 1024;
@@ -16,7 +17,7 @@ async function settled(app: RunningApp, limitBytes: number): Promise<readonly st
       readonly bytes: number;
     };
     expect(status.bytes).toBeLessThanOrEqual(limitBytes);
-  });
+  }, SOON);
   return files(app.dataDir);
 }
 

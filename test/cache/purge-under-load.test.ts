@@ -6,6 +6,7 @@ import { FakeRegistry } from '../support/fake-registry.ts';
 import { get } from '../support/http-get.ts';
 import { buildImage, pushTo } from '../support/images.ts';
 import { startApp } from '../support/running-app.ts';
+import { SOON } from '../support/soon.ts';
 import { all, files, pullImage, selected } from './store-operations-contract.ts';
 
 const never = new AbortController().signal;
@@ -64,7 +65,7 @@ test('purging, verifying and evicting while the same images are pulled harm no p
   await vi.waitFor(async () => {
     const { blobs, reservedBytes } = await operations.status(never);
     expect([blobs, reservedBytes]).toEqual([(await files(app.dataDir)).length, 0]);
-  });
+  }, SOON);
   expect((await all(operations.verify({}, never))).at(-1)).toMatchObject({ damaged: 0, unreadable: 0 });
 
   // What is gone is gone for good: without its upstream nothing of it is served.
@@ -75,4 +76,4 @@ test('purging, verifying and evicting while the same images are pulled harm no p
     expect((await get(`${base}/manifests/v${at}`)).status).not.toBe(200);
     for (const { digest } of image.blobs) expect((await get(`${base}/blobs/${digest}`)).status).not.toBe(200);
   }
-}, 60_000);
+});

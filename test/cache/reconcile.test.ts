@@ -4,6 +4,7 @@ import { describe, expect, it, vi } from 'vitest';
 import { type Digest, digestOf } from '../../src/oci/digest.ts';
 import { Gate } from '../support/gate.ts';
 import { buildImage } from '../support/images.ts';
+import { SOON } from '../support/soon.ts';
 import { startStore } from './store-under-test.ts';
 
 const INDEX_FILES = ['metadata.db', 'metadata.db-wal', 'metadata.db-shm'];
@@ -38,7 +39,7 @@ async function settled(store: Store): Promise<void> {
       void store.clock.advance(1000);
       expect(phaseOf(store)).toBe('done');
     },
-    { timeout: 15_000, interval: 5 },
+    { ...SOON, interval: 5 },
   );
 }
 
@@ -324,7 +325,7 @@ it('an index that breaks while it is used is begun anew, and filled from the fil
   await vi.waitFor(() => {
     void store.clock.advance(1000);
     expect(phaseOf(store)).toBe('done');
-  });
+  }, SOON);
   expect(await rowsOf(store)).toEqual(digests.toSorted());
   expect(store.cache.usage.storedBlobs).toBe(40);
 });

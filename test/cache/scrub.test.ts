@@ -3,6 +3,7 @@ import { describe, expect, it, vi } from 'vitest';
 import { digestOf } from '../../src/oci/digest.ts';
 import { CAMPAIGN_SCALE } from '../support/campaign-scale.ts';
 import { FakeClock } from '../support/fake-clock.ts';
+import { SOON } from '../support/soon.ts';
 import { storeLimits } from '../support/store-limits.ts';
 import { startStore, type StoreOptions } from './store-under-test.ts';
 
@@ -80,7 +81,7 @@ describe('the scrub', () => {
         await clock.advance(30_000);
         expect(second.cache.upkeep.progress.scrub).toMatchObject({ files: 20, damaged: 0, isRunning: false });
       },
-      { timeout: 15_000, interval: 1 },
+      { ...SOON, interval: 1 },
     );
   });
 
@@ -93,7 +94,7 @@ describe('the scrub', () => {
     await vi.waitFor(async () => {
       await clock.advance(100);
       expect(first.progress().files).toBeGreaterThan(50);
-    });
+    }, SOON);
     await first.cache.close();
     const seen = first.progress().files;
     expect(seen).toBeLessThan(300);
@@ -105,7 +106,7 @@ describe('the scrub', () => {
         await clock.advance(100);
         expect(second.cache.upkeep.progress.scrub.endedAt).toBeDefined();
       },
-      { timeout: 15_000, interval: 1 },
+      { ...SOON, interval: 1 },
     );
     const again = second.cache.upkeep.progress.scrub.files;
     expect(seen + again).toBeGreaterThanOrEqual(300);
@@ -124,9 +125,9 @@ describe('the scrub', () => {
     await vi.waitFor(async () => {
       await clock.advance(1000);
       expect(progress().files).toBeGreaterThan(5);
-    });
+    }, SOON);
     await cache.configure({ limits, scrub: { everyMs: undefined, bytesPerSecond: 1000 } });
-    await vi.waitFor(() => expect(progress().isRunning).toBe(false));
+    await vi.waitFor(() => expect(progress().isRunning).toBe(false), SOON);
     const seen = progress().files;
     await clock.advance(60 * STEP_MS);
     expect(progress().files).toBe(seen);
@@ -145,7 +146,7 @@ describe('the scrub', () => {
     await vi.waitFor(async () => {
       await clock.advance(50);
       expect(progress().isRunning).toBe(true);
-    });
+    }, SOON);
     const before = clock.monotonic();
     const bytesBefore = progress().bytes;
     for (let n = 0; n < 40; n += 1) await clock.advance(250);

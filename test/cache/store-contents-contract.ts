@@ -6,6 +6,7 @@ import { type Digest, digestOf } from '../../src/oci/digest.ts';
 import { parseRepositoryName } from '../../src/oci/reference.ts';
 import { get } from '../support/http-get.ts';
 import { buildImage, buildReferrer, pushTo } from '../support/images.ts';
+import { SOON } from '../support/soon.ts';
 import { all, pullImage } from './store-operations-contract.ts';
 import type { StoreSubject } from './store-subjects.ts';
 
@@ -53,7 +54,7 @@ export function storeContentsContract(name: string, start: () => Promise<StoreSu
     await vi.waitFor(async () => {
       const operations = await subject.operations();
       expect(await operations.status(never)).toMatchObject({ blobs: everything.length, reservedBytes: 0 });
-    });
+    }, SOON);
     return subject;
   };
 

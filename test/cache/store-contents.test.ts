@@ -7,6 +7,7 @@ import { FakeClock } from '../support/fake-clock.ts';
 import { FakeRegistry } from '../support/fake-registry.ts';
 import { buildImage, pushTo } from '../support/images.ts';
 import { startApp } from '../support/running-app.ts';
+import { SOON } from '../support/soon.ts';
 import { storeContentsContract } from './store-contents-contract.ts';
 import { all, pullImage } from './store-operations-contract.ts';
 import { directoryStore, servedStore } from './store-subjects.ts';
@@ -25,8 +26,9 @@ test('content that is only looked at counts as used no more than before, else it
   const api = new RemoteApi({ listener: { host: hostname, port: Number(port) }, token: undefined });
   const [contents, operations] = [new RemoteContents(api), new RemoteOperations(api)];
   const never = new AbortController().signal;
-  await vi.waitFor(async () =>
-    expect(await operations.status(never)).toMatchObject({ blobs: 1 + image.blobs.length }),
+  await vi.waitFor(
+    async () => expect(await operations.status(never)).toMatchObject({ blobs: 1 + image.blobs.length }),
+    SOON,
   );
   const read = async (options?: { readonly isUse: boolean }): Promise<number | undefined> => {
     // Uses that follow each other closely are one; and they are gathered for some seconds.

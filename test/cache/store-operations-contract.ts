@@ -9,6 +9,7 @@ import type { FakeRegistry } from '../support/fake-registry.ts';
 import { get } from '../support/http-get.ts';
 import { buildImage, type BuiltImage, pushTo } from '../support/images.ts';
 import type { RunningApp } from '../support/running-app.ts';
+import { SOON } from '../support/soon.ts';
 
 /** A product and its operations, which may need the product to be away. */
 export interface OperationsSubject {
@@ -113,7 +114,7 @@ export function storeOperationsContract(name: string, start: () => Promise<Opera
     await vi.waitFor(async () => {
       const operations = await subject.operations();
       expect(await operations.status(never)).toMatchObject({ blobs: count, reservedBytes: 0 });
-    });
+    }, SOON);
     return subject;
   };
   describe(`images by ${name}`, () => {

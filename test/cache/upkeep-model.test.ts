@@ -6,6 +6,7 @@ import { expect, it, vi } from 'vitest';
 import { diskFileSystem, type FileSystem } from '../../src/content/file-system.ts';
 import { type Digest, digestHex, digestOf } from '../../src/oci/digest.ts';
 import { CAMPAIGN_SCALE } from '../support/campaign-scale.ts';
+import { SOON } from '../support/soon.ts';
 import { tempDir } from '../support/temp-dir.ts';
 import { startStore } from './store-under-test.ts';
 
@@ -119,7 +120,7 @@ async function settled({ cache }: Store): Promise<void> {
   await cache.upkeep.begin();
   await vi.waitFor(() => expect(cache.upkeep.progress.reconcile.phase).toBe('done'), {
     interval: 1,
-    timeout: 5000,
+    ...SOON,
   });
 }
 

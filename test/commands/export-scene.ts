@@ -9,6 +9,7 @@ import { type FakeProcess, fakeProcess } from '../support/fake-process.ts';
 import { get } from '../support/http-get.ts';
 import { type BuiltContent, type BuiltImage, pushTo } from '../support/images.ts';
 import { startApp } from '../support/running-app.ts';
+import { SOON } from '../support/soon.ts';
 import { tempDir } from '../support/temp-dir.ts';
 
 export interface CachedImage {
@@ -63,7 +64,7 @@ export async function exportScene(cached: readonly CachedImage[]): Promise<Expor
       readonly blobs: number;
     };
     expect(status.blobs).toBe(stored.size);
-  });
+  }, SOON);
   await app.close();
   const process = await fakeProcess({ ENTREPOT_DATA_DIR: dataDir });
   const run = async (...args: readonly string[]): Promise<FinishedCommand> => {

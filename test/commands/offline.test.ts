@@ -9,6 +9,7 @@ import { fakeProcess } from '../support/fake-process.ts';
 import { get } from '../support/http-get.ts';
 import { buildImage, type BuiltImage, buildReferrer, pushTo } from '../support/images.ts';
 import { type RunningApp, startApp } from '../support/running-app.ts';
+import { SOON } from '../support/soon.ts';
 
 const TOKEN = 'canary-admin-token';
 const PLATFORMS = ['linux/amd64', 'linux/arm64'];
@@ -63,8 +64,10 @@ async function pullPlatform(app: RunningApp, tag: string, image: BuiltImage, pla
 }
 
 const settled = async ({ run }: { run: (...args: string[]) => Promise<{ stdout: string }> }) =>
-  vi.waitFor(async () =>
-    expect(JSON.parse((await run('status', '--json')).stdout)).toMatchObject({ reservedBytes: 0 }),
+  vi.waitFor(
+    async () =>
+      expect(JSON.parse((await run('status', '--json')).stdout)).toMatchObject({ reservedBytes: 0 }),
+    SOON,
   );
 
 describe('entrepot offline', () => {

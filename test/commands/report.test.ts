@@ -10,11 +10,11 @@ import { fakeProcess } from '../support/fake-process.ts';
 import { get } from '../support/http-get.ts';
 import { buildImage, pushTo } from '../support/images.ts';
 import { startApp } from '../support/running-app.ts';
+import { SOON } from '../support/soon.ts';
 
 const TOKEN = 'canary-admin-token';
 const IMAGE = buildImage();
 const DAY_MS = 86_400_000;
-const PATIENTLY = { timeout: 15_000 };
 
 async function start() {
   const registry = closeAfterTest(await FakeRegistry.start());
@@ -56,7 +56,7 @@ describe('entrepot report', () => {
   it('says the same with the server, without it, and after a restart', async () => {
     const { app, json, restart } = await start();
     for (let round = 0; round < 3; round += 1) await pullImage(app, 'library/app', 'v1', IMAGE);
-    await vi.waitFor(async () => expect((await json()).pulls).toBe(6), PATIENTLY);
+    await vi.waitFor(async () => expect((await json()).pulls).toBe(6), SOON);
     const served = await json();
     expect(served).toMatchObject({ pulls: 6, pullsAvoided: 5, upstreamPulls: 1 });
     expect(served.bytesAvoided).toBe(served.bytes - served.upstreamBytes);
@@ -80,7 +80,7 @@ describe('entrepot report', () => {
     await pullImage(app, 'library/app', 'v1', IMAGE);
     await vi.waitFor(
       async () => expect((await run()).stdout).toContain('4, 3 of them not asked upstream'),
-      PATIENTLY,
+      SOON,
     );
     const { code, stdout, stderr } = await run('--since', '7d', '--top', '1');
     expect([code, stderr]).toEqual([0, '']);
@@ -100,7 +100,7 @@ describe('entrepot report', () => {
     registry.faults.add({ action: { respond: { status: 503, headers: { 'retry-after': '600' } } } });
     for (let round = 0; round < 3; round += 1)
       expect((await get(`${app.url}/v2/library/app/manifests/other`)).status).toBeGreaterThan(428);
-    await vi.waitFor(async () => expect(await json()).toMatchObject({ failures: 3 }), PATIENTLY);
+    await vi.waitFor(async () => expect(await json()).toMatchObject({ failures: 3 }), SOON);
     const { stdout } = await run();
     expect(stdout).toMatch(/\nfailed +3 answers: /);
     expect(stdout).toMatch(/\nclient .*\n127\.0\.0\.1 +\d+ +\d+ +\d+ % +3 +/);
@@ -147,10 +147,7 @@ describe('where usage is never kept', () => {
     await pullImage(again, 'library/app', 'v1', IMAGE);
     const report = async () =>
       JSON.parse((await get(`${again.adminUrl}/api/v1/report`)).body.toString()) as SavingsReport;
-    await vi.waitFor(
-      async () => expect(await report()).toMatchObject({ pulls: 2, upstreamPulls: 0 }),
-      PATIENTLY,
-    );
+    await vi.waitFor(async () => expect(await report()).toMatchObject({ pulls: 2, upstreamPulls: 0 }), SOON);
     expect((await report()).keptSince).toBeGreaterThan(0);
     await again.close();
     expect((await readdir(app.dataDir)).filter((file) => file.startsWith('usage'))).toEqual([]);

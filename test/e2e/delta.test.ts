@@ -75,4 +75,4 @@ test('a delta carries what the other side has not, and both have the same in the
     const answer = await get(`${base}/blobs/${blob.digest}`);
     expect([answer.status, answer.body.equals(blob.bytes)]).toEqual([200, true]);
   }
-}, 60_000);
+});

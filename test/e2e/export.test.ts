@@ -55,7 +55,7 @@ test('kill -9 in the middle leaves nothing under the final name, and the next ex
     expect((await readFile(join(workingDir, 'layout', name))).equals(bytes)).toBe(true);
   }
   expect((await readdir(workingDir)).toSorted()).toEqual(['app.tar', 'layout']);
-}, 60_000);
+});
 
 test('SIGINT ends an export, and leaves nothing of it', async () => {
   const { dataDir, workingDir } = await exportScene([CACHED]);
@@ -70,7 +70,7 @@ test('SIGINT ends an export, and leaves nothing of it', async () => {
   program.signal('SIGINT');
   expect(await program.ended).toMatchObject({ code: 130 });
   expect(await readdir(workingDir)).toEqual([]);
-}, 60_000);
+});
 
 test('through the server that holds the directory it is the same export', async () => {
   const { dataDir, workingDir, registry } = await exportScene([CACHED]);
@@ -115,4 +115,4 @@ test('through the server that holds the directory it is the same export', async 
     .filter(([name]) => !name.startsWith('blobs/'))
     .map(([, bytes]) => bytes.toString());
   expect(said + documents.join('')).not.toContain('canary');
-}, 60_000);
+});

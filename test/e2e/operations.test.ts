@@ -11,6 +11,7 @@ import { EntrepotProcess, ENTRY, runEntrepot } from '../support/entrepot-process
 import { FakeRegistry } from '../support/fake-registry.ts';
 import { get } from '../support/http-get.ts';
 import { buildImage, type BuiltImage, pushTo } from '../support/images.ts';
+import { SOON } from '../support/soon.ts';
 import { tempDir } from '../support/temp-dir.ts';
 import { certificateAuthority, elsewhereCertificate, serverCertificate } from '../upstream/certificates.ts';
 
@@ -152,7 +153,7 @@ test('with a server every command does what it says, and says it in the right pl
   await pull(entrepot, 'v2', TWO);
   await vi.waitFor(
     async () => expect(parsed(await scene.run('status', '--json'))).toMatchObject({ blobs: 9 }),
-    20_000,
+    SOON,
   );
   const begun = new Set<string>();
   await goThrough(async (command = '', ...args) => {
@@ -185,7 +186,7 @@ test('the status of a server that runs fits on a screen, and is told again until
     const told = await scene.run('status');
     expect(told.stdout).toMatch(/^0 requests being answered, 0 blobs being fetched$/m);
     return told;
-  }, 20_000);
+  }, SOON);
   expect(shown.stdout).toMatch(/^docker\.io +up(?: since .*)? +closed +\d+ \/ \d+ ms +0 of \d+ /m);
   expect(shown.stdout).toMatch(/^since the start +\d+ +\d+ % +/m);
   expect(shown.stdout.split('\n').length).toBeLessThan(50);
@@ -214,7 +215,7 @@ test('the status of a server that runs fits on a screen, and is told again until
   expect(program.output).not.toContain('\u001B');
   program.signal('SIGINT');
   expect((await program.ended).code).toBe(0);
-}, 60_000);
+});
 
 test('status --watch ends when nobody reads it any more', async () => {
   const scene = await start();
@@ -230,14 +231,14 @@ test('status --watch ends when nobody reads it any more', async () => {
   await once(program.stdout, 'data');
   program.stdout.destroy();
   expect(await ended).toEqual([0, null]);
-}, 60_000);
+});
 
 test('what is purged is asked for upstream again, and what it shared with others is not', async () => {
   const scene = await start();
   const entrepot = await scene.serve();
   await pull(entrepot, 'v1', ONE);
   await pull(entrepot, 'v2', TWO);
-  await vi.waitFor(async () => expect((await scene.run('purge', 'app:v1')).code).toBe(0), 20_000);
+  await vi.waitFor(async () => expect((await scene.run('purge', 'app:v1')).code).toBe(0), SOON);
   const before = scene.registry.requests.length;
   await pull(entrepot, 'v2', TWO);
   expect(scene.registry.requests.slice(before).filter(({ method }) => method === 'GET')).toEqual([]);
@@ -246,7 +247,7 @@ test('what is purged is asked for upstream again, and what it shared with others
   const shared = ONE.blobs.filter(({ digest }) => TWO.blobs.some((blob) => blob.digest === digest));
   expect(asked.some(({ path }) => path.includes('/manifests/'))).toBe(true);
   for (const { digest } of shared) expect(asked.some(({ path }) => path.includes(digest))).toBe(false);
-}, 60_000);
+});
 
 test.each([
   [['images', 'Nginx'], 2, 'accepted is [upstream/]repository'],
@@ -304,7 +305,7 @@ test('a server that cannot be asked is told in one sentence', async () => {
   expect(sentences[1]).toContain("does not take this configuration's token");
   expect(sentences[2]).toContain('wants a token');
   expect(sentences[3]).toContain('admin.listen has port 0');
-}, 60_000);
+});
 
 test('over TLS the token is sent to the very certificate of the configuration, and to no other', async () => {
   const scene = await start();
@@ -325,7 +326,7 @@ test('over TLS the token is sent to the very certificate of the configuration, a
   const refused = await scene.run('status');
   expect(refused.code).toBe(1);
   expect(refused.stderr).toMatch(/^entrepot: .*https:.* does not answer \(.*\)\.\n$/);
-}, 60_000);
+});
 
 test('a maxSize below what is pinned is a warning of check, with a server and without, and of the start', async () => {
   const scene = await start();
@@ -333,11 +334,11 @@ test('a maxSize below what is pinned is a warning of check, with a server and wi
   await pull(entrepot, 'v1', ONE);
   await vi.waitFor(
     async () => expect(parsed(await scene.run('pin', 'app', '--json'))).toMatchObject({ images: 1 }),
-    20_000,
+    SOON,
   );
   await scene.configure({ cache: { maxSize: '4KiB' } });
   const warning = 'cache.maxSize is below what is pinned (1 MiB): nothing else can be stored';
-  await vi.waitFor(async () => expect((await scene.run('check')).stderr).toContain(warning), 20_000);
+  await vi.waitFor(async () => expect((await scene.run('check')).stderr).toContain(warning), SOON);
   await entrepot.stop();
   const before = await readdir(join(scene.workingDir, 'data'));
   expect((await scene.run('check')).stderr).toContain(warning);
@@ -346,7 +347,7 @@ test('a maxSize below what is pinned is a warning of check, with a server and wi
   await again.logged('cache.maxSize is below what is pinned: nothing else can be stored');
   await scene.configure({ cache: { maxSize: '1GiB' } });
   expect((await scene.run('check')).stderr).not.toContain('below what is pinned');
-}, 60_000);
+});
 
 test.each(['images', 'purge', 'verify', 'evict', 'pin', 'unpin', 'pins', 'status'])(
   '%s --help has an example',

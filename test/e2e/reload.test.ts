@@ -11,6 +11,7 @@ import { Gate } from '../support/gate.ts';
 import { get } from '../support/http-get.ts';
 import { buildImage, pushTo } from '../support/images.ts';
 import { makeCertificate } from '../support/loaded-config.ts';
+import { SOON } from '../support/soon.ts';
 import { tempDir } from '../support/temp-dir.ts';
 
 const IMAGE = buildImage({ seed: 5, layerSizes: [3 * 1024 * 1024] });
@@ -49,7 +50,7 @@ async function start(settings: Settings) {
       const line = said()[before];
       if (line === undefined) throw new Error(`not said yet: ${message}`);
       return line;
-    }, 10_000);
+    }, SOON);
   };
   const status = async (path: string) => (await get(`${entrepot.url}/v2/${path}`)).status;
   const admin = async (path: string) =>

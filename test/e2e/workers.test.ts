@@ -13,6 +13,7 @@ import { FakeRegistry } from '../support/fake-registry.ts';
 import { Gate } from '../support/gate.ts';
 import { get, type GetResult, openGet } from '../support/http-get.ts';
 import { sendRaw } from '../support/raw-http.ts';
+import { SOON } from '../support/soon.ts';
 import { tempDir } from '../support/temp-dir.ts';
 import {
   certificateAuthority as ca,
@@ -22,7 +23,6 @@ import {
 
 const MIB = 1024 * 1024;
 /** Busy machines take their time. */
-const SOON = { timeout: 10_000 };
 
 interface Setting {
   readonly registry: FakeRegistry;
@@ -51,7 +51,7 @@ async function stored({ registry, entrepot }: Setting, size: number, seed: numbe
     complete: true,
     digest,
   });
-  await expect.poll(async () => entrepot.metric('entrepot_fills_in_flight'), SOON).toBe(0);
+  await expect.poll(async () => entrepot.metric('entrepot_fills_in_flight')).toBe(0);
   return digest;
 }
 
@@ -136,7 +136,7 @@ describe('several workers', () => {
       config: { upstreams: { 'docker.io': { url: registry.url, default: true } } },
     });
     await get(blobUrl(alone, digest), { digestOnly: true });
-    await expect.poll(async () => alone.metric('entrepot_fills_in_flight'), SOON).toBe(0);
+    await expect.poll(async () => alone.metric('entrepot_fills_in_flight')).toBe(0);
     const asked: readonly (readonly [target: string, method?: string, headers?: Record<string, string>])[] = [
       ['/v2/'],
       ['/v2/library/app/manifests/v1'],
@@ -202,9 +202,9 @@ describe('several workers', () => {
     // Connections are shared out evenly.
     expect(results.filter(({ complete }) => complete)).toHaveLength(10);
     for (const { complete, digest: got } of results) if (complete) expect(got).toBe(digest);
-    await expect.poll(() => blobLines(entrepot).length, SOON).toBe(21);
+    await expect.poll(() => blobLines(entrepot).length).toBe(21);
     expect(blobLines(entrepot).filter(({ incomplete }) => incomplete === true)).toHaveLength(10);
-    await expect.poll(async () => entrepot.metric('entrepot_fronts'), SOON).toBe(2);
+    await expect.poll(async () => entrepot.metric('entrepot_fronts')).toBe(2);
     expect(await entrepot.metric('entrepot_front_restarts_total')).toBe(1);
     expect(workerPids(entrepot)).toHaveLength(3);
     expect(await get(blobUrl(entrepot, digest), { digestOnly: true })).toMatchObject({ digest });
@@ -215,7 +215,7 @@ describe('several workers', () => {
     const { entrepot } = setting;
     const digest = await stored(setting, MIB, 4);
     for (const pid of workerPids(entrepot)) process.kill(pid, 'SIGKILL');
-    await expect.poll(async () => entrepot.metric('entrepot_fronts'), SOON).toBe(0);
+    await expect.poll(async () => entrepot.metric('entrepot_fronts')).toBe(0);
     expect((await get(`${entrepot.adminUrl}/readyz`)).status).toBe(503);
     expect(await get(blobUrl(entrepot, digest), { digestOnly: true })).toMatchObject({
       complete: true,
@@ -229,7 +229,7 @@ describe('several workers', () => {
     expect(pids.filter(runs)).toHaveLength(2);
     entrepot.signal('SIGKILL');
     await entrepot.ended;
-    await expect.poll(() => pids.filter(runs), SOON).toEqual([]);
+    await expect.poll(() => pids.filter(runs)).toEqual([]);
   });
 
   testInCampaigns('tell the log, metrics and activity of what they send as one process does', async () => {
@@ -253,7 +253,7 @@ describe('several workers', () => {
       ]);
     gate.open();
     expect(await pull.finished()).toMatchObject({ complete: true, digest });
-    await expect.poll(() => blobLines(entrepot).length, SOON).toBe(2);
+    await expect.poll(() => blobLines(entrepot).length).toBe(2);
     expect(blobLines(entrepot).at(-1)).toMatchObject({
       msg: 'request',
       outcome: 'hit',
@@ -272,7 +272,7 @@ describe('several workers', () => {
     );
     const left = await get(blobUrl(entrepot, digest), { abortAfter: 2 * MIB });
     expect(left.complete).toBe(false);
-    await expect.poll(() => blobLines(entrepot).length, SOON).toBe(3);
+    await expect.poll(() => blobLines(entrepot).length).toBe(3);
     const line = blobLines(entrepot).at(-1);
     expect(line).toMatchObject({ status: 200, incomplete: true });
     expect(Number(line?.['bytes'])).toBeGreaterThanOrEqual(2 * MIB);
@@ -310,9 +310,7 @@ describe('several workers', () => {
       const ids = answers.map(({ id }) => id);
       expect(new Set(ids).size).toBe(ids.length);
       const lines = () => entrepot.log.filter(({ reference }) => reference === 'v1');
-      await expect
-        .poll(() => lines().map(({ request: id }) => id), SOON)
-        .toEqual(expect.arrayContaining(ids));
+      await expect.poll(() => lines().map(({ request: id }) => id)).toEqual(expect.arrayContaining(ids));
       expect(lines().find(({ request: id }) => id === alone.id)).toMatchObject({
         outcome: 'hit',
         status: 200,
@@ -346,7 +344,7 @@ describe('several workers', () => {
     await truncate(await blobFile(entrepot, digest), 20 * MIB);
     gate.open();
     expect(await pull.finished()).toMatchObject({ status: 200, complete: true, digest });
-    await expect.poll(() => blobLines(entrepot).length, SOON).toBe(2);
+    await expect.poll(() => blobLines(entrepot).length).toBe(2);
     expect(blobLines(entrepot).at(-1)).toMatchObject({ bytes: 24 * MIB, status: 200 });
     expect(registry.count({ method: 'GET', path: /\/blobs\// })).toBeGreaterThan(1);
     expect(await entrepot.metric('entrepot_integrity_failures_total')).toBe(1);
@@ -393,7 +391,7 @@ describe('several workers', () => {
       'X-Entrepot-File': '1 0 10 10 0 %2Fetc%2Fpasswd',
     };
     expect(await get(url, { headers: lies })).toMatchObject({ status: 200, complete: true, digest });
-    await expect.poll(() => blobLines(entrepot).length, SOON).toBe(2);
+    await expect.poll(() => blobLines(entrepot).length).toBe(2);
     expect(blobLines(entrepot).at(-1)).toMatchObject({ client: '127.0.0.1', reference: digest });
     const { rawHeaders } = await get(url);
     expect(rawHeaders.join('\n').toLowerCase()).not.toContain('entrepot-f');
@@ -442,7 +440,7 @@ describe('several workers', () => {
     agent.destroy();
     // Whoever has left makes room.
     await expect
-      .poll(async () => (await get(`${entrepot.url}/v2/`).catch(() => undefined))?.status, SOON)
+      .poll(async () => (await get(`${entrepot.url}/v2/`).catch(() => undefined))?.status)
       .toBe(200);
   });
 
@@ -457,7 +455,7 @@ describe('several workers', () => {
     for (const outcome of ['MISS', 'HIT']) {
       const pull = await get(blobUrl(entrepot, digest), { ca, digestOnly: true });
       expect(pull).toMatchObject({ complete: true, digest, headers: { 'x-cache': outcome } });
-      await expect.poll(async () => entrepot.metric('entrepot_fills_in_flight'), SOON).toBe(0);
+      await expect.poll(async () => entrepot.metric('entrepot_fills_in_flight')).toBe(0);
     }
     const port = Number(new URL(entrepot.url).port);
     expect((await sendRaw({ port }, 'GET / HTTP/1.1\r\n\r\n')).status).toBe(400);
@@ -471,7 +469,7 @@ describe('several workers', () => {
         () => undefined,
       );
     // By both of them.
-    await expect.poll(async () => Promise.all([shows(), shows()]), SOON).toEqual([200, 200]);
+    await expect.poll(async () => Promise.all([shows(), shows()])).toEqual([200, 200]);
   });
 
   testInCampaigns(

@@ -11,6 +11,7 @@ import { FakeRegistry } from '../support/fake-registry.ts';
 import { get } from '../support/http-get.ts';
 import { buildImage, pushTo } from '../support/images.ts';
 import { type RunningApp, startApp } from '../support/running-app.ts';
+import { SOON } from '../support/soon.ts';
 
 const IMAGE = buildImage({ platforms: ['linux/amd64', 'linux/arm64'] });
 
@@ -69,7 +70,7 @@ async function settled(app: RunningApp): Promise<void> {
     expect(body.toString()).toContain('entrepot_fills_in_flight 0');
     const lines = app.logLines.filter(({ msg, bytes }) => bytes !== undefined && msg !== undefined);
     expect(await metric(app, 'requests_total')).toBe(lines.length);
-  });
+  }, SOON);
 }
 
 it('the report, the minutes and the clients agree with each other and with the metrics', async () => {

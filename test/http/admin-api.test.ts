@@ -4,6 +4,7 @@ import { closeAfterTest } from '../support/close-after-test.ts';
 import { FakeRegistry } from '../support/fake-registry.ts';
 import { buildImage, pushTo } from '../support/images.ts';
 import { type RunningApp, startApp } from '../support/running-app.ts';
+import { SOON } from '../support/soon.ts';
 import { pullImage } from '../cache/store-operations-contract.ts';
 
 const TOKEN = 'canary-admin-token';
@@ -49,7 +50,7 @@ async function start(options: { readonly adminToken?: string } = {}): Promise<Ru
   await pullImage(app, 'library/app', 'v1', IMAGE);
   const { adminToken } = options;
   const headers = adminToken === undefined ? {} : { authorization: `Bearer ${adminToken}` };
-  await vi.waitFor(async () => expect(await blobsOf(app, headers)).toBe(IMAGE.blobs.length + 1));
+  await vi.waitFor(async () => expect(await blobsOf(app, headers)).toBe(IMAGE.blobs.length + 1), SOON);
   return app;
 }
 
@@ -205,8 +206,9 @@ describe('the admin API', () => {
       await new Promise((resolve) => setTimeout(resolve, at % 5));
       leaving.destroy();
     }
-    await vi.waitFor(async () =>
-      expect((await ask(adminUrl, 'images', { headers: NDJSON })).status).toBe(200),
+    await vi.waitFor(
+      async () => expect((await ask(adminUrl, 'images', { headers: NDJSON })).status).toBe(200),
+      SOON,
     );
   });
 
@@ -216,7 +218,7 @@ describe('the admin API', () => {
     pushTo(registry, { repository: 'library/app', tag: 'v1', image });
     const app = await startApp({ upstreams: [{ name: 'docker.io', url: registry.url }] });
     await pullImage(app, 'library/app', 'v1', image);
-    await vi.waitFor(async () => expect(await blobsOf(app)).toBe(image.blobs.length + 1));
+    await vi.waitFor(async () => expect(await blobsOf(app)).toBe(image.blobs.length + 1), SOON);
     const large = image.blobs.find(({ size }) => size > 1024 * 1024)?.digest ?? image.root.digest;
     const left: (() => void)[] = [];
     /** Nobody reads it. */

@@ -9,6 +9,7 @@ import { get } from '../support/http-get.ts';
 import { type RawOptions, type RawResult, sendRaw } from '../support/raw-http.ts';
 import { rawHeader } from '../support/raw-response.ts';
 import { type RunningApp, startApp } from '../support/running-app.ts';
+import { SOON } from '../support/soon.ts';
 
 const BLOB = Buffer.alloc(200_000, 'entrepot');
 /** Gives the server time to close the connection; over at once when it does. */
@@ -446,7 +447,7 @@ describe('a GET', () => {
     const { app, digest, send } = await start();
     await vi.waitFor(async () => {
       expect((await get(`${app.url}${blob(digest)}`)).headers['x-cache']).toBe('HIT');
-    });
+    }, SOON);
     const pairs = Array.from({ length: 1400 }, (_, at) => `${100_000 + at * 3}-${100_000 + at * 3}`);
     const range = `bytes=${pairs.join(',')}`;
     expect(range.length).toBeGreaterThan(19_000);

@@ -4,6 +4,7 @@ import { describe, expect, it, onTestFinished, test, vi } from 'vitest';
 import { clientOf } from '../../src/http/connection-gate.ts';
 import { get } from '../support/http-get.ts';
 import { type RunningApp, startApp } from '../support/running-app.ts';
+import { SOON } from '../support/soon.ts';
 
 async function start(connectionsPerClient: number): Promise<RunningApp> {
   return startApp({
@@ -59,7 +60,7 @@ describe('a client with as many connections as it may have', () => {
     for (let count = 0; count < 4; count += 1) held.push(await connected(app.url));
     await once(await connected(app.url), 'close');
     for (const socket of held.splice(0, 3)) socket.destroy();
-    await vi.waitFor(() => expect(said(app, 'may connect again')).toHaveLength(1));
+    await vi.waitFor(() => expect(said(app, 'may connect again')).toHaveLength(1), SOON);
     expect((await get(`${app.url}/v2/`)).status).toBe(200);
     expect(said(app, 'too many connections')).toHaveLength(1);
   });

@@ -11,6 +11,7 @@ import { FakeRegistry } from '../support/fake-registry.ts';
 import { Gate } from '../support/gate.ts';
 import { get } from '../support/http-get.ts';
 import { type RunningApp, startApp } from '../support/running-app.ts';
+import { SOON } from '../support/soon.ts';
 
 const MIB = 1024 * 1024;
 
@@ -53,9 +54,12 @@ describe('requests sent without waiting for answers', () => {
     const { app } = await start();
     const { socket, received } = connection(app);
     socket.write(requestOf('/v2/') + requestOf('/v2/nothing') + requestOf('/v2/'));
-    await vi.waitFor(() => expect(received().match(/HTTP\/1\.1 \d+/g)).toHaveLength(3));
+    await vi.waitFor(() => expect(received().match(/HTTP\/1\.1 \d+/g)).toHaveLength(3), SOON);
     expect(received().match(/HTTP\/1\.1 \d+/g)).toEqual(['HTTP/1.1 200', 'HTTP/1.1 404', 'HTTP/1.1 200']);
-    await vi.waitFor(() => expect(requestLines(app).map(({ status }) => status)).toEqual([200, 404, 200]));
+    await vi.waitFor(
+      () => expect(requestLines(app).map(({ status }) => status)).toEqual([200, 404, 200]),
+      SOON,
+    );
   });
 
   it('hold nothing open once the client has left', async () => {
@@ -63,15 +67,15 @@ describe('requests sent without waiting for answers', () => {
     const digest = registry.addBlob('library/app', { size: 20 * MIB, seed: 1 });
     const path = `/v2/library/app/blobs/${digest}`;
     await get(app.url + path, { digestOnly: true });
-    await vi.waitFor(() => expect(openContentFiles(app.dataDir)).toBe(0));
+    await vi.waitFor(() => expect(openContentFiles(app.dataDir)).toBe(0), SOON);
     for (let round = 0; round < 3; round += 1) {
       const { socket } = connection(app);
       socket.pause();
       socket.write(requestOf(path).repeat(3));
-      await vi.waitFor(() => expect(openContentFiles(app.dataDir)).toBeGreaterThan(0));
+      await vi.waitFor(() => expect(openContentFiles(app.dataDir)).toBeGreaterThan(0), SOON);
       await delay(50);
       socket.destroy();
-      await vi.waitFor(() => expect(openContentFiles(app.dataDir)).toBe(0));
+      await vi.waitFor(() => expect(openContentFiles(app.dataDir)).toBe(0), SOON);
     }
     // The first one of each connection was begun; its followers never were.
     expect(requestLines(app)).toHaveLength(1 + 3);
@@ -87,7 +91,7 @@ describe('requests sent without waiting for answers', () => {
     socket.write(requestOf(`/v2/library/app/blobs/${first}`) + requestOf(`/v2/library/app/blobs/${second}`));
     await gate.arrived();
     socket.destroy();
-    await vi.waitFor(() => expect(requestLines(app)).toHaveLength(1));
+    await vi.waitFor(() => expect(requestLines(app)).toHaveLength(1), SOON);
     gate.open();
     await delay(100);
     expect(registry.count({ path: new RegExp(second) })).toBe(0);
@@ -110,9 +114,9 @@ describe('a broken request', () => {
     const { app } = await start();
     const { socket, received } = connection(app);
     socket.write(requestOf('/v2/'));
-    await vi.waitFor(() => expect(received()).toContain('{}'));
+    await vi.waitFor(() => expect(received()).toContain('{}'), SOON);
     socket.write('garbage\r\n\r\n');
-    await vi.waitFor(() => expect(received()).toContain('HTTP/1.1 400'));
+    await vi.waitFor(() => expect(received()).toContain('HTTP/1.1 400'), SOON);
   });
 
   it('puts nothing into the body of a running response, but breaks it off', async () => {
@@ -122,7 +126,7 @@ describe('a broken request', () => {
     const { socket, received } = connection(app);
     const closed = new Promise((resolve) => socket.once('close', resolve));
     socket.write(requestOf(`/v2/library/app/blobs/${digest}`));
-    await vi.waitFor(() => expect(received().length).toBeGreaterThan(1000), 5000);
+    await vi.waitFor(() => expect(received().length).toBeGreaterThan(1000), SOON);
     socket.write('garbage\r\n\r\n');
     await closed;
     expect(received()).not.toContain('HTTP/1.1 400');

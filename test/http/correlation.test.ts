@@ -4,6 +4,7 @@ import { FakeRegistry } from '../support/fake-registry.ts';
 import { get } from '../support/http-get.ts';
 import { buildImage, pushTo } from '../support/images.ts';
 import { type RunningAppOptions, startApp } from '../support/running-app.ts';
+import { SOON } from '../support/soon.ts';
 
 const IMAGE = buildImage();
 
@@ -47,7 +48,7 @@ describe('lines of what was asked upstream', () => {
       const line = app.logLines.find(({ msg }) => msg === 'a fill failed; nothing of it is cached');
       if (line === undefined) throw new Error('there is no line yet');
       return line;
-    });
+    }, SOON);
     expect(failed['request']).toBe(bad.id);
   });
 
@@ -78,7 +79,7 @@ describe('log.access', () => {
     await vi.waitFor(async () => {
       const { body } = await get(`${app.adminUrl}/api/v1/activity/recent`);
       expect((JSON.parse(body.toString()) as { requests: object[] }).requests).toHaveLength(4);
-    });
+    }, SOON);
     expect(accessed().map(({ outcome }) => outcome)).toEqual(outcomes);
   });
 });

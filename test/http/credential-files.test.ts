@@ -6,6 +6,7 @@ import { FakeRegistry } from '../support/fake-registry.ts';
 import { get } from '../support/http-get.ts';
 import { buildImage, pushTo } from '../support/images.ts';
 import { startApp } from '../support/running-app.ts';
+import { SOON } from '../support/soon.ts';
 import { tempDir } from '../support/temp-dir.ts';
 
 const CANARY = 'canary-password';
@@ -26,7 +27,7 @@ test('a secret that is not there is the trouble of its upstream alone, until it 
     ],
   });
   const told = () => app.logLines.filter(({ level }) => level === 'error');
-  await vi.waitFor(() => expect(told()).toHaveLength(1));
+  await vi.waitFor(() => expect(told()).toHaveLength(1), SOON);
   const problem =
     'no credentials for locked: upstreams.locked.auth.passwordFile cannot be read: there is no such file';
   expect(told()[0]).toMatchObject({ upstream: 'locked', key: 'upstreams.locked.auth.passwordFile', problem });
@@ -42,7 +43,7 @@ test('a secret that is not there is the trouble of its upstream alone, until it 
   await writeFile(`${file}.new`, `${CANARY}\n`, { mode: 0o600 });
   await rename(`${file}.new`, file);
   await vi.waitFor(async () => expect((await pull('locked')).status).toBe(200), {
-    timeout: 10_000,
+    ...SOON,
     interval: 200,
   });
   expect(told()).toHaveLength(1);

@@ -8,8 +8,8 @@ import { get } from '../support/http-get.ts';
 import { buildImage, pushTo } from '../support/images.ts';
 import { parseRepositoryPattern, type RepositoryPattern } from '../../src/oci/repository-pattern.ts';
 import { startApp } from '../support/running-app.ts';
+import { SOON } from '../support/soon.ts';
 
-const SOON = { timeout: 15_000 };
 const IMAGE = buildImage({ platforms: ['linux/amd64', 'linux/arm64'] });
 
 function pattern(text: string): RepositoryPattern {

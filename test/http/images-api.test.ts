@@ -7,8 +7,8 @@ import { FakeRegistry } from '../support/fake-registry.ts';
 import { get } from '../support/http-get.ts';
 import { buildImage, pushTo } from '../support/images.ts';
 import { startApp } from '../support/running-app.ts';
+import { SOON } from '../support/soon.ts';
 
-const SOON = { timeout: 15_000 };
 const NAMES = ['alpha', 'beta', 'gamma', 'delta', 'epsilon'];
 const IMAGES = NAMES.map((name, at) => ({
   name,

@@ -2,6 +2,7 @@ import { describe, expect, it, vi } from 'vitest';
 import type { LiveView } from '../../src/activity/live-view.ts';
 import { LiveEvents } from '../../src/http/live-events.ts';
 import { FakeClock } from '../support/fake-clock.ts';
+import { SOON } from '../support/soon.ts';
 
 /** Watched with a clock of our own; counts how often it is looked at what goes on. */
 function start() {
@@ -93,7 +94,7 @@ describe('what goes on, as events', () => {
     await next(reader);
     seen.isBroken = true;
     await clock.advance(1000);
-    await vi.waitFor(async () => expect(await next(reader)).toBeUndefined());
+    await vi.waitFor(async () => expect(await next(reader)).toBeUndefined(), SOON);
     expect(events.watcherCount).toBe(0);
     await expect(events.watch(never)).rejects.toThrow('broken');
     seen.isBroken = false;

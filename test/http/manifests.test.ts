@@ -11,6 +11,7 @@ import { Gate } from '../support/gate.ts';
 import { get, type GetResult } from '../support/http-get.ts';
 import { buildImage, pushTo } from '../support/images.ts';
 import { startApp } from '../support/running-app.ts';
+import { SOON } from '../support/soon.ts';
 
 const MINUTE_MS = 60_000;
 const MANIFESTS = /\/manifests\//;
@@ -74,8 +75,10 @@ describe('a manifest', () => {
     const { app, registry, image, ask, clock, gets, heads } = await start();
     await ask(image.root.digest);
     // The index forgets what is not stored.
-    await vi.waitFor(async () =>
-      expect((await get(`${app.adminUrl}/api/v1/status`)).body.toString()).toContain('"blobs":1,'),
+    await vi.waitFor(
+      async () =>
+        expect((await get(`${app.adminUrl}/api/v1/status`)).body.toString()).toContain('"blobs":1,'),
+      SOON,
     );
     await clock.advance(365 * 24 * 60 * MINUTE_MS);
     registry.untag('library/app', 'latest');

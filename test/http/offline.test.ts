@@ -10,6 +10,7 @@ import { Gate } from '../support/gate.ts';
 import { get, type GetResult, openGet } from '../support/http-get.ts';
 import { buildImage, pushTo } from '../support/images.ts';
 import { type RunningApp, type RunningAppOptions, startApp } from '../support/running-app.ts';
+import { SOON } from '../support/soon.ts';
 
 const MINUTE_MS = 60_000;
 const YEAR_MS = 365 * 24 * 3_600_000;
@@ -80,7 +81,7 @@ describe('while it is offline', () => {
     await ask('tags/list');
     await ask(`referrers/${IMAGE.root.digest}`);
     const stored = 1 + IMAGE.manifests.length + IMAGE.blobs.length;
-    await vi.waitFor(async () => expect(await admin(app, 'status')).toMatchObject({ blobs: stored }));
+    await vi.waitFor(async () => expect(await admin(app, 'status')).toMatchObject({ blobs: stored }), SOON);
     registry.forget();
     mirror.forget();
     await turn(app, { offline: true });
@@ -245,7 +246,7 @@ describe('what is under way when it goes offline', () => {
     expect(await pulling.finished()).toMatchObject({ complete: true, digest: LAYER.digest });
     expect(await joined).toMatchObject({ complete: true, digest: LAYER.digest });
     const answered = () => ask(`blobs/${LAYER.digest}`);
-    await vi.waitFor(async () => expect((await answered()).headers['x-cache']).toBe('HIT'));
+    await vi.waitFor(async () => expect((await answered()).headers['x-cache']).toBe('HIT'), SOON);
     expect(registry.requests).toEqual([]);
   });
 
@@ -378,36 +379,38 @@ describe('a rehearsal', () => {
     await get(`${app.url}/v2/nowhere.example/app/manifests/v1`);
     await turn(app, { offline: false });
     const begunAt = clock.now() - 1000;
-    await vi.waitFor(async () =>
-      expect(await admin(app, 'rehearsal')).toEqual({
-        last: {
-          begunAt,
-          endedAt: begunAt + 1000,
-          upstreams: ['docker.io', 'quay.io'],
-          isConfigured: false,
-          failures: 3,
-          unlisted: 0,
-          requests: [
-            {
-              upstream: 'docker.io',
-              repository: 'library/app',
-              reference: 'v2',
-              kind: 'manifest',
-              count: 2,
-              firstAt: begunAt,
-              lastAt: begunAt + 1000,
-            },
-            {
-              upstream: 'quay.io',
-              repository: 'org/tool',
-              kind: 'tags',
-              count: 1,
-              firstAt: begunAt + 1000,
-              lastAt: begunAt + 1000,
-            },
-          ],
-        },
-      }),
+    await vi.waitFor(
+      async () =>
+        expect(await admin(app, 'rehearsal')).toEqual({
+          last: {
+            begunAt,
+            endedAt: begunAt + 1000,
+            upstreams: ['docker.io', 'quay.io'],
+            isConfigured: false,
+            failures: 3,
+            unlisted: 0,
+            requests: [
+              {
+                upstream: 'docker.io',
+                repository: 'library/app',
+                reference: 'v2',
+                kind: 'manifest',
+                count: 2,
+                firstAt: begunAt,
+                lastAt: begunAt + 1000,
+              },
+              {
+                upstream: 'quay.io',
+                repository: 'org/tool',
+                kind: 'tags',
+                count: 1,
+                firstAt: begunAt + 1000,
+                lastAt: begunAt + 1000,
+              },
+            ],
+          },
+        }),
+      SOON,
     );
   });
 });

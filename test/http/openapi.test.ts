@@ -9,9 +9,9 @@ import { closeAfterTest } from '../support/close-after-test.ts';
 import { FakeRegistry } from '../support/fake-registry.ts';
 import { buildImage, pushTo } from '../support/images.ts';
 import { type RunningApp, startApp } from '../support/running-app.ts';
+import { SOON } from '../support/soon.ts';
 
 const TOKEN = 'canary-openapi-token';
-const SOON = { timeout: 15_000 };
 const IMAGE = buildImage();
 const BYTES = Buffer.from('some content that is brought');
 const BROUGHT = digestOf(BYTES);

@@ -8,6 +8,7 @@ import { Gate } from '../support/gate.ts';
 import { get } from '../support/http-get.ts';
 import { buildImage, pushTo } from '../support/images.ts';
 import { type RunningAppOptions, startApp } from '../support/running-app.ts';
+import { SOON } from '../support/soon.ts';
 
 const MINUTE_MS = 60_000;
 const [IMAGE, OTHER] = [buildImage({ platforms: ['linux/amd64', 'linux/arm64'] }), buildImage({ seed: 2 })];
@@ -28,7 +29,7 @@ async function start(options: Partial<RunningAppOptions> = {}) {
       const found = app.logLines.find(({ request, bytes }) => request === id && bytes !== undefined);
       if (found === undefined) throw new Error('there is no line yet');
       return found;
-    });
+    }, SOON);
     return [line['outcome'], line['reason']];
   };
   return { registry, clock, app, ask };
@@ -97,12 +98,12 @@ it('a manifest and a blob by digest: not here, and here but not known to be in t
   const [layer] = SINGLE.layers;
   for (const what of [`manifests/${SINGLE.digest}`, `blobs/${layer?.digest}`]) {
     expect(await ask(`app/${what}`)).toEqual(['miss', 'not-stored']);
-    await vi.waitFor(async () => expect(await ask(`app/${what}`)).toEqual(['hit', undefined]));
+    await vi.waitFor(async () => expect(await ask(`app/${what}`)).toEqual(['hit', undefined]), SOON);
   }
   expect(await ask(`fork/blobs/${layer?.digest}`, {}, 'HEAD')).toEqual(['miss', 'not-seen-here']);
   for (const what of [`manifests/${SINGLE.digest}`, `blobs/${SINGLE.config.digest}`]) {
     await ask(`app/${what}`);
-    await vi.waitFor(async () => expect(await ask(`app/${what}`)).toEqual(['hit', undefined]));
+    await vi.waitFor(async () => expect(await ask(`app/${what}`)).toEqual(['hit', undefined]), SOON);
   }
   expect(await ask(`fork/manifests/${SINGLE.digest}`)).toEqual(['revalidated', 'not-seen-here']);
 });

@@ -8,8 +8,8 @@ import { Gate } from '../support/gate.ts';
 import { get } from '../support/http-get.ts';
 import { buildImage, pushTo } from '../support/images.ts';
 import { startApp } from '../support/running-app.ts';
+import { SOON } from '../support/soon.ts';
 
-const SOON = { timeout: 15_000 };
 const IMAGE = buildImage({ layerSizes: [400_000] });
 const [LARGE] = IMAGE.blobs.toSorted((one, other) => other.size - one.size);
 
@@ -29,7 +29,7 @@ it('a purge of what is being pulled disturbs no pull, and says when there was no
   const gate = new Gate();
   registry.faults.add({ match: { path: /blobs/ }, action: { stallAfter: { bytes: 200_000, gate } } });
   await get(`${app.url}/v2/library/app/manifests/v1`);
-  await expect.poll(images, SOON).toMatchObject({ total: 1 });
+  await expect.poll(images).toMatchObject({ total: 1 });
   const pulling = get(`${app.url}/v2/library/app/blobs/${LARGE?.digest}`);
   await vi.waitFor(
     () => expect(registry.requests.some(({ path }) => path.includes('blobs'))).toBe(true),
@@ -51,5 +51,5 @@ it('a purge of what is being pulled disturbs no pull, and says when there was no
 
   // The next pull is whole again.
   await pullImage(app, 'library/app', 'v1', IMAGE);
-  await expect.poll(images, SOON).toMatchObject({ total: 1 });
+  await expect.poll(images).toMatchObject({ total: 1 });
 });

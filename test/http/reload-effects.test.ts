@@ -6,6 +6,7 @@ import { FakeRegistry } from '../support/fake-registry.ts';
 import { get } from '../support/http-get.ts';
 import { buildImage, pushTo } from '../support/images.ts';
 import { type FileSettings, type ReloadableApp, startReloadable } from '../support/reloadable-app.ts';
+import { SOON } from '../support/soon.ts';
 
 const IMAGE = buildImage({ seed: 17 });
 const MIB = 1024 * 1024;
@@ -108,10 +109,10 @@ describe('after a reload holds what the file says of', () => {
       const { schedules = [] } = await admin<Status>(scene, 'status');
       return schedules.map(({ name, nextAt }) => [name, nextAt !== undefined]);
     };
-    await vi.waitFor(async () => expect(await next()).toEqual([['site', true]]));
+    await vi.waitFor(async () => expect(await next()).toEqual([['site', true]]), SOON);
     expect(await change(warm('@yearly'))).toEqual(['warm.site']);
     await change({});
-    await vi.waitFor(async () => expect(await next()).toEqual([]));
+    await vi.waitFor(async () => expect(await next()).toEqual([]), SOON);
     const metrics = await (await fetch(`${scene.app.adminUrl}/metrics`)).text();
     expect(metrics).not.toContain('schedule="site"');
   });

@@ -4,6 +4,7 @@ import { FakeRegistry } from '../support/fake-registry.ts';
 import { Gate } from '../support/gate.ts';
 import { get } from '../support/http-get.ts';
 import { startApp } from '../support/running-app.ts';
+import { SOON } from '../support/soon.ts';
 
 it('counts and logs a client that left before the answer as 499, once', async () => {
   const registry = closeAfterTest(await FakeRegistry.start());
@@ -17,7 +18,7 @@ it('counts and logs a client that left before the answer as 499, once', async ()
   leaving.abort();
   await expect(asked).rejects.toThrow();
   const lines = () => app.logLines.filter(({ bytes }) => bytes !== undefined);
-  await vi.waitFor(() => expect(lines()).toHaveLength(1));
+  await vi.waitFor(() => expect(lines()).toHaveLength(1), SOON);
   expect(lines()[0]).toMatchObject({ level: 'info', msg: 'client left', status: 499, bytes: 0 });
   const metrics = (await get(`${app.adminUrl}/metrics`)).body.toString();
   const counted = metrics.split('\n').filter((line) => line.startsWith('entrepot_requests_total{'));
@@ -33,7 +34,7 @@ it('keeps the status of an answer that the client left in the middle of', async 
   registry.faults.add({ match: { method: 'GET' }, action: { bytesPerSecond: 1_000_000 } });
   await get(`${app.url}/v2/library/app/blobs/${digest}`, { abortAfter: 1000 });
   const lines = () => app.logLines.filter(({ bytes }) => bytes !== undefined);
-  await vi.waitFor(() => expect(lines()).toHaveLength(1));
+  await vi.waitFor(() => expect(lines()).toHaveLength(1), SOON);
   expect(lines()[0]).toMatchObject({ msg: 'request', status: 200, incomplete: true });
 });
 
@@ -49,6 +50,6 @@ it('names each request on its answer and in its log line, whatever the client ca
   expect(ids.map((id) => /^[0-9a-f]{16}$/.test(String(id)))).toEqual([true, true]);
   expect(new Set(ids).size).toBe(2);
   const lines = () => app.logLines.filter(({ bytes }) => bytes !== undefined);
-  await vi.waitFor(() => expect(lines()).toHaveLength(2));
+  await vi.waitFor(() => expect(lines()).toHaveLength(2), SOON);
   expect(lines().map(({ request }) => request)).toEqual(ids);
 });

@@ -7,9 +7,9 @@ import { get } from '../support/http-get.ts';
 import { buildImage, pushTo } from '../support/images.ts';
 import { OtlpCollector } from '../support/otlp-collector.ts';
 import { type RunningAppOptions, startApp } from '../support/running-app.ts';
+import { SOON } from '../support/soon.ts';
 
 const IMAGE = buildImage();
-const PATIENTLY = { timeout: 15_000 };
 const [SERVER, CLIENT] = [2, 3];
 
 async function start({ sampleRatio = 1, endpoint }: { sampleRatio?: number; endpoint?: string } = {}) {
@@ -111,7 +111,7 @@ describe('a collector that', () => {
     await break_(collector);
     await ask('manifests/latest');
     const said = () => app.logLines.filter(({ msg }) => msg.startsWith('traces cannot be sent'));
-    await vi.waitFor(() => expect(said()).toHaveLength(1), PATIENTLY);
+    await vi.waitFor(() => expect(said()).toHaveLength(1), SOON);
     const begun = performance.now();
     for (let at = 0; at < 300; at += 1) expect((await ask('manifests/latest')).status).toBe(200);
     expect(performance.now() - begun).toBeLessThan(10_000);
@@ -123,7 +123,7 @@ describe('a collector that', () => {
     const { collector, ask, app } = await start();
     collector.answer = 'hang';
     await ask('manifests/latest');
-    await vi.waitFor(() => expect(collector.requests).toBeGreaterThan(0), PATIENTLY);
+    await vi.waitFor(() => expect(collector.requests).toBeGreaterThan(0), SOON);
     for (let at = 0; at < 500; at += 1) expect((await ask('manifests/latest')).status).toBe(200);
     // One batch on its way at a time.
     expect(collector.requests).toBe(1);

@@ -5,8 +5,8 @@ import { FakeRegistry } from '../support/fake-registry.ts';
 import { Gate } from '../support/gate.ts';
 import { buildImage, pushTo } from '../support/images.ts';
 import { startApp } from '../support/running-app.ts';
+import { SOON } from '../support/soon.ts';
 
-const SOON = { timeout: 15_000 };
 const IMAGE = buildImage({ layerSizes: [300_000] });
 
 async function start() {
@@ -70,7 +70,7 @@ describe('warm jobs', () => {
     expect((await ask(`warm/jobs/${id}/cancel`, {})).document).toMatchObject({ id, state: 'cancelled' });
     expect((await ask(`warm/jobs/${id}/cancel`, {})).document).toMatchObject({ id, state: 'cancelled' });
     expect((await jobs()).map(({ state }) => state)).toEqual(['cancelled']);
-    await expect.poll(async () => (await ask('images')).document, SOON).toMatchObject({ total: 1 });
+    await expect.poll(async () => (await ask('images')).document).toMatchObject({ total: 1 });
   });
 
   it('are those of commands, too, which are told when somebody cancels them', async () => {

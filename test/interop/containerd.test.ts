@@ -58,7 +58,7 @@ describeWith({ programs: ['containerd', 'ctr', 'docker-registry'], root: true },
     await hub.stop();
     await containerd.pull(name, '--all-platforms');
     expect(await containerd.contents()).toEqual(expect.arrayContaining([...digestsOf(image)]));
-  }, 60_000);
+  });
 
   test('two at once have all platforms of a cold image, each blob fetched once', async () => {
     const image = buildImage(MULTI_PLATFORM);
@@ -76,7 +76,7 @@ describeWith({ programs: ['containerd', 'ctr', 'docker-registry'], root: true },
     }
     expect(hub.blobGets).toEqual(eachBlobOnce(image));
     expect(hub.manifestGets).toHaveLength(1 + image.manifests.length);
-  }, 60_000);
+  });
 
   test('says with ns which registry it means, with one hosts.toml for all', async () => {
     const hubImage = buildImage();
@@ -92,7 +92,7 @@ describeWith({ programs: ['containerd', 'ctr', 'docker-registry'], root: true },
     await containerd.pull('docker.io/library/sample:v1');
     expect(await containerd.digestOf('docker.io/library/sample:v1')).toBe(hubImage.root.digest);
     expect(internal.blobGets.size).toBe(internalImage.blobs.length);
-  }, 60_000);
+  });
 
   test.each([
     ['before /v2', (url: string) => hostsToml(`${url}/registry.example.com`)],

@@ -46,7 +46,7 @@ describeWith({ programs: ['skopeo'] }, 'skopeo', () => {
       await tools.skopeo.succeed('copy', '--all', '--preserve-digests', source, `oci:${transport}:v1`);
       await expectImageInLayout(join(tools.directory, transport), MANY);
     }
-  }, 60_000);
+  });
 
   // By its name it finds only manifests of OCI's own types in a layout.
   test('copies an image with a manifest of Docker’s out of a tar of its own, byte for byte', async () => {
@@ -58,7 +58,7 @@ describeWith({ programs: ['skopeo'] }, 'skopeo', () => {
       expect((await readFile(join(tools.directory, 'single', digest.slice(7)))).equals(bytes)).toBe(true);
     const manifest = await readFile(join(tools.directory, 'single', 'manifest.json'));
     expect(manifest.equals(SINGLE.root.bytes)).toBe(true);
-  }, 60_000);
+  });
 
   test('copies the platform that was exported out of an index that lists more', async () => {
     const tools = await ContainerTools.open();
@@ -67,7 +67,7 @@ describeWith({ programs: ['skopeo'] }, 'skopeo', () => {
     await tools.skopeo.succeed('--override-os=linux', '--override-arch=amd64', 'copy', source, 'dir:amd');
     const copied = await tools.skopeo.succeed('inspect', '--raw', 'dir:amd');
     expect(copied.trim()).toBe(MANY.manifests[0]?.bytes.toString());
-  }, 60_000);
+  });
 });
 
 describeWith({ programs: ['containerd', 'ctr'], root: true }, 'ctr images import', () => {
@@ -84,7 +84,7 @@ describeWith({ programs: ['containerd', 'ctr'], root: true }, 'ctr images import
       for (const { digest } of [image.root, ...image.manifests, ...image.blobs])
         expect(there).toContain(digest);
     }
-  }, 60_000);
+  });
 
   test('takes an image whose signatures came along', async () => {
     const { run, workingDir } = await signedImage();
@@ -98,7 +98,7 @@ describeWith({ programs: ['containerd', 'ctr'], root: true }, 'ctr images import
       join(workingDir, 'signed.tar'),
     );
     expect(await containerd.digestOf(SIGNED_NAME)).toBe(SIGNED.root.digest);
-  }, 60_000);
+  });
 
   test('takes a tar of one platform, and unpacks it', async () => {
     const { workingDir } = await exported('--platform', 'linux/amd64', '--output', 'amd.tar');
@@ -110,7 +110,7 @@ describeWith({ programs: ['containerd', 'ctr'], root: true }, 'ctr images import
       [NAMES.many, MANY],
     ] as const)
       expect(await containerd.digestOf(name)).toBe(root.digest);
-  }, 60_000);
+  });
 });
 
 describeWith({ programs: ['dockerd', 'containerd'], root: true }, 'docker load', () => {
@@ -120,7 +120,7 @@ describeWith({ programs: ['dockerd', 'containerd'], root: true }, 'docker load',
     const daemon = await DockerDaemon.start({});
     await daemon.load(join(workingDir, 'signed.tar'));
     expect((await daemon.image(SIGNED_NAME)).Id).toBe(configOf(SIGNED));
-  }, 60_000);
+  });
 
   test('takes every image of an exported tar, and one platform of each', async () => {
     const { workingDir } = await exported('--platform', 'linux/amd64,linux/arm64', '--output', 'all.tar');
@@ -129,7 +129,7 @@ describeWith({ programs: ['dockerd', 'containerd'], root: true }, 'docker load',
     // A daemon with graph drivers keeps no manifests: an image is called by its config.
     expect((await daemon.image(NAMES.single)).Id).toBe(configOf(SINGLE));
     expect(await daemon.image(NAMES.many)).toMatchObject({ Id: configOf(MANY), Architecture: 'amd64' });
-  }, 60_000);
+  });
 
   test('takes the platform that was exported', async () => {
     const { workingDir } = await exported('--platform', 'linux/arm64', '--output', 'arm.tar');
@@ -137,7 +137,7 @@ describeWith({ programs: ['dockerd', 'containerd'], root: true }, 'docker load',
     await daemon.load(join(workingDir, 'arm.tar'));
     const loaded = await daemon.image(NAMES.many);
     expect(loaded).toMatchObject({ Id: configOf(MANY, 'linux/arm64'), Architecture: 'arm64' });
-  }, 60_000);
+  });
 });
 
 describeWith({ programs: ['podman'], root: true }, 'podman load', () => {
@@ -164,5 +164,5 @@ describeWith({ programs: ['podman'], root: true }, 'podman load', () => {
       const repository = name.slice(0, name.lastIndexOf(':'));
       expect(loaded?.RepoDigests).toContain(`${repository}@${image.root.digest}`);
     }
-  }, 60_000);
+  });
 });

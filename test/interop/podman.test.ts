@@ -64,7 +64,7 @@ describeWith({ programs: ['podman', 'docker-registry'], root: true }, 'podman', 
     await podman.succeed('pull', '--quiet', IMAGE);
     expect((await inspect(podman)).Id).toBe(cold.Id);
     expect(entrepot.requests.filter(({ status }) => status !== 200)).toEqual([]);
-  }, 60_000);
+  });
 
   test('pulls with the upstream away although the tag has outlived its lifetime', async () => {
     const image = buildImage(MULTI_PLATFORM);
@@ -75,7 +75,7 @@ describeWith({ programs: ['podman', 'docker-registry'], root: true }, 'podman', 
     await second.succeed('pull', '--quiet', IMAGE);
     expect((await inspect(second)).Id).toBe(imageId(image));
     await expect.poll(() => entrepot.requests.some(({ outcome }) => outcome === 'stale')).toBe(true);
-  }, 60_000);
+  });
 
   test('two at once have a cold image, each blob fetched once', async () => {
     const image = buildImage(MULTI_PLATFORM);
@@ -87,7 +87,7 @@ describeWith({ programs: ['podman', 'docker-registry'], root: true }, 'podman', 
     }
     expect(upstream.blobGets).toEqual(eachBlobOnce(image, 'linux/amd64'));
     expect(upstream.manifestGets).toHaveLength(2);
-  }, 60_000);
+  });
 
   test('pulls each platform of an index', async () => {
     const image = buildImage(MULTI_PLATFORM);
@@ -101,7 +101,7 @@ describeWith({ programs: ['podman', 'docker-registry'], root: true }, 'podman', 
       });
     }
     expect(upstream.blobGets).toEqual(eachBlobOnce(image));
-  }, 60_000);
+  });
 
   test('pulls by digest straight from entrepot, without library/ in the name', async () => {
     const image = buildImage();
@@ -111,7 +111,7 @@ describeWith({ programs: ['podman', 'docker-registry'], root: true }, 'podman', 
     expect((await podman.succeed('pull', '--quiet', '--tls-verify=false', reference)).trim()).toBe(
       imageId(image),
     );
-  }, 60_000);
+  });
 });
 
 describeWith({ programs: ['buildah', 'docker-registry'], root: true }, 'buildah', () => {
@@ -138,5 +138,5 @@ describeWith({ programs: ['buildah', 'docker-registry'], root: true }, 'buildah'
     await pull(first, 0);
     // It checks what it gets against the digest of the index.
     await pull(first, 1, `docker.io/library/sample@${image.root.digest}`);
-  }, 60_000);
+  });
 });

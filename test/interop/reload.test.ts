@@ -42,6 +42,8 @@ describeWith({ programs: ['dockerd'], root: true }, 'a Docker daemon', () => {
 
     const pulling = daemon.pull('sample:v1');
     await gate.arrived();
+    // It asks for the image's config beside its layers: with the password that is right.
+    await entrepot.logged('request', ({ reference }) => reference === image.manifests[0]?.config.digest);
     // From here on the old password is good for nothing.
     registry.configure(basic(AFTER));
     await configure(AFTER, { 'ghcr.io': {} });

@@ -87,28 +87,24 @@ describeWith(
       ['http', 'one file for all', ['--catch-all']],
       ['https', 'one file for each registry', []],
       ['https', 'one file for all', ['--catch-all']],
-    ] as const)(
-      'works over %s with %s',
-      async (scheme, _, args) => {
-        const setting = await settle('containerd', scheme, ...args);
-        const containerd = await ContainerdProcess.start();
-        const certs = join(setting.root, 'etc/containerd/certs.d');
-        const found = args.length > 0 ? ['_default'] : ['docker.io', 'quay.example'];
-        for (const name of [...found, setting.host]) {
-          const text = await readFile(join(certs, name, 'hosts.toml'), 'utf8').catch(() => undefined);
-          // Below the root that stands for /, so is the authority.
-          if (text !== undefined)
-            await containerd.hosts(name, text.replaceAll('"/etc/containerd/certs.d', `"${certs}`));
-        }
-        await containerd.pull('docker.io/library/sample:v1');
-        await expectPulled(setting, 'docker.io', HUB);
-        await containerd.pull('quay.example/team/app:v1');
-        await expectPulled(setting, 'quay.example', OTHER);
-        await containerd.pull(`${setting.host}/quay.example/team/app:v1`);
-        expect(await containerd.digestOf(`${setting.host}/quay.example/team/app:v1`)).toBe(OTHER.root.digest);
-      },
-      60_000,
-    );
+    ] as const)('works over %s with %s', async (scheme, _, args) => {
+      const setting = await settle('containerd', scheme, ...args);
+      const containerd = await ContainerdProcess.start();
+      const certs = join(setting.root, 'etc/containerd/certs.d');
+      const found = args.length > 0 ? ['_default'] : ['docker.io', 'quay.example'];
+      for (const name of [...found, setting.host]) {
+        const text = await readFile(join(certs, name, 'hosts.toml'), 'utf8').catch(() => undefined);
+        // Below the root that stands for /, so is the authority.
+        if (text !== undefined)
+          await containerd.hosts(name, text.replaceAll('"/etc/containerd/certs.d', `"${certs}`));
+      }
+      await containerd.pull('docker.io/library/sample:v1');
+      await expectPulled(setting, 'docker.io', HUB);
+      await containerd.pull('quay.example/team/app:v1');
+      await expectPulled(setting, 'quay.example', OTHER);
+      await containerd.pull(`${setting.host}/quay.example/team/app:v1`);
+      expect(await containerd.digestOf(`${setting.host}/quay.example/team/app:v1`)).toBe(OTHER.root.digest);
+    });
   },
 );
 
@@ -138,18 +134,14 @@ describeWith(
   { programs: ['podman', 'buildah', 'docker-registry'], root: true },
   'what setup makes for Podman and Buildah',
   () => {
-    test.each(['http', 'https'] as const)(
-      'works over %s',
-      async (scheme) => {
-        const setting = await settle('podman', scheme);
-        const { tools, trust } = await toolsOf(setting, scheme);
-        await tools.podman().succeed('pull', '--quiet', ...trust, 'docker.io/library/sample:v1');
-        await expectPulled(setting, 'docker.io', HUB);
-        await tools.buildah().succeed('pull', '--quiet', ...trust, 'quay.example/team/app:v1');
-        await expectPulled(setting, 'quay.example', OTHER);
-      },
-      60_000,
-    );
+    test.each(['http', 'https'] as const)('works over %s', async (scheme) => {
+      const setting = await settle('podman', scheme);
+      const { tools, trust } = await toolsOf(setting, scheme);
+      await tools.podman().succeed('pull', '--quiet', ...trust, 'docker.io/library/sample:v1');
+      await expectPulled(setting, 'docker.io', HUB);
+      await tools.buildah().succeed('pull', '--quiet', ...trust, 'quay.example/team/app:v1');
+      await expectPulled(setting, 'quay.example', OTHER);
+    });
   },
 );
 

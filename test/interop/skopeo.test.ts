@@ -136,5 +136,5 @@ describeWith({ programs: ['skopeo', 'docker-registry'] }, 'skopeo', () => {
     expect(setting.upstream.manifestGets).toHaveLength(1 + image.manifests.length);
     const failures = setting.entrepot.log.filter(({ level }) => level === 'error' || level === 'warn');
     expect(failures).toEqual([]);
-  }, 60_000);
+  });
 });

@@ -120,7 +120,7 @@ test('a tar that grows without end is given up', async () => {
   const nothing = gzipSync(Buffer.alloc(1024 * 1024), { level: 9 });
   const bomb = Buffer.concat([gzipSync(header), ...Array.from({ length: 1100 }, () => nothing)]);
   await expect(opened(bomb)).rejects.toThrow('a.tar: it grows to more than 250 times its size');
-}, 60_000);
+});
 
 test('what is no archive is named with what is read', async () => {
   await expect(opened(Buffer.from('hello'))).rejects.toThrow(

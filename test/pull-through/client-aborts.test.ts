@@ -34,7 +34,6 @@ async function gauge(app: RunningApp, name: string): Promise<number> {
 
 it.runIf(process.platform === 'linux')(
   'clients that leave at any point of cold and warm pulls leave nothing open behind',
-  { timeout: 60_000 },
   async () => {
     const registry = closeAfterTest(await FakeRegistry.start());
     const upstreams = [{ name: 'docker.io', url: registry.url }];

@@ -10,9 +10,9 @@ import { Gate } from '../support/gate.ts';
 import { get } from '../support/http-get.ts';
 import { buildImage, type ImageRecipe, pushTo } from '../support/images.ts';
 import { startApp } from '../support/running-app.ts';
+import { SOON } from '../support/soon.ts';
 
 const MINUTE_MS = 60_000;
-const SOON = { timeout: 10_000 };
 const MANIFESTS = /\/manifests\//;
 
 async function start(recipe: ImageRecipe = {}) {
@@ -63,7 +63,7 @@ describe('a manifest that was not here', () => {
     onTestFinished(() => spy.mockRestore());
     await ask(image.root.digest);
     await expect.poll(() => spy.mock.calls.length).toBeGreaterThan(0);
-    await vi.waitFor(async () => expect((await ask('other')).headers['x-cache']).toMatch(/BYPASS|HIT/));
+    await vi.waitFor(async () => expect((await ask('other')).headers['x-cache']).toMatch(/BYPASS|HIT/), SOON);
     expect((await ask(image.root.digest)).headers['x-cache']).toBe('HIT');
   });
 });
@@ -79,9 +79,9 @@ describe('a manifest that was evicted while it is in memory', () => {
     const images = async () => (await get(`${app.adminUrl}/api/v1/images`, { headers })).body.toString();
     await ask('latest');
     for (const { digest } of image.blobs) await get(`${app.url}/v2/library/app/blobs/${digest}`);
-    await expect.poll(isWhole, SOON).toBe(true);
-    await expect.poll(async () => (await metrics()).includes('entrepot_fills_in_flight 0'), SOON).toBe(true);
-    await expect.poll(images, SOON).toContain(image.root.digest);
+    await expect.poll(isWhole).toBe(true);
+    await expect.poll(async () => (await metrics()).includes('entrepot_fills_in_flight 0')).toBe(true);
+    await expect.poll(images).toContain(image.root.digest);
     const full = await images();
     await fetch(`${app.adminUrl}/api/v1/evict`, {
       method: 'POST',
@@ -91,9 +91,9 @@ describe('a manifest that was evicted while it is in memory', () => {
     expect(existsSync(file)).toBe(false);
 
     expect((await ask('latest')).headers['x-cache']).toBe('HIT');
-    await expect.poll(() => existsSync(file), SOON).toBe(true);
+    await expect.poll(() => existsSync(file)).toBe(true);
     for (const { digest } of image.blobs) await get(`${app.url}/v2/library/app/blobs/${digest}`);
-    await expect.poll(images, SOON).toBe(full);
+    await expect.poll(images).toBe(full);
     expect(asked('GET')).toBe(1);
     await app.close();
     await registry.stop();

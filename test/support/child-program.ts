@@ -20,8 +20,8 @@ export interface ProgramEnd {
   readonly signal: NodeJS.Signals | null;
 }
 
-const WAIT_LIMIT_MS = 30_000;
-const STOP_LIMIT_MS = 15_000;
+const WAIT_LIMIT_MS = 60_000;
+const STOP_LIMIT_MS = 30_000;
 
 /** What is still running when the test process ends, whatever ended it. */
 const running = new Set<ChildProcess>();

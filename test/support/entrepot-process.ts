@@ -143,7 +143,6 @@ export async function runEntrepot(
     within: options.within,
     environment: environmentOf(options.environment),
     workingDir: options.workingDir,
-    limitMs: 20_000,
   });
 }
 

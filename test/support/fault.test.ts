@@ -136,8 +136,9 @@ describe('a fault', () => {
     registry.faults.add({ action: { delayMs: 50, bytesPerSecond: 1_000_000 } });
     const found = await get(`${registry.url}/v2/a/blobs/${digest}`);
     expect(found).toMatchObject({ digest, complete: true });
+    // From one instant: a busy event loop, which is the registry's too, may see the first byte late and the last soon after it.
     expect(found.ttfbMs).toBeGreaterThan(45);
-    expect(found.totalMs - found.ttfbMs).toBeGreaterThan(75);
+    expect(found.totalMs).toBeGreaterThan(45 + 75);
   });
 
   it('turns one bit, at a position of the content', async () => {

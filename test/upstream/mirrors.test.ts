@@ -13,6 +13,7 @@ import { get, type GetResult } from '../support/http-get.ts';
 import { type BuiltImage, buildImage, pushTo } from '../support/images.ts';
 import { playedOut } from '../support/played-out.ts';
 import { type RunningApp, startApp } from '../support/running-app.ts';
+import { SOON } from '../support/soon.ts';
 
 const TYPE = 'application/vnd.oci.image.manifest.v1+json';
 const NAME = 'library/app';
@@ -234,7 +235,7 @@ describe('a blob transfer', () => {
     expect((await scene.ask(`blobs/${digest}`)).digest).toBe(digest);
     // Gone from the cache and from the first mirror; the second one's is damaged by now.
     const files = join(scene.app.dataDir, 'content', 'v1', 'sha256');
-    await vi.waitFor(async () => expect(await stored(scene.app)).toBe(1), { timeout: 5_000 });
+    await vi.waitFor(async () => expect(await stored(scene.app)).toBe(1), SOON);
     await rm(files, { recursive: true });
     first?.faults.add({ match: { path: /blobs/ }, action: { respond: { status: 404 } } });
     second?.faults.add({ match: { method: 'GET' }, action: { flipBitAt: 5 } });

@@ -10,6 +10,7 @@ import { FakeClock } from '../support/fake-clock.ts';
 import { FakeRegistry } from '../support/fake-registry.ts';
 import type { FaultAction } from '../support/fault.ts';
 import { Gate } from '../support/gate.ts';
+import { SOON } from '../support/soon.ts';
 import {
   accept,
   failure,
@@ -363,7 +364,7 @@ describe('an upstream that is down', () => {
     expect(registry.requests).toHaveLength(1);
     gate.open();
     const up = { name: 'availabilityChanged', facts: { up: true } };
-    await vi.waitFor(() => expect(observer.events.at(-1)).toEqual(up));
+    await vi.waitFor(() => expect(observer.events.at(-1)).toEqual(up), SOON);
     await upstream.getManifest(repository, latest, small, never());
     expect(registry.requests).toHaveLength(2);
   });

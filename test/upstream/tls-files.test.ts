@@ -7,6 +7,7 @@ import { expect, it, onTestFinished, vi } from 'vitest';
 import { OCI_MANIFEST } from '../../src/oci/media-type.ts';
 import { closeAfterTest } from '../support/close-after-test.ts';
 import { FakeRegistry } from '../support/fake-registry.ts';
+import { SOON } from '../support/soon.ts';
 import { tempDir } from '../support/temp-dir.ts';
 import {
   certificateAuthority as ca,
@@ -27,7 +28,7 @@ import {
 } from './upstream-under-test.ts';
 
 async function waitFor(check: () => Promise<unknown>): Promise<void> {
-  await vi.waitFor(check, { timeout: 10_000, interval: 200 });
+  await vi.waitFor(check, { ...SOON, interval: 200 });
 }
 
 it('an authority that changes is used for the next connection', async () => {
@@ -41,7 +42,7 @@ it('an authority that changes is used for the next connection', async () => {
   expect(error.message).toContain('certificate');
   await writeFile(file, ca);
   await waitFor(async () => upstream.getManifest(repository, latest, once, never()));
-}, 20_000);
+});
 
 it('a client certificate that changes is shown; one that cannot be used is told once, and the old one stays', async () => {
   const shown: string[] = [];
@@ -90,4 +91,4 @@ it('a client certificate that changes is shown; one that cannot be used is told 
   expect(observer.named('refusedTlsFiles')[1]?.facts['problem']).toBe(
     `${files.key} cannot be read: there is no such file`,
   );
-}, 40_000);
+});

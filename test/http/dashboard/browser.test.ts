@@ -12,6 +12,7 @@ import { describeWith } from '../../support/programs.ts';
 import { startReloadable } from '../../support/reloadable-app.ts';
 import { PAGE_PATHS } from '../../support/page-paths.ts';
 import { type RunningApp, type RunningAppOptions, startApp } from '../../support/running-app.ts';
+import { SOON } from '../../support/soon.ts';
 
 const TOKEN = 'canary-admin-token';
 const HOSTILE = '<img src=x onerror="document.title=1"><script>document.title=1</script>';
@@ -75,7 +76,7 @@ describeWith({ programs: ['chromium'] }, 'the page, in a browser', () => {
         options.adminToken === undefined ? {} : { authorization: `Bearer ${options.adminToken}` };
       const { body } = await get(`${made.app.adminUrl}/api/v1/status`, { headers });
       expect(JSON.parse(body.toString())).toMatchObject({ blobs: IMAGE.blobs.length + 1, reservedBytes: 0 });
-    });
+    }, SOON);
     return made;
   }
 
@@ -100,7 +101,6 @@ describeWith({ programs: ['chromium'] }, 'the page, in a browser', () => {
       }
       expect(visitor.problems.splice(0)).toEqual([expect.stringContaining('404')]);
     },
-    60_000,
   );
 
   it('fits windows of any width, whatever names and agents are like', async () => {

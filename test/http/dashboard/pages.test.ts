@@ -8,6 +8,7 @@ import { startReloadable } from '../../support/reloadable-app.ts';
 import { buildImage, pushTo } from '../../support/images.ts';
 import { PAGE_PATHS } from '../../support/page-paths.ts';
 import { type RunningApp, type RunningAppOptions, startApp } from '../../support/running-app.ts';
+import { SOON } from '../../support/soon.ts';
 
 const TOKEN = 'canary-admin-token';
 const HOSTILE = `"'><script>alert(1)</script><img src=x onerror=alert(1)>`;
@@ -180,8 +181,10 @@ describe('what failed', () => {
     registry.faults.add({ action: { respond: { status: 503, headers: { 'retry-after': '600' } } } });
     for (let round = 0; round < 2; round += 1)
       expect((await get(`${app.url}/v2/library/app/manifests/v1`)).status).toBeGreaterThan(428);
-    await vi.waitFor(async () =>
-      expect(await overview()).toMatch(/Hit ratio<[\s\S]{1,300}<span class="badge warn">2 failed<\/span>/),
+    await vi.waitFor(
+      async () =>
+        expect(await overview()).toMatch(/Hit ratio<[\s\S]{1,300}<span class="badge warn">2 failed<\/span>/),
+      SOON,
     );
     const rows = async (path: string) => (await askAdmin(app.adminUrl + path)).text;
     expect(await rows('/clients')).toMatch(/data-label="Failed"[^>]*>\s*(?:<div>)?2</);
@@ -203,13 +206,14 @@ describe('the overview', () => {
     const overview = async () => (await askAdmin(`${app.adminUrl}/`)).text;
     const young = /Since the start, <time [^>]*>3\smin ago<\/time>[^<]*<a href="\/report\?days=1">/;
     passed = 3.5 * 60_000;
-    await vi.waitFor(async () => expect(await overview()).toMatch(young));
+    await vi.waitFor(async () => expect(await overview()).toMatch(young), SOON);
     expect(await overview()).toMatch(/<h2 id="traffic">Hit ratio since the start<\/h2>/);
     expect(await overview()).not.toMatch(/in 24 h|last 24 hours/i);
     passed = 25 * 3_600_000;
     await pull();
-    await vi.waitFor(async () =>
-      expect(await overview()).toMatch(/<h2 id="traffic">Hit ratio, last 24 hours<\/h2>/),
+    await vi.waitFor(
+      async () => expect(await overview()).toMatch(/<h2 id="traffic">Hit ratio, last 24 hours<\/h2>/),
+      SOON,
     );
     expect(await overview()).toMatch(/ in 24 h/);
     expect(await overview()).not.toMatch(/since the start/i);
