@@ -184,6 +184,7 @@ async function openApp(config: Config, options: AppOptions, closers: Closer[]): 
     activity,
     tracing,
     clock,
+    version,
     startFront: options.startFront,
   });
   closers.push(() => registry.close(0));

@@ -1,5 +1,6 @@
 import type { OwnerMessage } from './fronts/front-messages.ts';
 import { Front } from './fronts/front.ts';
+import { packageVersion } from './package-version.ts';
 
 /**
  * Where a front begins: a process that `entrepot serve` starts when it has several workers. Beside main.ts the only file
@@ -26,6 +27,7 @@ for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal
 process.on('disconnect', () => process.exit(FAILED));
 
 const front = new Front({
+  version: packageVersion(),
   // An owner that goes is told of by `disconnect`.
   tell: (message) => void process.send?.(message, undefined, undefined, () => undefined),
   used: () => {
@@ -34,7 +36,7 @@ const front = new Front({
   },
   end: () => process.exit(0),
 });
-// The channel is the owner's alone, who is the same program.
+// The channel is the owner's alone, who is the same program; `begin` says whether it is of the same version.
 process.on(
   'message',
   (message: unknown, handle: unknown) => void front.heard(message as OwnerMessage, handle),

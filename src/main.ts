@@ -1,9 +1,9 @@
 #!/usr/bin/env node
-import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { CommandIo } from './commands/command-io.ts';
 import { runProgram } from './commands/program.ts';
 import { errorFacts, type StandardOutputLog } from './log.ts';
+import { packageVersion } from './package-version.ts';
 
 /** The only file that reads `process` or ends it. What it starts in has to see to UV_THREADPOOL_SIZE: see entry.cts. */
 
@@ -48,9 +48,3 @@ try {
 }
 logOutput?.flushSync();
 process.exit(code);
-
-function packageVersion(): string {
-  const description: unknown = JSON.parse(readFileSync(new URL('../package.json', import.meta.url), 'utf8'));
-  const version = (description as { readonly version?: unknown }).version;
-  return typeof version === 'string' ? version : 'unknown';
-}

@@ -38,6 +38,7 @@ export interface RegistryParts {
   readonly activity: Activity;
   readonly tracing: Tracing | undefined;
   readonly clock: Clock;
+  readonly version: string;
   /** How further workers are started. Absent: there can be none. */
   readonly startFront?: StartFront | undefined;
 }
@@ -48,7 +49,7 @@ export interface RegistryParts {
  */
 export async function openRegistry(
   { config, current, reporting, certificates }: ServingParts,
-  { pullThrough, upstreams, rehearsals, activity, tracing, clock, startFront }: RegistryParts,
+  { pullThrough, upstreams, rehearsals, activity, tracing, clock, version, startFront }: RegistryParts,
 ): Promise<RegistryListeners> {
   const { listeners, dataDir } = config;
   const distribution = new Distribution({
@@ -86,6 +87,7 @@ export async function openRegistry(
     log: reporting.log,
     count,
     dataDir,
+    version,
     start: startFront,
     // Every request is to have its span, with its own parent.
     generation: tracing === undefined ? () => pullThrough.generation : undefined,

@@ -16,6 +16,8 @@ export type OwnerMessage =
 
 export interface FrontBegin {
   readonly kind: 'begin';
+  /** Of the owner's program. A front of another one may understand nothing else of what he says. */
+  readonly version: string;
   /** Where the owner takes requests, and what shows that they come from this front. */
   readonly ownerPath: string;
   readonly token: string;
@@ -25,6 +27,8 @@ export interface FrontBegin {
 
 export type FrontMessage =
   | { readonly kind: 'ready' }
+  /** It is of this version, and not of the owner's: it ends. */
+  | { readonly kind: 'stranger'; readonly version: string }
   /** These connections are no more. */
   | { readonly kind: 'closed'; readonly connections: readonly number[] }
   /** These requests are none any more: their clients left before it took an answer, or it could not take it. */
@@ -58,12 +62,17 @@ export interface RepeatedReport {
   readonly isComplete: boolean;
 }
 
+/** Of what is told of a version. */
+const VERSION_LENGTH = 100;
+
 /** @returns `undefined` for what is none */
 export function frontMessage(message: unknown): FrontMessage | undefined {
   const fields = fieldsOf(message);
   switch (fields['kind']) {
     case 'ready':
       return { kind: 'ready' };
+    case 'stranger':
+      return { kind: 'stranger', version: String(fields['version']).slice(0, VERSION_LENGTH) };
     case 'closed':
       return { kind: 'closed', connections: listOf(fields['connections']).filter(isNumber) };
     case 'left':

@@ -6,6 +6,8 @@ import { Relay } from './relay.ts';
 
 /** What a front needs of the process that it is. */
 export interface FrontSurroundings {
+  /** Of this program's files. */
+  readonly version: string;
   /** Never throws. */
   readonly tell: (message: FrontMessage) => void;
   readonly used: () => { readonly cpuSeconds: number; readonly residentBytes: number };
@@ -38,6 +40,11 @@ export class Front {
   async heard(message: OwnerMessage, handle: unknown): Promise<void> {
     switch (message.kind) {
       case 'begin':
+        if (message.version !== this.#surroundings.version) {
+          this.#surroundings.tell({ kind: 'stranger', version: this.#surroundings.version });
+          this.#endSoon();
+          return;
+        }
         this.#open = await this.#begin(message);
         this.#surroundings.tell({ kind: 'ready' });
         return;
@@ -102,7 +109,11 @@ export class Front {
   async #close(graceMs: number): Promise<void> {
     await Promise.all((this.#open?.listeners ?? []).map(async (listener) => listener.close(graceMs)));
     await this.#open?.relay.close();
-    // What was said in this turn is to arrive.
+    this.#endSoon();
+  }
+
+  /** What was said in this turn is to arrive. */
+  #endSoon(): void {
     setTimeout(() => this.#surroundings.end(), 10);
   }
 }

@@ -15,6 +15,7 @@ import { StartError } from '../start-error.ts';
 import { Door } from './door.ts';
 import { FRONT_HEADER, GIVEN_BACK_HEADER, restoreRequest, said } from './forwarded-request.ts';
 import type { FrontEnd, StartFront } from './front-process.ts';
+import { FrontRestarts } from './front-restarts.ts';
 import { LentAnswers } from './lent-answers.ts';
 import { OwnerPlace } from './owner-place.ts';
 import { type Arrival, RunningFront } from './running-front.ts';
@@ -23,11 +24,6 @@ import { type Arrival, RunningFront } from './running-front.ts';
 const HEADER_LIMIT_BYTES = 72 * 1024;
 /** Shorter stretches are relayed: see `npm run bench -- --only workers`. */
 const LEAST_CARRIED_BYTES = 64 * 1024;
-/** A front that dies as soon as it runs is started again ever more slowly. */
-const FIRST_PAUSE_MS = 100;
-const LONGEST_PAUSE_MS = 30_000;
-/** One that ran so long did not die of its start. */
-const SOUND_AFTER_MS = 60_000;
 /** How long a client waits for a front when all of them have ended. */
 const WAIT_LIMIT_MS = 10_000;
 
@@ -42,6 +38,8 @@ export interface FrontsOptions {
   readonly log: Log;
   readonly metrics: Metrics;
   readonly dataDir: string;
+  /** Of this process. */
+  readonly version: string;
   readonly start: StartFront;
   /** As `HotAnswers` has it. Absent: fronts give no answer without asking. */
   readonly generation?: (() => number) | undefined;
@@ -71,11 +69,10 @@ export class Fronts implements RegistryListeners, AnswerRepeaters {
   readonly #repeat: Carrier['repeat'];
   /** Clients that came while there was no front. */
   readonly #waiting = new Map<Arrival, NodeJS.Timeout>();
-  readonly #restarts = new Set<NodeJS.Timeout>();
+  readonly #restarts: FrontRestarts;
   readonly #lent: LentAnswers | undefined;
   #owner: Listener | undefined;
   #started = 0;
-  #pauseMs = FIRST_PAUSE_MS;
   /** CPU seconds of fronts that are no more. */
   #usedBefore = 0;
   #isClosing = false;
@@ -100,7 +97,9 @@ export class Fronts implements RegistryListeners, AnswerRepeaters {
     this.#options = options;
     this.#serve = serve;
     this.#place = place;
-    options.metrics.fronts.from(() => this.#figures);
+    const { log, metrics, version } = options;
+    this.#restarts = new FrontRestarts({ log, metrics, version, start: () => this.#startFront() });
+    metrics.fronts.from(() => this.#figures);
     const forget = (generation: number): void => {
       for (const front of this.#readyFronts) front.forget(generation);
     };
@@ -176,7 +175,7 @@ export class Fronts implements RegistryListeners, AnswerRepeaters {
       door.close();
       shown.stop();
     }
-    for (const timer of this.#restarts) clearTimeout(timer);
+    this.#restarts.close();
     this.#lent?.close();
     for (const arrival of this.#waiting.keys()) this.#turnAway(arrival);
     const ended = new Promise<void>((resolve) => {
@@ -211,6 +210,7 @@ export class Fronts implements RegistryListeners, AnswerRepeaters {
   #startFront(): void {
     const number = (this.#started += 1);
     const front = new RunningFront({
+      version: this.#options.version,
       start: this.#options.start,
       ownerPath: this.#place.ownerPath,
       listeners: this.#doors.map(({ pair }, at) => ({
@@ -232,6 +232,7 @@ export class Fronts implements RegistryListeners, AnswerRepeaters {
 
   #ready(front: RunningFront): void {
     const ms = Math.round(performance.now() - front.startedAt);
+    this.#restarts.served();
     this.#options.log.info({ pid: front.pid, ms }, 'a worker serves');
     // It may have changed since it was begun.
     for (const [at, { pair }] of this.#doors.entries()) {
@@ -246,24 +247,14 @@ export class Fronts implements RegistryListeners, AnswerRepeaters {
     this.#onChange();
   }
 
-  #ended(front: RunningFront, { code, signal, lastWords }: FrontEnd): void {
+  #ended(front: RunningFront, end: FrontEnd): void {
     this.#fronts.delete(front);
     this.#byToken.delete(front.token);
     this.#usedBefore += front.used.cpuSeconds;
-    if (!this.#isClosing) {
-      const { log, metrics } = this.#options;
-      const ranMs = performance.now() - front.startedAt;
-      this.#pauseMs = ranMs > SOUND_AFTER_MS ? FIRST_PAUSE_MS : Math.min(this.#pauseMs * 2, LONGEST_PAUSE_MS);
-      const facts = { pid: front.pid, code, signal, ms: Math.round(ranMs), againInMs: this.#pauseMs };
-      const words = lastWords === '' ? {} : { lastWords };
-      log.error({ ...facts, ...words }, 'a worker ended unexpectedly: another one is started');
-      metrics.fronts.restarted();
-      const restart = setTimeout(() => {
-        this.#restarts.delete(restart);
-        this.#startFront();
-      }, this.#pauseMs);
-      this.#restarts.add(restart);
-    }
+    const { pid, startedAt, otherVersion } = front;
+    const ranMs = performance.now() - startedAt;
+    if (!this.#isClosing)
+      this.#restarts.ended({ pid, ranMs, end, otherVersion, isMissed: this.readyCount === 0 });
     this.#onChange();
   }
 

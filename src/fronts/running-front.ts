@@ -22,6 +22,8 @@ const FORGET_LIMIT_MS = 5_000;
 const CLOSE_LIMIT_MS = 5_000;
 
 export interface RunningFrontParts {
+  /** Of this process. */
+  readonly version: string;
   readonly start: StartFront;
   readonly ownerPath: string;
   readonly listeners: readonly { readonly path: string; readonly pair: CertificatePair | undefined }[];
@@ -49,6 +51,8 @@ export class RunningFront {
   /** Of the whole process, as it said last. */
   used = { cpuSeconds: 0, residentBytes: 0 };
   isReady = false;
+  /** What it says that it is, where it is not of our version. It never serves. */
+  otherVersion: string | undefined;
   readonly #parts: RunningFrontParts;
   readonly #child: FrontProcess;
   readonly #connections = new Map<number, () => void>();
@@ -65,13 +69,13 @@ export class RunningFront {
 
   constructor(parts: RunningFrontParts) {
     this.#parts = parts;
-    const { start, ownerPath, listeners } = parts;
+    const { version, start, ownerPath, listeners } = parts;
     this.#child = start({
       onMessage: (message) => this.#heard(message),
       onEnd: (end) => this.#ended(end),
     });
     this.#pinging = setInterval(() => this.#ping(), PING_MS).unref();
-    this.#send({ kind: 'begin', ownerPath, token: this.token, listeners });
+    this.#send({ kind: 'begin', version, ownerPath, token: this.token, listeners });
   }
 
   get pid(): number | undefined {
@@ -144,6 +148,10 @@ export class RunningFront {
       case 'ready':
         this.isReady = true;
         this.#parts.onReady(this);
+        return;
+      case 'stranger':
+        this.otherVersion = message.version;
+        this.kill();
         return;
       case 'closed':
         for (const connection of message.connections) this.#left(connection);

@@ -4,6 +4,7 @@ import { access } from 'node:fs/promises';
 import { join } from 'node:path';
 import { expect, onTestFinished, test } from 'vitest';
 import type { OwnerMessage } from '../../src/fronts/front-messages.ts';
+import { packageVersion } from '../../src/package-version.ts';
 import { tempDir } from '../support/temp-dir.ts';
 
 const FRONT = join(import.meta.dirname, '..', '..', 'dist', 'front-main.js');
@@ -33,6 +34,7 @@ test.each([
   const dir = await tempDir();
   const begin: OwnerMessage = {
     kind: 'begin',
+    version: packageVersion(),
     ownerPath: join(dir, 'owner.sock'),
     token: 'token',
     listeners: [{ path: join(dir, 'front.sock') }],

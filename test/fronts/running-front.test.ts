@@ -18,6 +18,7 @@ function begin() {
   const state = { isKilled: false };
   let listeners: FrontProcessListeners | undefined;
   const front = new RunningFront({
+    version: '1.0.0',
     start: (given) => {
       listeners = given;
       return { pid: 1, send: (message) => void told.push(message), kill: () => (state.isKilled = true) };
