@@ -176,7 +176,7 @@ async function openApp(config: Config, options: AppOptions, closers: Closer[]): 
   const admins = { reporting, clock, version, isClosing, current, closers, ...serverParts };
   const operations = await openAdmin(config, admins);
   const serving = { config, current, reporting, certificates };
-  // One right after the other: who finds the registry open finds the admin listener open.
+  // One right after the other: who finds the registry open finds the admin listener open. Workers are begun when both are.
   const registry = await openRegistry(serving, {
     pullThrough,
     upstreams,
@@ -189,10 +189,13 @@ async function openApp(config: Config, options: AppOptions, closers: Closer[]): 
   });
   closers.push(() => registry.close(0));
   const admin = await openAdminListener(serving, operations);
+  closers.push(() => admin.close(0));
+  // Before somebody asks for a reload.
   parts.push(...renewableParts({ log, metrics, ...serverParts, registry, admin, certificates, current }));
+  await registry.begin?.();
   schedules.begin();
   usage?.begin();
-  return new App({ registry, admin, certificates, reload, state }, closers.slice(0, -1));
+  return new App({ registry, admin, certificates, reload, state }, closers.slice(0, -2));
 }
 
 async function closeAll(closers: readonly Closer[]): Promise<void> {

@@ -11,11 +11,12 @@ import { certificateOf, ShownCertificate } from '../http/shown-certificate.ts';
 import type { Log } from '../log.ts';
 import type { Metrics } from '../metrics.ts';
 import type { AnswerRepeaters } from '../pull-through/pull-through.ts';
-import { StartError } from '../start-error.ts';
+import type { StartError } from '../start-error.ts';
 import { Door } from './door.ts';
 import { FRONT_HEADER, GIVEN_BACK_HEADER, restoreRequest, said } from './forwarded-request.ts';
 import type { FrontEnd, StartFront } from './front-process.ts';
 import { FrontRestarts } from './front-restarts.ts';
+import { frontStartFailure } from './front-start-failure.ts';
 import { LentAnswers } from './lent-answers.ts';
 import { OwnerPlace } from './owner-place.ts';
 import { type Arrival, RunningFront } from './running-front.ts';
@@ -77,9 +78,11 @@ export class Fronts implements RegistryListeners, AnswerRepeaters {
   #usedBefore = 0;
   #isClosing = false;
   #onChange: () => void = () => undefined;
+  /** Until all of them have begun to serve. */
+  #starting: { readonly fail: (error: StartError) => void; readonly ready: (() => void)[] } | undefined;
 
   /**
-   * All listen and all fronts serve when it resolves.
+   * All listen when it resolves, and clients wait until `begin` has.
    * @throws StartError with one sentence, nothing left open
    */
   static async open(options: FrontsOptions, serve: ServeCarried): Promise<Fronts> {
@@ -110,24 +113,28 @@ export class Fronts implements RegistryListeners, AnswerRepeaters {
   }
 
   async #open(): Promise<void> {
-    const { listeners, count } = this.#options;
-    for (const [at, config] of listeners.entries()) await this.#openDoor(at, config);
+    for (const [at, config] of this.#options.listeners.entries()) await this.#openDoor(at, config);
     this.#owner = await Listener.open(
       'The owner of the workers',
       { path: this.#place.ownerPath },
       (request, response) => this.#take(request, response),
       { headerLimitBytes: HEADER_LIMIT_BYTES },
     );
-    for (let at = 0; at < count; at += 1) this.#startFront();
+  }
+
+  async begin(): Promise<void> {
+    const { count } = this.#options;
     await new Promise<void>((resolve, reject) => {
+      this.#starting = { fail: reject, ready: [] };
       this.#onChange = () => {
-        if (this.#readyFronts.length === count) resolve();
-        // Whatever it is, the next one has it too.
-        else if (this.#fronts.size < count)
-          reject(new StartError('A worker ended as soon as it was started.'));
+        if (this.readyCount === count) resolve();
       };
+      for (let at = 0; at < count; at += 1) this.#startFront();
     });
     this.#onChange = () => undefined;
+    // Not before: where another one fails, nothing serves.
+    for (const tell of this.#starting?.ready ?? []) tell();
+    this.#starting = undefined;
   }
 
   async #openDoor(at: number, config: ListenerConfig): Promise<void> {
@@ -233,7 +240,9 @@ export class Fronts implements RegistryListeners, AnswerRepeaters {
   #ready(front: RunningFront): void {
     const ms = Math.round(performance.now() - front.startedAt);
     this.#restarts.served();
-    this.#options.log.info({ pid: front.pid, ms }, 'a worker serves');
+    const tell = (): void => this.#options.log.info({ pid: front.pid, ms }, 'a worker serves');
+    if (this.#starting === undefined) tell();
+    else this.#starting.ready.push(tell);
     // It may have changed since it was begun.
     for (const [at, { pair }] of this.#doors.entries()) {
       const current = pair();
@@ -253,8 +262,9 @@ export class Fronts implements RegistryListeners, AnswerRepeaters {
     this.#usedBefore += front.used.cpuSeconds;
     const { pid, startedAt, otherVersion } = front;
     const ranMs = performance.now() - startedAt;
-    if (!this.#isClosing)
-      this.#restarts.ended({ pid, ranMs, end, otherVersion, isMissed: this.readyCount === 0 });
+    const lost = { pid, ranMs, end, otherVersion, isMissed: this.readyCount === 0 };
+    if (this.#starting !== undefined) this.#starting.fail(frontStartFailure(lost, this.#options.version));
+    else if (!this.#isClosing) this.#restarts.ended(lost);
     this.#onChange();
   }
 

@@ -27,7 +27,14 @@ interface Open {
 }
 
 /** Where container clients connect, however many processes serve them. */
-export type RegistryListeners = Pick<Listeners, 'addresses' | 'renew' | 'close' | 'abort'>;
+export interface RegistryListeners extends Pick<Listeners, 'addresses' | 'renew' | 'close' | 'abort'> {
+  /**
+   * Clients that come are served when it resolves; before that some may wait. To be called once, when nothing else keeps
+   * the server from starting. Absent: they are already.
+   * @throws StartError with one sentence; `close` is still to be called
+   */
+  readonly begin?: () => Promise<void>;
+}
 
 /** Several listeners that serve the same, opened and closed as one. */
 export class Listeners {

@@ -68,20 +68,27 @@ test('a configuration file that is missing ends it with 2 and its path', async (
   expect(stderr).toContain(join(workingDir, 'absent.yaml'));
 });
 
-test('a port in use ends it with 1 and one sentence that names it', async () => {
-  const workingDir = await tempDir();
-  const server = createServer();
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
-  const address = server.address();
-  const port = typeof address === 'object' && address ? address.port : 0;
-  closeAfterTest({ close: () => new Promise((resolve) => server.close(resolve)) });
-  for (const variable of ['ENTREPOT_LISTEN', 'ENTREPOT_ADMIN_LISTEN']) {
-    const environment = { ...FREE_PORTS, [variable]: `127.0.0.1:${port}` };
-    const { code, stdout, stderr } = await runEntrepot(['serve'], { workingDir, environment });
-    expect({ code, stdout }).toEqual({ code: 1, stdout: '' });
-    expect(stderr).toMatch(new RegExp(`^entrepot: .*127\\.0\\.0\\.1:${port}: the port is in use\\.\\n$`));
-  }
-});
+test.each(['1', '2'])(
+  'a port in use ends it with 1 and one sentence that names it (%s workers)',
+  async (workers) => {
+    const workingDir = await tempDir();
+    await writeFile(join(workingDir, 'config.yaml'), `workers: ${workers}\n`);
+    const server = createServer();
+    await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+    const address = server.address();
+    const port = typeof address === 'object' && address ? address.port : 0;
+    closeAfterTest({ close: () => new Promise((resolve) => server.close(resolve)) });
+    for (const variable of ['ENTREPOT_LISTEN', 'ENTREPOT_ADMIN_LISTEN']) {
+      const environment = { ...FREE_PORTS, [variable]: `127.0.0.1:${port}` };
+      const { code, stdout, stderr } = await runEntrepot(['serve', '--config', 'config.yaml'], {
+        workingDir,
+        environment,
+      });
+      expect({ code, stdout }).toEqual({ code: 1, stdout: '' });
+      expect(stderr).toMatch(new RegExp(`^entrepot: .*127\\.0\\.0\\.1:${port}: the port is in use\\.\\n$`));
+    }
+  },
+);
 
 test('a file where the data directory should be ends it with 1 and one sentence', async () => {
   const workingDir = await tempDir();

@@ -7,6 +7,7 @@ import { Certificates } from '../../src/http/listeners.ts';
 import { systemClock } from '../../src/clock.ts';
 import { createMetrics } from '../../src/metrics.ts';
 import { packageVersion } from '../../src/package-version.ts';
+import { StartError } from '../../src/start-error.ts';
 import { closeAfterTest } from '../support/close-after-test.ts';
 import { get } from '../support/http-get.ts';
 import { tempDir } from '../support/temp-dir.ts';
@@ -19,7 +20,7 @@ interface Said {
   readonly message: string;
 }
 
-/** Two of them before an owner that answers everything with 204. */
+/** Two of them before an owner that answers everything with 204. `failure`: why they could not be started. */
 async function open(start: StartFront) {
   const errors: Said[] = [];
   const lines: string[] = [];
@@ -47,7 +48,11 @@ async function open(start: StartFront) {
   };
   const fronts = await Fronts.open(options, (_, response) => void response.writeHead(204).end());
   closeAfterTest({ close: async () => fronts.close(0) });
-  return { fronts, errors, lines, metrics };
+  const failure = await fronts.begin().then(
+    () => undefined,
+    (error: unknown) => error,
+  );
+  return { fronts, errors, lines, failure };
 }
 
 /** Real ones, but told by an owner of the version that `version` gives. */
@@ -70,7 +75,8 @@ test('a front of another version than its owner serves nobody, and the others go
   await access(FRONT);
   let version = packageVersion();
   const { start, kills } = toldBy(() => version);
-  const { fronts, errors } = await open(start);
+  const { fronts, errors, failure } = await open(start);
+  expect(failure).toBeUndefined();
   version = '0.0.0-before';
   kills[0]?.();
   await expect.poll(() => errors.length, SOON).toBe(2);
@@ -85,3 +91,30 @@ test('a front of another version than its owner serves nobody, and the others go
   const [address] = fronts.addresses;
   expect((await get(`http://127.0.0.1:${address?.port}/v2/`)).status).toBe(204);
 });
+
+test.each([
+  [
+    'another version',
+    /^A worker is of version \S+, and this process of \S+: entrepot was replaced while it started\.$/,
+  ],
+  [
+    'no program',
+    /^A worker ended as soon as it was started \(exit code 1\): Error: Cannot find module '.*'$/,
+  ],
+] as const)(
+  'a front that cannot start (%s) is one sentence, and no line in the log',
+  async (what, sentence) => {
+    await access(FRONT);
+    const { start } = toldBy(() => packageVersion());
+    let started = 0;
+    const bad = what === 'no program' ? frontStarter('/nowhere/front.js', {}) : toldBy(() => '0.0.0').start;
+    // One may serve already when the other fails.
+    const { failure, lines } = await open((listeners) => {
+      started += 1;
+      return (started === 1 ? start : bad)(listeners);
+    });
+    expect(failure).toBeInstanceOf(StartError);
+    expect((failure as Error).message).toMatch(sentence);
+    expect(lines).toEqual([]);
+  },
+);
