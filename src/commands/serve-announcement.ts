@@ -6,6 +6,7 @@ import {
   offlineUpstreams,
   printListen,
 } from '../config.ts';
+import { workerCount } from '../fronts/worker-count.ts';
 
 /** What is said once the server listens: for people, and the same for machines. */
 export interface Announcement {
@@ -38,11 +39,14 @@ export function announcement(
   });
   const limit = printLimit(config.cache.maxSize);
   const daemon = daemonConfig(config, told, hostname);
+  const workers = workerCount(config.workers);
+  const isAuto = config.workers === 'auto';
   return {
     lines: [
       `entrepot ${version}`,
       `  registry   ${listeners.join(', ')}${config.publicUrl === undefined ? '' : `, for clients ${config.publicUrl}`}`,
       `  admin      ${admin}`,
+      ...(workers > 1 || isAuto ? [`  workers    ${workers}${isAuto ? ' (auto)' : ''}`] : []),
       `  upstreams  ${upstreams.join(', ')}${isAllOffline ? ' (offline: none is asked)' : ''}`,
       `  data       ${config.dataDir}, ${limit} at most`,
       ...(daemon === undefined
@@ -60,6 +64,7 @@ export function announcement(
       registry,
       ...(listeners.length > 1 && { listeners }),
       admin,
+      workers,
       ...(config.publicUrl !== undefined && { publicUrl: config.publicUrl }),
       upstreams: config.upstreams.map(({ name }) => name),
       ...(offline.length > 0 && { offline }),

@@ -1,6 +1,7 @@
 import { expect, test } from 'vitest';
 import { announcement } from '../../src/commands/serve-announcement.ts';
 import { loadConfig } from '../../src/config.ts';
+import { workerCount } from '../../src/fronts/worker-count.ts';
 
 const ADMIN = { host: '127.0.0.1', port: 5001 };
 
@@ -45,6 +46,19 @@ test.each([
   ['1000', '1000 bytes'],
 ])('a limit of %s is printed as %s', (maxSize, printed) => {
   expect(announced({ ENTREPOT_CACHE_MAX_SIZE: maxSize }).facts['limit']).toBe(printed);
+});
+
+test.each([
+  [1, undefined],
+  [3, '3'],
+  ['auto', expect.stringMatching(/^\d+ \(auto\)$/) as string],
+] as const)('with workers: %s it says how many there are', (workers, said) => {
+  const config = { ...loadConfig({ environment: {}, workingDir: '/srv' }), workers };
+  const addresses = { registry: [{ host: '127.0.0.1', port: 5000 }], admin: ADMIN };
+  const { lines, facts } = announcement(config, addresses, { version: '1.0.0', hostname: 'cache-host' });
+  const line = lines.find((text) => text.startsWith('  workers'));
+  expect(line?.slice('  workers    '.length)).toEqual(said);
+  expect(facts['workers']).toBe(workerCount(workers));
 });
 
 test('it says which upstreams are not asked where some are', () => {
