@@ -82,7 +82,7 @@ describe('the npm package', () => {
       'package.json',
     ]);
     expect(paths.filter((path) => !/\.(?:c?js|css|svg)$/.test(path) && path.startsWith('dist/'))).toEqual([]);
-    for (const path of ['dist/entry.cjs', 'dist/main.js', 'dist/content/hash-worker.js'])
+    for (const path of ['dist/entry.cjs', 'dist/main.js', 'dist/hash-worker.js', 'dist/front-main.js'])
       expect(paths).toContain(path);
     expect(size).toBeLessThan(PACKED_BYTES_LIMIT);
   });
