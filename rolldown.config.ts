@@ -18,7 +18,14 @@ export default defineConfig([
     },
     external: isPackage,
     platform: 'node',
-    output: { dir: DIRECTORY, cleanDir: true, chunkFileNames: '[name].js', sourcemap: true },
+    output: {
+      dir: DIRECTORY,
+      cleanDir: true,
+      chunkFileNames: '[name].js',
+      // Somebody may replace the files while it runs: what is loaded after that must not take one thing for another.
+      minifyInternalExports: false,
+      sourcemap: true,
+    },
     plugins: [
       {
         name: 'the files of the page, beside what reads them',
