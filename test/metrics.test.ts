@@ -2,6 +2,7 @@ import { register as globalRegistry } from 'prom-client';
 import { expect, test } from 'vitest';
 import type { GaugeValues } from '../src/metrics-standing.ts';
 import { createMetrics, type Metrics } from '../src/metrics.ts';
+import { processorMs } from './support/processor-time.ts';
 
 const UPSTREAMS = ['docker.io', 'quay.io'];
 
@@ -427,11 +428,10 @@ test('two sets of metrics share nothing, and the global registry stays empty', a
 test('counting a request costs less than two microseconds', () => {
   const subject = metrics();
   const request = { ...HIT, timeToFirstByteMs: 1 };
-  const round = () => {
-    const start = performance.now();
-    for (let index = 0; index < 50_000; index += 1) subject.requestFinished(request);
-    return (performance.now() - start) / 50;
-  };
+  const round = () =>
+    processorMs(() => {
+      for (let index = 0; index < 50_000; index += 1) subject.requestFinished(request);
+    }) / 50;
   // The best of several rounds: the others measure the machine's other work.
   expect(Math.min(...Array.from({ length: 10 }, round))).toBeLessThan(2);
 });

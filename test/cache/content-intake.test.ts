@@ -29,7 +29,7 @@ it('content that is brought slowly takes no memory that fills need', async () =>
     return takeIn({ cache, slabs, spared }, content, slowly(), new AbortController().signal);
   });
   await Promise.all(begun.slice(0, 4));
-  const slab = await slabs.acquire(AbortSignal.timeout(2000));
+  const slab = await slabs.acquire(AbortSignal.timeout(15_000));
   slab.release();
   rest.resolve(undefined);
   expect(new Set(await Promise.all(adding))).toEqual(new Set(['added']));

@@ -1,4 +1,3 @@
-import { monitorEventLoopDelay } from 'node:perf_hooks';
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { describe, expect, it, vi } from 'vitest';
 import { diskFileSystem, type FileSystem } from '../../src/content/file-system.ts';
@@ -208,12 +207,24 @@ it('evicting ten thousand blobs leaves the event loop free', { timeout: 120_000 
     },
   });
   expect(store.cache.usage.storedBlobs).toBe(10_000);
-  const delay = monitorEventLoopDelay({ resolution: 1 });
-  delay.enable();
+  // What others of the event loop wait for in each of its turns, in processor time: a busy machine adds nothing to it.
+  const turns: number[] = [];
+  const state = { isOver: false };
+  const watched = (async () => {
+    while (!state.isOver) {
+      const before = process.cpuUsage();
+      await nextTurn();
+      const { user, system } = process.cpuUsage(before);
+      turns.push((user + system) / 1000);
+    }
+  })();
   const reservation = await store.cache.reserve(10_000 * BLOCK, undefined);
-  delay.disable();
+  state.isOver = true;
+  await watched;
   expect(reservation).toBeDefined();
   expect(store.cache.usage.storedBlobs).toBe(0);
-  // On a busy machine; alone it is below 5 ms.
-  expect(delay.percentile(99) / 1e6).toBeLessThan(50);
+  turns.sort((one, other) => other - one);
+  expect(turns.length).toBeGreaterThan(10_000 / 128);
+  // One in a hundred takes more than this; alone it is about 1 ms.
+  expect(turns[Math.floor(turns.length / 100)]).toBeLessThan(20);
 });

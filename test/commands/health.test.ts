@@ -74,7 +74,7 @@ it('the health command takes no more of an answer than it can print, and waits f
     code: 1,
     stderr: expect.stringMatching(/^entrepot: \/healthz of the admin listener .* does not answer/),
   });
-  expect(performance.now() - began).toBeLessThan(10_000);
+  expect(performance.now() - began).toBeLessThan(25_000);
 });
 
 it('the health command says what keeps it from asking', async () => {

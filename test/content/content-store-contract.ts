@@ -370,7 +370,7 @@ function upkeepContract(name: string, start: () => Promise<StoreUnderTest>): voi
       for (const off of [-1, 1])
         await expect(store.verify(digest, size + off, never)).rejects.toMatchObject({ reason: 'damaged' });
       // It has given back every slab.
-      for (let n = 0; n < 8; n += 1) await slabs.acquire(AbortSignal.timeout(1000));
+      for (let n = 0; n < 8; n += 1) await slabs.acquire(AbortSignal.timeout(15_000));
     });
 
     it('verifies nothing that is not there, and ends when it is told to', async () => {
@@ -385,7 +385,7 @@ function upkeepContract(name: string, start: () => Promise<StoreUnderTest>): voi
       );
       await expect(verified).rejects.toThrow('enough');
       await expect(store.verify(digest, bytes.length, ending.signal)).rejects.toThrow('enough');
-      for (let n = 0; n < 8; n += 1) await slabs.acquire(AbortSignal.timeout(1000));
+      for (let n = 0; n < 8; n += 1) await slabs.acquire(AbortSignal.timeout(15_000));
     });
 
     it('sets content aside, which can then be stored anew', async () => {

@@ -130,7 +130,7 @@ describe('verifying a file', () => {
       const names = fileSystem.calls.map(({ name }) => name);
       expect(names.includes('close')).toBe(nth > 1);
     }
-    for (let n = 0; n < 8; n += 1) await slabs.acquire(AbortSignal.timeout(1000));
+    for (let n = 0; n < 8; n += 1) await slabs.acquire(AbortSignal.timeout(15_000));
   });
 
   it('says that hashing failed, not that the file is damaged, when a hash thread dies', async () => {

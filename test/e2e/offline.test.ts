@@ -44,14 +44,15 @@ test('an outage is rehearsed on a running server, ends by itself, and a restart 
   for (const { digest } of IMAGE.blobs) expect((await get(`${base}/blobs/${digest}`)).status).toBe(200);
   registry.forget();
 
-  expect(await run('offline', '--for', '8s')).toMatchObject({ code: 0, stderr: '' });
+  expect(await run('offline', '--for', '1h')).toMatchObject({ code: 0, stderr: '' });
   expect((await get(`${base}/manifests/v1`)).status).toBe(200);
   const missing = await get(`${base}/manifests/v2`);
   expect(missing.status).toBe(404);
   expect(missing.body.toString()).toMatch(/docker\.io is not asked: entrepot is offline until 20/);
-  expect(missing.totalMs).toBeLessThan(1000);
+  expect(missing.totalMs).toBeLessThan(5000);
   expect(registry.requests).toEqual([]);
   expect((await run('status')).stdout).toMatch(/^offline +docker\.io, until 20/m);
+  expect(await run('offline', '--for', '2s')).toMatchObject({ code: 0, stderr: '' });
   await vi.waitFor(
     async () => expect((await run('offline')).stdout).toMatch(/^docker\.io +online +configuration/m),
     { ...SOON, interval: 500 },

@@ -74,10 +74,8 @@ test('after kill -9 it serves what was committed and has swept what was on its w
   const first = await EntrepotProcess.start({ config });
   await pullImage(first, image);
   // A reader has a blob as soon as it is verified; it is committed a moment later.
-  await expect
-    .poll(() => first.metric('entrepot_store_blobs'), { timeout: 10_000 })
-    .toBeGreaterThanOrEqual(image.blobs.length);
-  await expect.poll(() => first.metric('entrepot_fills_in_flight'), { timeout: 10_000 }).toBe(0);
+  await expect.poll(() => first.metric('entrepot_store_blobs')).toBeGreaterThanOrEqual(image.blobs.length);
+  await expect.poll(() => first.metric('entrepot_fills_in_flight')).toBe(0);
   const pull = await openGet(`${first.url}/v2/library/app/blobs/${late}`, { digestOnly: true });
   await pull.read(2 * MIB);
   const ingest = join(first.dataDir, 'content', 'v1', 'ingest');

@@ -183,6 +183,10 @@ describe('entrepot warm', () => {
           : undefined,
       'word that it waits',
     );
+    await program.until(
+      () => (/library\/app:v1: .* fetched/.exec(program.output) ? true : undefined),
+      'word that the other image is here',
+    );
     await new Promise((resolve) => setTimeout(resolve, 500));
     expect(program.isRunning).toBe(true);
     program.signal('SIGTERM');

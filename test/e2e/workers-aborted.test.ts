@@ -39,7 +39,7 @@ test('clients that leave at any moment leave nothing open in the owner of severa
   const port = Number(new URL(entrepot.url).port);
   for (let round = 0; round < 20; round += 1)
     await Promise.all(Array.from({ length: 60 }, async (_, at) => leave(port, target, at)));
-  await expect.poll(async () => openBlobs(entrepot.pid), { timeout: 5000 }).toBe(before);
+  await expect.poll(async () => openBlobs(entrepot.pid)).toBe(before);
   const live = async () => {
     const { body } = await get(`${entrepot.adminUrl}/api/v1/activity/live`);
     return (JSON.parse(body.toString()) as { requests: readonly unknown[] }).requests;

@@ -25,7 +25,6 @@ async function start(size: number, { warm }: { warm: boolean }) {
     await expect
       .poll(async () => (await get(url, { digestOnly: true })).headers['x-cache'], {
         interval: 10,
-        timeout: 10_000,
       })
       .toBe('HIT');
   }

@@ -159,55 +159,69 @@ describe('a broken request', () => {
   });
 });
 
+/** A reader that a busy machine lets wait for some seconds has not stalled. */
+const SLOW = { writeStallMs: 10_000, slowWriteMs: 2000 };
+
+/** One answer by `serve`, read as the test likes; `over` tells whether it was sent whole, and when it ended. */
+async function asked(
+  serve: (response: ServerResponse, request: IncomingMessage) => void,
+  pace: { readonly writeStallMs: number; readonly slowWriteMs: number },
+) {
+  const ended = new EventEmitter();
+  const over = once(ended, 'over') as Promise<[{ isWhole: boolean; ms: number }]>;
+  const listener = await Listener.open(
+    'the test',
+    { host: '127.0.0.1', port: 0 },
+    (request, response) => {
+      const startedMs = performance.now();
+      response.on('close', () =>
+        ended.emit('over', { isWhole: response.writableFinished, ms: performance.now() - startedMs }),
+      );
+      serve(response, request);
+    },
+    { pace },
+  );
+  onTestFinished(async () => listener.close(0));
+  const socket = connect(listener.address.port, '127.0.0.1');
+  socket.on('error', () => undefined);
+  onTestFinished(() => void socket.destroy());
+  socket.write(requestOf('/'));
+  return { socket, over: over.then(([how]) => how) };
+}
+
 describe('a client that does not take its answer', () => {
-  const limits = { writeStallMs: 500, slowWriteMs: 2000 };
-
-  /** One answer by `serve`, read as the test likes; `over` tells whether it was sent whole, and when it ended. */
-  async function asked(serve: (response: ServerResponse, request: IncomingMessage) => void) {
-    const ended = new EventEmitter();
-    const over = once(ended, 'over') as Promise<[{ isWhole: boolean; ms: number }]>;
-    const listener = await Listener.open(
-      'the test',
-      { host: '127.0.0.1', port: 0 },
-      (request, response) => {
-        const startedMs = performance.now();
-        response.on('close', () =>
-          ended.emit('over', { isWhole: response.writableFinished, ms: performance.now() - startedMs }),
-        );
-        serve(response, request);
-      },
-      { pace: limits },
-    );
-    onTestFinished(async () => listener.close(0));
-    const socket = connect(listener.address.port, '127.0.0.1');
-    socket.on('error', () => undefined);
-    onTestFinished(() => void socket.destroy());
-    socket.write(requestOf('/'));
-    return { socket, over: over.then(([how]) => how) };
-  }
-
   it('is left when nothing of a small answer goes', async () => {
-    const { socket, over } = await asked((response, request) => sendAtOnce(request, response, 32 * MIB));
+    const pace = { writeStallMs: 500, slowWriteMs: 30_000 };
+    const { socket, over } = await asked(
+      (response, request) => sendAtOnce(request, response, 32 * MIB),
+      pace,
+    );
     socket.pause();
     const { isWhole, ms } = await over;
     expect(isWhole).toBe(false);
-    expect(ms).toBeLessThan(limits.slowWriteMs);
+    expect(ms).toBeLessThan(pace.slowWriteMs);
   });
 
   it('is left when it takes too long for what was written at once', async () => {
-    const { socket, over } = await asked((response, request) => sendAtOnce(request, response, 128 * MIB));
+    const { socket, over } = await asked(
+      (response, request) => sendAtOnce(request, response, 128 * MIB),
+      SLOW,
+    );
     readSlowly(socket);
     const { isWhole, ms } = await over;
     expect(isWhole).toBe(false);
-    expect(ms).toBeGreaterThanOrEqual(limits.slowWriteMs);
+    expect(ms).toBeGreaterThanOrEqual(SLOW.slowWriteMs);
   });
 
   it('is waited for as long as we have nothing for it', async () => {
-    const { socket, over } = await asked((response) => {
-      response.writeHead(200, { 'Content-Length': 2 });
-      response.write('a');
-      setTimeout(() => response.end('b'), 2000);
-    });
+    const { socket, over } = await asked(
+      (response) => {
+        response.writeHead(200, { 'Content-Length': 2 });
+        response.write('a');
+        setTimeout(() => response.end('b'), 2000);
+      },
+      { writeStallMs: 500, slowWriteMs: 1500 },
+    );
     socket.resume();
     expect((await over).isWhole).toBe(true);
   });
@@ -222,11 +236,11 @@ describe('a client that does not take its answer', () => {
           });
       };
       send(40);
-    });
+    }, SLOW);
     readSlowly(socket);
     const { isWhole, ms } = await over;
     expect(isWhole).toBe(true);
-    expect(ms).toBeGreaterThan(limits.slowWriteMs);
+    expect(ms).toBeGreaterThan(SLOW.slowWriteMs);
   });
 });
 

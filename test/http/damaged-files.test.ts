@@ -31,7 +31,6 @@ async function start(dataDir?: string, cache: Partial<CacheConfig> = {}) {
     await expect
       .poll(async () => (await get(urlOf(digest), { digestOnly: true })).headers['x-cache'], {
         interval: 10,
-        timeout: 10_000,
       })
       .toBe('HIT');
   };

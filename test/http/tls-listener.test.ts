@@ -177,7 +177,7 @@ describe('a listener with TLS', () => {
     await vi.waitFor(async () => expect((await get(`${app.url}/v2/`, { ca })).status).toBe(200), SOON);
     const startedMs = performance.now();
     await app.app.close({ graceMs: 20_000 });
-    expect(performance.now() - startedMs).toBeLessThan(3000);
+    expect(performance.now() - startedMs).toBeLessThan(10_000);
     await Promise.all([silent.closed, halfway.closed]);
   });
 });

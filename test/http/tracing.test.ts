@@ -59,7 +59,7 @@ describe('a request', () => {
     expect(new Set(upstream.map(({ traceId }) => traceId)).size).toBe(2);
     for (const { durationMs } of collector.spans) {
       expect(durationMs).toBeGreaterThanOrEqual(0);
-      expect(durationMs).toBeLessThan(10_000);
+      expect(durationMs).toBeLessThan(60_000);
     }
     expect(new Set(collector.services)).toEqual(new Set(['entrepot']));
     expect(collector.headers[0]?.authorization).toBe('Bearer canary-otlp');
@@ -112,7 +112,8 @@ describe('a collector that', () => {
     await vi.waitFor(() => expect(said()).toHaveLength(1), SOON);
     const begun = performance.now();
     for (let at = 0; at < 300; at += 1) expect((await ask('manifests/latest')).status).toBe(200);
-    expect(performance.now() - begun).toBeLessThan(10_000);
+    // Waiting for it once each would be minutes.
+    expect(performance.now() - begun).toBeLessThan(60_000);
     expect(said()).toHaveLength(1);
     await app.close();
   });

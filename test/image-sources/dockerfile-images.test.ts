@@ -1,5 +1,6 @@
 import { expect, test } from 'vitest';
 import { imagesIn } from '../../src/image-sources/images-in.ts';
+import { processorMs } from '../support/processor-time.ts';
 
 function found(text: string, variables: Record<string, string> = {}, name = 'Dockerfile') {
   const { images, problems } = imagesIn({ name, text }, { variables });
@@ -84,10 +85,13 @@ test.each(['Containerfile', 'app.Dockerfile', 'Dockerfile.dev', 'build/anything'
 );
 
 test('one that is no real Dockerfile is not worked on for long', () => {
-  const started = performance.now();
-  expect(found('FROM a\n'.repeat(200_000)).problems).toEqual(['Dockerfile it is too long for a Dockerfile']);
-  for (const line of ['ARG A=1\\\n', 'ARG A=$A$A\n', 'RUN <<A <<B\n', 'ARG \\\n', 'ARG A="\n'])
-    found(line.repeat(100_000), { A: 'a' });
-  for (const line of ['ARG A=1\\\n', 'ARG \\\n']) found(line.repeat(10_000), {}, 'any');
-  expect(performance.now() - started).toBeLessThan(10_000);
+  const tookMs = processorMs(() => {
+    expect(found('FROM a\n'.repeat(200_000)).problems).toEqual([
+      'Dockerfile it is too long for a Dockerfile',
+    ]);
+    for (const line of ['ARG A=1\\\n', 'ARG A=$A$A\n', 'RUN <<A <<B\n', 'ARG \\\n', 'ARG A="\n'])
+      found(line.repeat(100_000), { A: 'a' });
+    for (const line of ['ARG A=1\\\n', 'ARG \\\n']) found(line.repeat(10_000), {}, 'any');
+  });
+  expect(tookMs).toBeLessThan(10_000);
 });

@@ -1,5 +1,6 @@
 import { expect, test } from 'vitest';
 import { imagesIn } from '../../src/image-sources/images-in.ts';
+import { processorMs } from '../support/processor-time.ts';
 
 const DIGEST = `sha256:${'a'.repeat(64)}`;
 
@@ -270,10 +271,9 @@ test('JSON is YAML, also when all of it is one line', () => {
   const pod = { apiVersion: 'v1', kind: 'Pod', spec: { containers: [{ name: 'a', image: 'a/b:1' }] } };
   expect(found(JSON.stringify(pod, null, 2), 'pod.json').images).toEqual(['8 a/b:1']);
   const items = Array.from({ length: 20_000 }, () => pod);
-  const started = performance.now();
   const line = JSON.stringify({ apiVersion: 'v1', kind: 'List', items });
-  expect(found(line, 'pods.json').images).toHaveLength(20_000);
-  expect(performance.now() - started).toBeLessThan(15_000);
+  const tookMs = processorMs(() => expect(found(line, 'pods.json').images).toHaveLength(20_000));
+  expect(tookMs).toBeLessThan(15_000);
 });
 
 test('anchors, aliases and merges mean what they mean to clients', () => {
@@ -295,12 +295,13 @@ spec:
 
 test('a bomb of aliases costs no more than its text', () => {
   const lines = Array.from({ length: 60 }, (_, n) => `a${n + 1}: &a${n + 1} [${`*a${n},`.repeat(50)}]`);
-  const started = performance.now();
-  expect(found(`a0: &a0 {image: "x/y:1"}\n${lines.join('\n')}\n`).images).toEqual(['1 x/y:1']);
-  const keys = Array.from({ length: 10_000 }, (_, n) => `k${n}: 1`).join(', ');
-  const merges = Array.from({ length: 10_000 }, (_, n) => `b${n}: {<<: *a}\n`).join('');
-  expect(found(`a: &a {${keys}}\n${merges}c: {image: "x/y:2"}\n`).images).toEqual(['10002 x/y:2']);
-  expect(performance.now() - started).toBeLessThan(10_000);
+  const tookMs = processorMs(() => {
+    expect(found(`a0: &a0 {image: "x/y:1"}\n${lines.join('\n')}\n`).images).toEqual(['1 x/y:1']);
+    const keys = Array.from({ length: 10_000 }, (_, n) => `k${n}: 1`).join(', ');
+    const merges = Array.from({ length: 10_000 }, (_, n) => `b${n}: {<<: *a}\n`).join('');
+    expect(found(`a: &a {${keys}}\n${merges}c: {image: "x/y:2"}\n`).images).toEqual(['10002 x/y:2']);
+  });
+  expect(tookMs).toBeLessThan(10_000);
 });
 
 test('what is nested too deep, or too large at once, is a problem', () => {

@@ -9,6 +9,7 @@ import {
   parseTag,
   printReference,
 } from '../../src/oci/reference.ts';
+import { processorMs } from '../support/processor-time.ts';
 
 /** Built up from the spec's grammar, without the parser's expressions. */
 const alphanumeric = fc
@@ -137,16 +138,17 @@ describe('a repository name', () => {
   });
 
   it('of hostile length or shape is judged quickly', () => {
-    const begun = performance.now();
-    for (const text of [
-      'a-'.repeat(500_000),
-      '-'.repeat(1_000_000),
-      `${'a'.repeat(254)}!`,
-      'a_'.repeat(127),
-    ]) {
-      expect(isRepositoryName(text)).toBe(false);
-    }
-    expect(performance.now() - begun).toBeLessThan(100);
+    const tookMs = processorMs(() => {
+      for (const text of [
+        'a-'.repeat(500_000),
+        '-'.repeat(1_000_000),
+        `${'a'.repeat(254)}!`,
+        'a_'.repeat(127),
+      ]) {
+        expect(isRepositoryName(text)).toBe(false);
+      }
+    });
+    expect(tookMs).toBeLessThan(400);
   });
 });
 

@@ -1,6 +1,7 @@
 import { assert, property, string } from 'fast-check';
 import { expect, test } from 'vitest';
 import { parseTagSelection } from '../../src/oci/tag-selection.ts';
+import { processorMs } from '../support/processor-time.ts';
 
 const TAGS = [
   '1',
@@ -55,7 +56,8 @@ test('whatever is written, tags are selected or it is a problem; never anything 
 
 test('no expression takes long, whatever tags there are', () => {
   const selection = parseTagSelection('(a*)*b');
-  const started = performance.now();
-  expect('matches' in selection && selection.matches(`${'a'.repeat(10_000)}c`)).toBe(false);
-  expect(performance.now() - started).toBeLessThan(2000);
+  const tookMs = processorMs(() =>
+    expect('matches' in selection && selection.matches(`${'a'.repeat(10_000)}c`)).toBe(false),
+  );
+  expect(tookMs).toBeLessThan(2000);
 });

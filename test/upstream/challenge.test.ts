@@ -1,6 +1,7 @@
 import * as fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { parseChallenges } from '../../src/upstream/challenge.ts';
+import { processorMs } from '../support/processor-time.ts';
 
 const read = (...lines: string[]): unknown =>
   parseChallenges(lines).map(({ scheme, parameters }) => [scheme, Object.fromEntries(parameters)]);
@@ -104,10 +105,8 @@ describe('parseChallenges', () => {
 
   it('reads the largest header there may be without a blow-up', () => {
     for (const unit of ['a ', 'a=', '"', '\\"', 'a="\\', ', ', 'Basic ', 'a=b,', '=']) {
-      const started = performance.now();
-      parseChallenges([unit.repeat(16_384 / unit.length)]);
       // Quadratic behaviour would take seconds.
-      expect(performance.now() - started).toBeLessThan(1_000);
+      expect(processorMs(() => parseChallenges([unit.repeat(16_384 / unit.length)]))).toBeLessThan(1_000);
     }
   });
 });

@@ -1,6 +1,7 @@
 import * as fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { parseNextLink } from '../../src/upstream/next-link.ts';
+import { processorMs } from '../support/processor-time.ts';
 
 describe('parseNextLink', () => {
   it.each([
@@ -37,9 +38,7 @@ describe('parseNextLink', () => {
 
   it('reads a long header without a blow-up', () => {
     for (const unit of ['<a>;', '<a>;"', '"\\', '<', '<a>; rel=', '<a>" " ']) {
-      const started = performance.now();
-      parseNextLink([unit.repeat(8_000 / unit.length)]);
-      expect(performance.now() - started).toBeLessThan(1_000);
+      expect(processorMs(() => parseNextLink([unit.repeat(8_000 / unit.length)]))).toBeLessThan(1_000);
     }
   });
 });

@@ -215,7 +215,7 @@ describe('a hostile upstream', () => {
     registry.faults.add({ match: { nth: 1 }, action: { trailing } });
     const upstream = upstreamAt(registry.url);
     expect((await upstream.headManifest(repository, latest, accept, never())).digest).toBe(digest);
-    await expect.poll(() => registry.openConnections, { timeout: 5_000 }).toBe(0);
+    await expect.poll(() => registry.openConnections, { timeout: 12_000 }).toBe(0);
     expect((await upstream.headManifest(repository, latest, accept, never())).digest).toBe(digest);
   });
 
@@ -227,7 +227,7 @@ describe('a hostile upstream', () => {
     registry.faults.add({ match: { nth: 1 }, action: { trailing } });
     const upstream = upstreamAt(registry.url);
     expect((await upstream.getManifest(repository, latest, once, never())).digest).toBe(digest);
-    await expect.poll(() => registry.openConnections, { timeout: 5_000 }).toBe(0);
+    await expect.poll(() => registry.openConnections, { timeout: 12_000 }).toBe(0);
     expect((await upstream.getManifest(repository, latest, once, never())).digest).toBe(digest);
   });
 });
@@ -600,7 +600,7 @@ describe('statuses', () => {
       const { body } = await upstream.getBlob(repository, digest, { start: 0 }, never());
       body.destroy();
     }
-    await expect.poll(() => registry.openConnections, { timeout: 5_000 }).toBe(0);
+    await expect.poll(() => registry.openConnections, { timeout: 12_000 }).toBe(0);
   });
 
   it('fails calls after close', async () => {
