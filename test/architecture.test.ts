@@ -57,7 +57,7 @@ const RANKS: Readonly<Record<string, number>> = {
 };
 /** Anybody may import them; they import each other, packages and oci/. */
 const LEAF =
-  /^(?:log(?:-[a-z]+)*|clock|newcomers|import-key|reload-operations|loop-delay|request-cause|recent-entries|deferred|abortable|start-error|package-version|tracing(?:-[a-z]+)*|metrics(?:-[a-z]+)*|config(?:-[a-z]+)*)$/;
+  /^(?:log(?:-[a-z]+)*|clock|newcomers|import-key|reload-operations|loop-delay|request-cause|recent-entries|deferred|abortable|start-error|package-version|quantity-text|tracing(?:-[a-z]+)*|metrics(?:-[a-z]+)*|config(?:-[a-z]+)*)$/;
 
 /** Who may import a package. Packages that are not named here are anybody's. */
 const PACKAGE_OWNERS: Readonly<Record<string, RegExp>> = {

@@ -4,7 +4,7 @@ import { parseSize } from '../config-text.ts';
 import type { CommandIo } from './command-io.ts';
 import { shortDigest } from './images.ts';
 import { Progress } from './progress.ts';
-import { counted, printAge, printBytes } from './quantity-text.ts';
+import { counted, printAge, printBytes } from '../quantity-text.ts';
 import { printJson, runOnStore, type StoreCommandOptions } from './store-command.ts';
 import { UsageError } from './usage-error.ts';
 

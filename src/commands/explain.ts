@@ -3,7 +3,7 @@ import type { Explanation } from '../pull-through/explain-operations.ts';
 import { printDuration } from './check-report.ts';
 import type { CommandIo } from './command-io.ts';
 import { shortDigest } from './images.ts';
-import { counted, printAge, printBytes } from './quantity-text.ts';
+import { counted, printAge, printBytes } from '../quantity-text.ts';
 import { printJson, runOnStore, type StoreCommandOptions } from './store-command.ts';
 import { textTable } from './text-table.ts';
 

@@ -3,7 +3,7 @@ import type { Digest } from '../oci/digest.ts';
 import { systemClock } from '../clock.ts';
 import type { CommandIo } from './command-io.ts';
 import { Progress } from './progress.ts';
-import { counted, printBytes } from './quantity-text.ts';
+import { counted, printBytes } from '../quantity-text.ts';
 
 /** Of progress, at a terminal; others are told less often. */
 const TOLD_EVERY_MS = 200;

@@ -1,7 +1,7 @@
 import type { ImageEntry } from '../cache/store-events.ts';
 import { systemClock } from '../clock.ts';
 import type { CommandIo } from './command-io.ts';
-import { counted, printAge, printBytes } from './quantity-text.ts';
+import { counted, printAge, printBytes } from '../quantity-text.ts';
 import { printJson, runOnStore, selectionOf, type StoreCommandOptions } from './store-command.ts';
 import { textTable } from './text-table.ts';
 import { UsageError } from './usage-error.ts';

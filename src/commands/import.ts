@@ -17,7 +17,7 @@ import type { CommandIo } from './command-io.ts';
 import { shortDigest } from './images.ts';
 import { oneLine } from './printable.ts';
 import { Progress } from './progress.ts';
-import { counted, printBytes } from './quantity-text.ts';
+import { counted, printBytes } from '../quantity-text.ts';
 import { printJson, runOnStore, type StoreCommandOptions } from './store-command.ts';
 import { UsageError } from './usage-error.ts';
 

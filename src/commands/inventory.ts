@@ -3,7 +3,7 @@ import { writeInventory } from '../bundle/inventory.ts';
 import { systemClock } from '../clock.ts';
 import { prepareOutput } from '../oci-layout/layout-output.ts';
 import type { CommandIo } from './command-io.ts';
-import { counted, printBytes } from './quantity-text.ts';
+import { counted, printBytes } from '../quantity-text.ts';
 import { printJson, runOnStore, type StoreCommandOptions } from './store-command.ts';
 
 export interface InventoryOptions extends StoreCommandOptions {

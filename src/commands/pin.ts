@@ -1,5 +1,5 @@
 import type { CommandIo } from './command-io.ts';
-import { counted } from './quantity-text.ts';
+import { counted } from '../quantity-text.ts';
 import { printJson, runOnStore, type StoreCommandOptions } from './store-command.ts';
 import { textTable } from './text-table.ts';
 import { UsageError } from './usage-error.ts';

@@ -2,7 +2,7 @@ import { printSelection } from '../cache/image-list.ts';
 import type { PurgeEvent } from '../cache/store-events.ts';
 import type { CommandIo } from './command-io.ts';
 import { Progress } from './progress.ts';
-import { counted, printBytes } from './quantity-text.ts';
+import { counted, printBytes } from '../quantity-text.ts';
 import { printJson, runOnStore, selectionOf, type StoreCommandOptions } from './store-command.ts';
 import { UsageError } from './usage-error.ts';
 

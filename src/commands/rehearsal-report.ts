@@ -1,6 +1,6 @@
 import type { ImageAvailability, Lack } from '../cache/image-availability.ts';
 import type { FailedRequest, Rehearsal, RehearsalReport } from '../pull-through/offline-report.ts';
-import { counted, printBytes } from './quantity-text.ts';
+import { counted, printBytes } from '../quantity-text.ts';
 import { textTable } from './text-table.ts';
 
 /** An image that was asked about. */

@@ -1,7 +1,7 @@
 import type { SavingsReport } from '../activity/activity-events.ts';
 import { parseDuration } from '../config-text.ts';
 import type { CommandIo } from './command-io.ts';
-import { counted, printAge, printBytes, printShare } from './quantity-text.ts';
+import { counted, printAge, printBytes, printShare } from '../quantity-text.ts';
 import { printJson, runOnStore, type StoreCommandOptions } from './store-command.ts';
 import { textTable } from './text-table.ts';
 import { UsageError } from './usage-error.ts';

@@ -4,7 +4,7 @@ import { beginningOf } from '../activity/traffic-history.ts';
 import type { UpstreamStanding } from '../activity/upstream-standing.ts';
 import { systemClock } from '../clock.ts';
 import { shortDigest } from './images.ts';
-import { counted, printAge, printBytes, printShare } from './quantity-text.ts';
+import { counted, printAge, printBytes, printShare } from '../quantity-text.ts';
 import { textTable } from './text-table.ts';
 
 /** What a server that runs tells of what goes on. */

@@ -1,6 +1,6 @@
 import type { StoreStatus } from '../cache/store-events.ts';
 import { systemClock } from '../clock.ts';
-import { counted, printAge, printBytes, printShare } from './quantity-text.ts';
+import { counted, printAge, printBytes, printShare } from '../quantity-text.ts';
 import { type FoundActivity, printActivity } from './status-activity.ts';
 import { textTable } from './text-table.ts';
 

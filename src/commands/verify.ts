@@ -1,7 +1,7 @@
 import type { VerifyEvent } from '../cache/store-events.ts';
 import type { CommandIo } from './command-io.ts';
 import { Progress } from './progress.ts';
-import { counted, printBytes } from './quantity-text.ts';
+import { counted, printBytes } from '../quantity-text.ts';
 import { printJson, runOnStore, selectionOf, type StoreCommandOptions } from './store-command.ts';
 
 type Damaged = Extract<VerifyEvent, { event: 'damaged' }>;

@@ -1,5 +1,5 @@
 import type { MultiBar, SingleBar } from 'cli-progress';
-import { printBytes } from './quantity-text.ts';
+import { printBytes } from '../quantity-text.ts';
 
 /** Bars that are shown besides that of all together. */
 const IMAGE_BAR_LIMIT = 8;

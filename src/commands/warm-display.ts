@@ -2,7 +2,7 @@ import { systemClock } from '../clock.ts';
 import type { SourceProblem } from '../image-sources/named-image.ts';
 import type { WarmEvent } from '../warm/warm-events.ts';
 import type { CommandIo } from './command-io.ts';
-import { counted, printBytes } from './quantity-text.ts';
+import { counted, printBytes } from '../quantity-text.ts';
 import { TransferRate } from './transfer-rate.ts';
 import { WarmBars } from './warm-bars.ts';
 import { LISTED_LIMIT, warmSummary } from './warm-summary.ts';

@@ -1,5 +1,5 @@
 import type { WarmEvent } from '../warm/warm-events.ts';
-import { counted, printBytes } from './quantity-text.ts';
+import { counted, printBytes } from '../quantity-text.ts';
 import { durationText, failureText } from './warm-text.ts';
 
 type Done = Extract<WarmEvent, { event: 'done' }>;

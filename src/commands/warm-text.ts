@@ -1,5 +1,5 @@
 import type { WarmEvent } from '../warm/warm-events.ts';
-import { printBytes } from './quantity-text.ts';
+import { printBytes } from '../quantity-text.ts';
 
 type EventOf<Name extends WarmEvent['event']> = Extract<WarmEvent, { event: Name }>;
 

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import type { TrafficStep } from '../../src/activity/activity-events.ts';
-import { printShare } from '../../src/commands/quantity-text.ts';
+import { printShare } from '../../src/quantity-text.ts';
 import { printActivity } from '../../src/commands/status-activity.ts';
 import { percent } from '../../src/http/dashboard/formats.ts';
 

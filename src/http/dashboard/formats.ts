@@ -1,16 +1,11 @@
 import { html } from 'hono/html';
+import { printBytes, printCount } from '../../quantity-text.ts';
 
 /** A piece of a page: all that came from outside is escaped in it. */
 export type Html = ReturnType<typeof html>;
 /** What may stand between tags. */
 export type Content = Html | string | number | undefined | readonly Content[];
 
-const UNITS = [
-  ['TiB', 2 ** 40],
-  ['GiB', 2 ** 30],
-  ['MiB', 2 ** 20],
-  ['KiB', 2 ** 10],
-] as const;
 const SECOND_MS = 1000;
 const SPANS = [
   ['d', 86_400 * SECOND_MS],
@@ -22,20 +17,7 @@ const DIGITS_SHOWN = 12;
 
 /** `1.5 GiB`, `12 B`; its space does not break. */
 export function bytes(count: number): string {
-  const [unit, size] = UNITS.find(([, least]) => count >= least) ?? ['B', 1];
-  const value = count / size;
-  return `${size === 1 || value >= 100 ? Math.round(value) : value.toFixed(1)}\u00a0${unit}`;
-}
-
-/** `12,345`. */
-export function number(count: number): string {
-  return count.toLocaleString('en-US');
-}
-
-/** `1 image`, `1,200 images`; `repository` becomes `repositories`. */
-export function counted(count: number, noun: string): string {
-  const plural = noun.endsWith('y') && noun !== 'day' ? `${noun.slice(0, -1)}ies` : `${noun}s`;
-  return `${number(count)} ${count === 1 ? noun : plural}`;
+  return printBytes(count).replace(' ', '\u00a0');
 }
 
 /** `93 %` of a part and the whole; a dash where there is no whole. */
@@ -79,7 +61,7 @@ export function badge(text: string, mood: Mood): Html {
 
 /** What stands beside a hit ratio, which knows nothing of them. */
 export function failedNote(failures: number): Content {
-  return failures === 0 ? '' : badge(`${number(failures)} failed`, 'warn');
+  return failures === 0 ? '' : badge(`${printCount(failures)} failed`, 'warn');
 }
 
 /** How much of something is used, drawn; what it says stands beside it. @param share 0 to 1 */

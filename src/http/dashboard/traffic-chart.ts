@@ -1,7 +1,8 @@
 import { html } from 'hono/html';
 import type { TrafficStep } from '../../activity/activity-events.ts';
 import { beginningOf } from '../../activity/traffic-history.ts';
-import { bytes, type Html, number, percent } from './formats.ts';
+import { bytes, type Html, percent } from './formats.ts';
+import { printCount } from '../../quantity-text.ts';
 import { table } from './table.ts';
 
 /** Points of the line over the whole time. */
@@ -155,9 +156,9 @@ function hourly(
     ],
     rows: rows.map(({ sum, at }) => [
       html`<time datetime="${new Date(at).toISOString()}">${new Date(at).toISOString().slice(11, 16)}</time>`,
-      number(sum.requests),
+      printCount(sum.requests),
       percent(sum.hits, sum.requests),
-      number(sum.failures),
+      printCount(sum.failures),
       bytes(sum.bytes),
       bytes(sum.hitBytes),
       bytes(sum.upstreamBytes),

@@ -1,7 +1,8 @@
 import { html } from 'hono/html';
 import type { ActivityOperations } from '../../../activity/activity-operations.ts';
 import type { DashboardPage } from '../dashboard-page.ts';
-import { bytes, number, percent, when } from '../formats.ts';
+import { bytes, percent, when } from '../formats.ts';
+import { printCount } from '../../../quantity-text.ts';
 import { orderOf, sortLinks } from '../sorting.ts';
 import { table } from '../table.ts';
 
@@ -41,7 +42,7 @@ export function clientsPage(activity: ActivityOperations): DashboardPage {
         ${table({
           caption:
             clients.length > SHOWN_LIMIT
-              ? `${SHOWN_LIMIT} of ${number(clients.length)} clients`
+              ? `${SHOWN_LIMIT} of ${printCount(clients.length)} clients`
               : 'Since entrepot began',
           columns: [
             { label: 'Address', sort: links.client },
@@ -57,10 +58,10 @@ export function clientsPage(activity: ActivityOperations): DashboardPage {
             .slice(0, SHOWN_LIMIT)
             .map((client) => [
               html`<a href="/requests?client=${encodeURIComponent(client.client)}">${client.client}</a>`,
-              number(client.pulls),
-              number(client.requests),
+              printCount(client.pulls),
+              printCount(client.requests),
               percent(client.hits, client.requests),
-              number(client.failures),
+              printCount(client.failures),
               bytes(client.bytes),
               percent(client.hitBytes, client.bytes),
               when(client.lastAt, now),

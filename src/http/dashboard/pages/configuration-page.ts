@@ -3,7 +3,8 @@ import type { ConfigDocument, ConfigSetting } from '../../../config-document.ts'
 import type { ReloadOperations } from '../../../reload-operations.ts';
 import { actionButton } from '../action.ts';
 import type { DashboardPage } from '../dashboard-page.ts';
-import { badge, type Content, counted, type Html } from '../formats.ts';
+import { badge, type Content, type Html } from '../formats.ts';
+import { counted } from '../../../quantity-text.ts';
 import { table } from '../table.ts';
 
 /** The configuration that holds, without its secrets; and taking it again. */

@@ -1,7 +1,8 @@
 import { html } from 'hono/html';
 import type { Explanation, ExplainOperations } from '../../../pull-through/explain-operations.ts';
 import type { DashboardPage } from '../dashboard-page.ts';
-import { badge, bytes, type Content, counted, digest, type Html, span, when } from '../formats.ts';
+import { badge, bytes, type Content, digest, type Html, span, when } from '../formats.ts';
+import { counted } from '../../../quantity-text.ts';
 import { outcomeBadge } from '../outcome.ts';
 import { table } from '../table.ts';
 import { presence } from '../presence.ts';

@@ -5,7 +5,8 @@ import type { PinEntry } from '../../../cache/store-events.ts';
 import type { StoreOperations } from '../../../cache/store-operations.ts';
 import { actionButton, actionForm } from '../action.ts';
 import type { DashboardPage } from '../dashboard-page.ts';
-import { badge, bytes, type Content, counted, digest, type Html, number, when } from '../formats.ts';
+import { badge, bytes, type Content, digest, type Html, when } from '../formats.ts';
+import { counted, printCount } from '../../../quantity-text.ts';
 import { imageText } from '../image-name.ts';
 import { orderOf, sortLinks } from '../sorting.ts';
 import { table } from '../table.ts';
@@ -118,7 +119,7 @@ function emptyText(search: string): Html {
 function rowOf(image: ImageSummary, now: number): readonly Content[] {
   const { upstream, repository, tags, tagCount, usedAt, pinned: isPinned } = image;
   const name = imageText({ upstream, repository, reference: tags[0] ?? image.digest });
-  const more = tagCount > tags.length ? ` and ${number(tagCount - tags.length)} more` : '';
+  const more = tagCount > tags.length ? ` and ${printCount(tagCount - tags.length)} more` : '';
   return [
     html`<a href="/image?image=${encodeURIComponent(name)}">${upstream}/${repository}</a
       ><span class="hint">${digest(image.digest)}</span>`,

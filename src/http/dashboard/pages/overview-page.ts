@@ -9,19 +9,8 @@ import type { StoreOperations } from '../../../cache/store-operations.ts';
 import type { SetupRequest } from '../../../client-setup/client-setup.ts';
 import { findClient } from '../../../client-setup/clients.ts';
 import type { DashboardPage } from '../dashboard-page.ts';
-import {
-  bar,
-  bytes,
-  type Content,
-  counted,
-  digest,
-  failedNote,
-  type Html,
-  number,
-  percent,
-  span,
-  when,
-} from '../formats.ts';
+import { bar, bytes, type Content, digest, failedNote, type Html, percent, span, when } from '../formats.ts';
+import { counted, printCount } from '../../../quantity-text.ts';
 import { tile } from '../tile.ts';
 import { imageName } from '../image-name.ts';
 import { trafficChart } from '../traffic-chart.ts';
@@ -140,9 +129,9 @@ function tiles(status: StoreStatus, history: readonly TrafficStep[]): Html {
   const isYoung = beginningOf(history, DAY_MS) !== undefined;
   const time = isYoung ? 'since the start' : 'in 24 h';
   return html`<dl class="tiles" aria-label="${isYoung ? 'Since the start' : 'The last 24 hours'}">
-    ${tile('Hit ratio', percent(hits, requests), [`${number(hits)} of ${counted(requests, 'request')} ${time} `, failedNote(sum((step) => step.failures))])}
+    ${tile('Hit ratio', percent(hits, requests), [`${printCount(hits)} of ${counted(requests, 'request')} ${time} `, failedNote(sum((step) => step.failures))])}
     ${tile('Not fetched again', bytes(spared), `of ${bytes(sent)} sent ${time}`)}
-    ${tile('Upstream pulls spared', number(sparedPulls), `of ${counted(pulls, 'pull')} ${time}`)}
+    ${tile('Upstream pulls spared', printCount(sparedPulls), `of ${counted(pulls, 'pull')} ${time}`)}
     ${tile(
       'Stored',
       bytes(status.bytes),

@@ -2,7 +2,8 @@ import { html } from 'hono/html';
 import type { ActivityOperations } from '../../../activity/activity-operations.ts';
 import type { SavingsReport } from '../../../activity/activity-events.ts';
 import type { DashboardPage } from '../dashboard-page.ts';
-import { bytes, counted, failedNote, type Html, number, percent, span, when } from '../formats.ts';
+import { bytes, failedNote, type Html, percent, span, when } from '../formats.ts';
+import { counted, printCount } from '../../../quantity-text.ts';
 import { table } from '../table.ts';
 import { tile } from '../tile.ts';
 
@@ -59,8 +60,8 @@ function tiles(report: SavingsReport): Html {
   } = report;
   return html`<dl class="tiles">
       ${tile('Not fetched again', bytes(bytesAvoided), `of ${bytes(sent)} sent`)}
-      ${tile('Upstream pulls spared', number(pullsAvoided), `of ${counted(pulls, 'pull')}`)}
-      ${tile('Hit ratio', percent(hits, requests), [`${number(hits)} of ${counted(requests, 'request')} `, failedNote(failures)])}
+      ${tile('Upstream pulls spared', printCount(pullsAvoided), `of ${counted(pulls, 'pull')}`)}
+      ${tile('Hit ratio', percent(hits, requests), [`${printCount(hits)} of ${counted(requests, 'request')} `, failedNote(failures)])}
       ${tile('Time saved', span(timeSavedMs), 'an estimate, see below')}
       ${sharedShare === undefined ? '' : tile('Stored once for several', percent(sharedShare, 1), 'of the bytes of all images stored')}
     </dl>
@@ -83,13 +84,13 @@ function byUpstream({ byUpstream: rows }: SavingsReport): Html {
       ],
       rows: rows.map((row) => [
         row.upstream,
-        number(row.requests),
+        printCount(row.requests),
         percent(row.hits, row.requests),
-        number(row.failures),
+        printCount(row.failures),
         bytes(row.bytes),
         bytes(row.upstreamBytes),
-        number(row.pulls),
-        number(row.upstreamPulls),
+        printCount(row.pulls),
+        printCount(row.upstreamPulls),
       ]),
       empty: 'Nothing was asked for in this time.',
     })}
@@ -100,7 +101,7 @@ function byUpstream({ byUpstream: rows }: SavingsReport): Html {
 function numbers(
   row: SavingsReport['topClients'][number] | SavingsReport['topImages'][number],
 ): readonly string[] {
-  return [number(row.pulls), bytes(row.bytes), percent(row.hits, row.requests)];
+  return [printCount(row.pulls), bytes(row.bytes), percent(row.hits, row.requests)];
 }
 
 function lists({ topImages, topClients }: SavingsReport): Html {
@@ -132,7 +133,7 @@ function lists({ topImages, topClients }: SavingsReport): Html {
 function unused({ unused: rows, unusedCount, unusedBytes }: SavingsReport, now: number): Html {
   return html`<section>
     ${table({
-      caption: `Not used since (${number(unusedCount)}, ${bytes(unusedBytes)})`,
+      caption: `Not used since (${printCount(unusedCount)}, ${bytes(unusedBytes)})`,
       columns: [
         { label: 'Image' },
         { label: 'Size', kind: 'number' },

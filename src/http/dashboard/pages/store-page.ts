@@ -3,18 +3,8 @@ import type { EvictEvent, StoreStatus } from '../../../cache/store-events.ts';
 import type { StoreOperations } from '../../../cache/store-operations.ts';
 import { actionButton } from '../action.ts';
 import type { DashboardPage } from '../dashboard-page.ts';
-import {
-  badge,
-  bar,
-  bytes,
-  type Content,
-  counted,
-  digest,
-  type Html,
-  number,
-  percent,
-  when,
-} from '../formats.ts';
+import { badge, bar, bytes, type Content, digest, type Html, percent, when } from '../formats.ts';
+import { counted, printCount } from '../../../quantity-text.ts';
 import { table } from '../table.ts';
 
 /** Of what would go next, that are shown. */
@@ -92,7 +82,7 @@ function byUpstream({ byUpstream: shares, bytes: stored }: StoreStatus): Html {
         share.upstream,
         bytes(share.bytes),
         percent(share.bytes, stored),
-        number(share.blobs),
+        printCount(share.blobs),
         share.limitBytes === undefined ? 'none' : bytes(share.limitBytes),
       ]),
       empty: 'Nothing is stored yet.',

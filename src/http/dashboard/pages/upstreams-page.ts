@@ -4,18 +4,8 @@ import type { OfflineOperations } from '../../../pull-through/offline-operations
 import type { OfflineReport } from '../../../pull-through/offline-report.ts';
 import { actionButton } from '../action.ts';
 import type { DashboardPage } from '../dashboard-page.ts';
-import {
-  badge,
-  bar,
-  bytes,
-  type Content,
-  counted,
-  type Html,
-  number,
-  percent,
-  span,
-  when,
-} from '../formats.ts';
+import { badge, bar, bytes, type Content, type Html, percent, span, when } from '../formats.ts';
+import { counted, printCount } from '../../../quantity-text.ts';
 import { table } from '../table.ts';
 
 /** Below it a quota is nearly used up. */
@@ -125,11 +115,11 @@ function details(standing: UpstreamStanding, now: number): Html {
       }
       <dt>Answers after</dt>
       <dd>
-        ${latencyMs === undefined ? 'not measured yet' : html`${span(latencyMs.p50)} in the median, ${span(latencyMs.p99)} for the slowest 1 % <span class="soft">(of ${number(latencyMs.samples)})</span>`}
+        ${latencyMs === undefined ? 'not measured yet' : html`${span(latencyMs.p50)} in the median, ${span(latencyMs.p99)} for the slowest 1 % <span class="soft">(of ${printCount(latencyMs.samples)})</span>`}
       </dd>
       <dt>Requests</dt>
       <dd>
-        ${number(requests)}, of which ${number(failures)}
+        ${printCount(requests)}, of which ${printCount(failures)}
         failed${requests === 0 ? '' : ` (${percent(failures, requests)})`}; ${bytes(standing.bytes)} fetched
       </dd>
       <dt>Circuit breaker</dt>
@@ -164,8 +154,8 @@ function quotaRow(quota: UpstreamStanding['quotas'][number], now: number): Html 
   const { account = 'anonymous', limit, remaining, windowMs, resetsAt, checkedAt } = quota;
   const window = windowMs === undefined ? '' : ` in ${span(windowMs)}`;
   const isLow = isLowQuota(quota);
-  const left = remaining === undefined ? 'unknown' : `${number(remaining)} left`;
-  const of = limit === undefined ? '' : ` of ${number(limit)} pulls${window}`;
+  const left = remaining === undefined ? 'unknown' : `${printCount(remaining)} left`;
+  const of = limit === undefined ? '' : ` of ${printCount(limit)} pulls${window}`;
   return html`<dt>Pull quota (${account})</dt>
     <dd>
       ${left}${of}${isLow ? html` ${badge('nearly used up', 'warn')}` : ''}<span class="soft"

@@ -5,18 +5,8 @@ import type { WarmJob } from '../../../warm/warm-events.ts';
 import type { WarmJobOperations } from '../../../warm/warm-jobs.ts';
 import { actionButton, actionForm } from '../action.ts';
 import type { DashboardPage } from '../dashboard-page.ts';
-import {
-  badge,
-  bar,
-  bytes,
-  type Content,
-  counted,
-  type Html,
-  type Mood,
-  percent,
-  span,
-  when,
-} from '../formats.ts';
+import { badge, bar, bytes, type Content, type Html, type Mood, percent, span, when } from '../formats.ts';
+import { counted } from '../../../quantity-text.ts';
 import { table } from '../table.ts';
 
 type Schedule = NonNullable<StoreStatus['schedules']>[number];

@@ -35,8 +35,13 @@ export function printAge(at: number, now: number): string {
   return count < 1 ? 'just now' : `${counted(count, unit)} ago`;
 }
 
+/** `12,345`. */
+export function printCount(count: number): string {
+  return count.toLocaleString('en-US');
+}
+
 /** `1 image`, `1,200 images`; `repository` becomes `repositories`. */
 export function counted(count: number, noun: string): string {
   const plural = noun.endsWith('y') && noun !== 'day' ? `${noun.slice(0, -1)}ies` : `${noun}s`;
-  return `${count.toLocaleString('en-US')} ${count === 1 ? noun : plural}`;
+  return `${printCount(count)} ${count === 1 ? noun : plural}`;
 }
