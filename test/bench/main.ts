@@ -2,12 +2,14 @@ import { execFile } from 'node:child_process';
 import { mkdir, writeFile } from 'node:fs/promises';
 import { availableParallelism, cpus, loadavg, totalmem } from 'node:os';
 import { dirname, join } from 'node:path';
-import { parseArgs, promisify } from 'node:util';
+import { promisify } from 'node:util';
 import type { Calculation } from './calculation.ts';
 import { type Figure, figureLines, type Summary, summarise } from './figure.ts';
 import { findProgram, versionOf } from './find-program.ts';
 import { leaveNothingBehind } from './leftovers.ts';
+import { type BenchOptions, benchOptions, BenchUsageError } from './options.ts';
 import { readmeTable } from './readme-table.ts';
+import { checkResultFile } from './result-file.ts';
 import { findPeers, PEER_NAMES, type PeersHere } from './peers/all-peers.ts';
 import { bundleImport } from './scenarios/bundle-import.ts';
 import { bundle } from './scenarios/bundle.ts';
@@ -38,7 +40,8 @@ import { type Scenario, Workbench, type WorkbenchOptions } from './workbench.ts'
  * figures of the product, each as a ratio of two things measured in the same run on the same machine. nginx is the upstream; contestants are entrepot and every peer that is
  * here; download.ts, curl and wrk are the clients. What only computes needs none of them. Prints a table, writes
  * the JSON file; with --markdown it ends with the README's table. Ends with 0 when everything was measured, whether
- * or not the targets were met; with 1 when something failed.
+ * or not the targets were met; with 1 when something failed; with 2 and a sentence, before anything is done, when it was
+ * called wrongly or could not write that file.
  */
 
 const SCENARIOS: readonly Scenario[] = [
@@ -68,53 +71,47 @@ const ROUNDS = 5;
 const QUICK_ROUNDS = 2;
 /** For all of it, where `--minutes` says nothing. */
 const LIMIT_MINUTES = 120;
+const WRONG_USAGE = 2;
 /** What `--only` takes for all that compare entrepot with its peers. */
 const PEERS_GROUP = 'peers';
 
-const { values: options } = parseArgs({
-  options: {
-    quick: { type: 'boolean', default: false },
-    only: { type: 'string', multiple: true },
-    peer: { type: 'string', multiple: true },
-    json: { type: 'string', default: join('.bench', 'result.json') },
-    markdown: { type: 'boolean', default: false },
-    minutes: { type: 'string', default: String(LIMIT_MINUTES) },
-  },
-});
+const options = await optionsOrUsage();
 leaveNothingBehind();
-setTimeout(
-  () => {
-    say('the bench took too long');
-    process.exit(1);
-  },
-  Number(options.minutes) * 60_000,
-).unref();
-process.exitCode = await main();
+setTimeout(() => {
+  say('the bench took too long');
+  process.exit(1);
+}, options.minutes * 60_000).unref();
+process.exitCode = await main(options);
 
-async function main(): Promise<number> {
+/** Wrong usage ends it, before anything was done. */
+async function optionsOrUsage(): Promise<BenchOptions> {
   const names = [...SCENARIOS, ...CALCULATIONS].map(({ name }) => name);
-  const unknown = options.only?.filter((name) => ![PEERS_GROUP, ...names].includes(name)) ?? [];
-  if (unknown.length > 0) {
-    say(`unknown: ${unknown.join(', ')}. There are: ${[PEERS_GROUP, ...names].join(', ')}`);
-    return 2;
+  const choices = { only: [PEERS_GROUP, ...names], peer: PEER_NAMES };
+  const defaults = { json: join('.bench', 'result.json'), minutes: LIMIT_MINUTES };
+  try {
+    const given = benchOptions(process.argv.slice(2), { choices, defaults });
+    await checkResultFile(given.json);
+    return given;
+  } catch (error) {
+    if (!(error instanceof BenchUsageError)) throw error;
+    process.stderr.write(`bench: ${error.message}\n`);
+    process.exit(WRONG_USAGE);
   }
-  const strangers = options.peer?.filter((name) => !PEER_NAMES.includes(name)) ?? [];
-  if (strangers.length > 0) {
-    say(`no such peer: ${strangers.join(', ')}. There are: ${PEER_NAMES.join(', ')}`);
-    return 2;
-  }
+}
+
+async function main({ json, only: chosen, markdown }: BenchOptions): Promise<number> {
   const wanted = ({ name }: { readonly name: string }) =>
-    options.only?.some((only) => only === name || (only === PEERS_GROUP && name.startsWith('peer-'))) ?? true;
+    chosen?.some((only) => only === name || (only === PEERS_GROUP && name.startsWith('peer-'))) ?? true;
   const results: Record<string, unknown> = {};
   for (const calculation of CALCULATIONS.filter(wanted))
     results[calculation.name] = await calculate(calculation);
   const measured = await measureAll(SCENARIOS.filter(wanted));
-  await mkdir(dirname(options.json), { recursive: true });
+  await mkdir(dirname(json), { recursive: true });
   const at = new Date().toISOString();
   const all = { ...results, ...measured.results };
-  await writeFile(options.json, JSON.stringify({ at, ...measured, results: all }, undefined, 2));
-  say(`\nwritten to ${options.json}`);
-  if (options.markdown) for (const line of ['', ...tableOf(measured)]) say(line);
+  await writeFile(json, JSON.stringify({ at, ...measured, results: all }, undefined, 2));
+  say(`\nwritten to ${json}`);
+  if (markdown) for (const line of ['', ...tableOf(measured)]) say(line);
   return measured.failed ? 1 : 0;
 }
 
