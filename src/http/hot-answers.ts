@@ -55,7 +55,7 @@ export class HotAnswers {
     const known = this.#kept.get(asked);
     if (known !== undefined) {
       if (nowMs < known.untilMs) return known.answer;
-      this.#kept.delete(asked);
+      this.#drop(asked);
     }
     return this.#isHot(asked) ? this.#keeper(asked, generation) : undefined;
   }
@@ -77,10 +77,19 @@ export class HotAnswers {
       const { length } = answer.body;
       // What was decided before is not kept beyond a change that came meanwhile.
       if (generation !== this.#generation() || generation !== this.#ofGeneration) return;
+      // Many that ask at the same moment may all be told to keep it.
+      this.#drop(request);
       if (length > BODY_LIMIT_BYTES || this.#keptBytes + length > TOTAL_LIMIT_BYTES) return;
       this.#keptBytes += length;
       this.#kept.set(request, { answer, untilMs: this.#clock.monotonic() + freshForMs });
     };
+  }
+
+  #drop(request: string): void {
+    const known = this.#kept.get(request);
+    if (known === undefined) return;
+    this.#kept.delete(request);
+    this.#keptBytes -= known.answer.body.length;
   }
 
   #beginAnew(nowMs: number, generation: number): void {

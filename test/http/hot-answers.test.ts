@@ -1,7 +1,7 @@
 import type { IncomingMessage } from 'node:http';
 import { expect, it } from 'vitest';
 import type { UpstreamConfig } from '../../src/config.ts';
-import { type HotAnswer, HotAnswers } from '../../src/http/hot-answers.ts';
+import { type HotAnswer, HotAnswers, type KeepAnswer } from '../../src/http/hot-answers.ts';
 import { closeAfterTest } from '../support/close-after-test.ts';
 import { FakeClock } from '../support/fake-clock.ts';
 import { FakeRegistry } from '../support/fake-registry.ts';
@@ -103,6 +103,50 @@ it('what was decided before a change is not kept after it', () => {
   if (typeof keeper !== 'function') throw new Error('nothing keeps the answer');
   keeper(ANSWER, Infinity);
   expect(asked()).toBeUndefined();
+});
+
+/** Keepers of one request: many may be answered at the same moment. */
+function keepersOf(hot: HotAnswers, url: string, count: number): readonly KeepAnswer[] {
+  const request = { method: 'GET', httpVersion: '1.1', url, rawHeaders: [] as string[] };
+  const found = Array.from({ length: count + 3 }, () => hot.find(request as unknown as IncomingMessage));
+  return found.slice(3).map((keeper) => {
+    if (typeof keeper !== 'function') throw new Error('nothing keeps the answer');
+    return keeper;
+  });
+}
+
+it('what is kept twice, or no longer, takes its room once, or none', async () => {
+  const clock = new FakeClock();
+  const hot = new HotAnswers(clock, () => 1);
+  const answer = { ...ANSWER, body: Buffer.alloc(64 * 1024) };
+  const isKept = (url: string): boolean => {
+    const request = { method: 'GET', httpVersion: '1.1', url, rawHeaders: [] as string[] };
+    return typeof hot.find(request as unknown as IncomingMessage) === 'object';
+  };
+  // Each time more than all that is kept may take.
+  for (const keep of keepersOf(hot, '/twice', 600)) keep(answer, Infinity);
+  keepersOf(hot, '/other', 1)[0]?.(answer, Infinity);
+  expect([isKept('/twice'), isKept('/other')]).toEqual([true, true]);
+  for (let time = 0; time < 600; time += 1) {
+    keepersOf(hot, '/short', 1)[0]?.(answer, 1);
+    expect(isKept('/short')).toBe(true);
+    await clock.advance(1);
+    expect(isKept('/short')).toBe(false);
+  }
+});
+
+it('all that is kept has a bound, also when all of it is kept for less than a second', () => {
+  const hot = new HotAnswers(new FakeClock(), () => 1);
+  const answer = { ...ANSWER, body: Buffer.alloc(64 * 1024) };
+  let kept = 0;
+  for (let at = 0; at < 600; at += 1) {
+    const url = `/${at}`;
+    for (const keep of keepersOf(hot, url, 2)) keep(answer, 100);
+    const request = { method: 'GET', httpVersion: '1.1', url, rawHeaders: [] as string[] };
+    if (typeof hot.find(request as unknown as IncomingMessage) === 'object') kept += 1;
+  }
+  // 32 MiB of them.
+  expect(kept).toBe(512);
 });
 
 it('a tag is given again no longer than it is fresh', async () => {
