@@ -181,11 +181,13 @@ export class Manifests {
   ): Promise<Served<Manifest> | undefined> {
     const { clock } = this.#parts;
     const row = await this.#copies.row(key, tag, acceptKey(accepted));
-    if (row === undefined || freshnessOf(row, this.#policy(key, tag), clock.now()) !== 'fresh')
-      return undefined;
+    const policy = this.#policy(key, tag);
+    if (row === undefined || freshnessOf(row, policy, clock.now()) !== 'fresh') return undefined;
     try {
       const served = await this.#documents.get(key, row.digest, {}, signal);
-      return { ...served, ageMs: ageOf(row, clock.now()) };
+      const ageMs = ageOf(row, clock.now());
+      // A hit, where somebody brought the document meanwhile, may be given again.
+      return { ...served, ageMs, freshForMs: policy.ttlMs - ageMs };
     } catch (error) {
       if (isNotFound(error)) return undefined;
       throw error;

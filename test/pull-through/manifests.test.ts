@@ -2,7 +2,10 @@ import { existsSync } from 'node:fs';
 import { describe, expect, it, onTestFinished, vi } from 'vitest';
 import { diskFileSystem } from '../../src/content/file-system.ts';
 import { ContentPaths } from '../../src/content/paths.ts';
+import type { UpstreamConfig } from '../../src/config.ts';
 import { OCI_INDEX, OCI_MANIFEST } from '../../src/oci/media-type.ts';
+import { ManifestDocuments } from '../../src/pull-through/manifest-documents.ts';
+import { Manifests } from '../../src/pull-through/manifests.ts';
 import { closeAfterTest } from '../support/close-after-test.ts';
 import { FakeRegistry } from '../support/fake-registry.ts';
 import { FakeClock } from '../support/fake-clock.ts';
@@ -15,12 +18,12 @@ import { SOON } from '../support/soon.ts';
 const MINUTE_MS = 60_000;
 const MANIFESTS = /\/manifests\//;
 
-async function start(recipe: ImageRecipe = {}) {
+async function start(recipe: ImageRecipe = {}, upstream: Partial<UpstreamConfig> = {}) {
   const registry = closeAfterTest(await FakeRegistry.start());
   const image = buildImage(recipe);
   pushTo(registry, { repository: 'library/app', tag: 'latest', image });
   const clock = new FakeClock();
-  const upstreams = [{ name: 'docker.io', url: registry.url }];
+  const upstreams = [{ name: 'docker.io', url: registry.url, ...upstream }];
   const app = await startApp({ upstreams, clock });
   const ask = (reference: string, headers: Record<string, string> = {}, method = 'GET', repository = 'app') =>
     get(`${app.url}/v2/library/${repository}/manifests/${reference}`, { headers, method });
@@ -138,6 +141,26 @@ describe('a manifest GET, which Docker Hub counts', () => {
     await ask('latest', {}, 'HEAD');
     expect(await ask('latest')).toMatchObject({ status: 200 });
     expect((await ask('latest', {}, 'HEAD')).headers['x-cache']).toBe('HIT');
+    expect([asked('HEAD'), asked('GET')]).toEqual([1, 1]);
+  });
+
+  it('is one for a tag that HEAD named when others bring its document meanwhile, and it is fresh as long as before', async () => {
+    const { ask, asked, clock, image } = await start({}, { tagTtlMs: 300 });
+    await ask('latest', {}, 'HEAD');
+    await clock.advance(100);
+    const documents = vi.spyOn(ManifestDocuments.prototype, 'get');
+    const given = vi.spyOn(Manifests.prototype, 'get');
+    onTestFinished(() => void vi.restoreAllMocks());
+    documents.mockImplementationOnce(async function meanwhile(this: ManifestDocuments, ...asks) {
+      await this.get(...asks);
+      return this.get(...asks);
+    });
+    expect(await ask('latest')).toMatchObject({ status: 200, digest: image.root.digest });
+    expect(await given.mock.results[0]?.value).toMatchObject({
+      outcome: 'hit',
+      ageMs: 100,
+      freshForMs: 200,
+    });
     expect([asked('HEAD'), asked('GET')]).toEqual([1, 1]);
   });
 
