@@ -39,7 +39,8 @@ export class DiskIngest implements Ingest {
   #catchUp: Promise<void> | undefined;
   #failure: ContentError | undefined;
   #storeFailure: ContentError | undefined;
-  #writing = 0;
+  /** Bytes on their way to the disk, or to the hash when the disk does not take them. */
+  readonly #writes = new Set<Promise<void>>();
   #isCommitted = false;
 
   constructor(parts: DiskIngestParts) {
@@ -59,13 +60,20 @@ export class DiskIngest implements Ingest {
   async write(slab: Slab, length: number, position: number): Promise<boolean> {
     const isFront = position === this.#hashed && this.#catchUp === undefined;
     if (isFront) this.#hash(slab, length);
-    this.#writing += 1;
-    const isStored = this.#storeFailure === undefined && (await this.#store(slab, length, position));
-    this.#writing -= 1;
-    if (!isStored && !isFront) await this.#hashInOrder(slab, length, position);
+    const keeping = this.#keep(slab, length, position, isFront);
+    const over = (): void => void this.#writes.delete(write);
+    const write = keeping.then(over, over);
+    this.#writes.add(write);
+    const isStored = await keeping;
     this.#startCatchUp();
     while (this.#backlog.size >= HASH_BACKLOG_SLABS) await Promise.race(this.#backlog);
     if (this.#failure !== undefined) throw this.#failure;
+    return isStored;
+  }
+
+  async #keep(slab: Slab, length: number, position: number, isHashed: boolean): Promise<boolean> {
+    const isStored = this.#storeFailure === undefined && (await this.#store(slab, length, position));
+    if (!isStored && !isHashed) await this.#hashInOrder(slab, length, position);
     return isStored;
   }
 
@@ -163,8 +171,10 @@ export class DiskIngest implements Ingest {
   async verify(sizeBytes: number): Promise<Digest> {
     while (this.#hashed < sizeBytes && this.#failure === undefined) {
       this.#startCatchUp();
-      if (this.#catchUp === undefined) throw new ContentError('damaged', 'not all bytes were written');
-      await this.#catchUp;
+      if (this.#catchUp !== undefined) await this.#catchUp;
+      // Readers have bytes at the front before the disk has: it may take longer than the hash to come there.
+      else if (this.#writes.size > 0) await Promise.race(this.#writes);
+      else throw new ContentError('damaged', 'not all bytes were written');
     }
     await Promise.all(this.#backlog);
     if (this.#failure !== undefined) throw this.#failure;
@@ -177,7 +187,7 @@ export class DiskIngest implements Ingest {
     if (temporary === undefined || this.#storeFailure !== undefined) {
       throw this.#storeFailure ?? new ContentError('no-space', 'nothing was stored');
     }
-    assert.equal(this.#writing, 0, 'an ingest is committed only when all its writes have ended');
+    assert.equal(this.#writes.size, 0, 'an ingest is committed only when all its writes have ended');
     try {
       await publisher.publish(temporary.file, temporary.path, target);
       this.#isCommitted = true;
