@@ -35,7 +35,7 @@ async function start(): Promise<Setup> {
     app,
     registry,
     digest,
-    send: (bytes, options) => sendRaw({ port }, bytes, { timeoutMs: 10_000, settleMs: 0, ...options }),
+    send: (bytes, options) => sendRaw({ port }, bytes, { timeoutMs: 60_000, settleMs: 0, ...options }),
   };
 }
 
