@@ -4,6 +4,8 @@ import type { Chunk } from './content.ts';
 const LARGE_BYTES = 1024 * 1024;
 /** What each further reader takes, so that memory stays bounded by the number of connections. */
 const SMALL_BYTES = 128 * 1024;
+/** Kept when nobody reads; a crowd beyond it has its memory made and unmade for each read, at twice the cost. */
+const SMALL_KEPT = 256;
 
 /** A buffer to read a file into. */
 export interface ReadBuffer {
@@ -13,10 +15,11 @@ export interface ReadBuffer {
   release(): void;
 }
 
-/** Reused buffers for reading files: so many large ones, then small ones. Never waits. */
+/** Reused buffers for reading files: so many large ones, then small ones, of which some stay. Never waits. */
 export class ReadBuffers {
   readonly #largeLimit: number;
   readonly #free: Buffer[] = [];
+  readonly #freeSmall: Buffer[] = [];
   #large = 0;
 
   constructor(largeLimit: number) {
@@ -26,10 +29,13 @@ export class ReadBuffers {
   /** At most `limitBytes` long. */
   take(limitBytes: number): ReadBuffer {
     const isLarge = limitBytes > SMALL_BYTES && (this.#free.length > 0 || this.#large < this.#largeLimit);
-    const whole = isLarge ? this.#takeLarge() : Buffer.allocUnsafeSlow(Math.min(limitBytes, SMALL_BYTES));
+    const whole = isLarge ? this.#takeLarge() : this.#takeSmall(limitBytes);
     const bytes = whole.subarray(0, limitBytes);
+    let isTaken = true;
     const release = () => {
-      if (isLarge) this.#free.push(whole);
+      // Given back twice, two readers would have it.
+      if (isTaken) this.#giveBack(whole);
+      isTaken = false;
     };
     return { bytes, release, chunk: (length) => ({ bytes: bytes.subarray(0, length), release }) };
   }
@@ -39,5 +45,14 @@ export class ReadBuffers {
     if (free !== undefined) return free;
     this.#large += 1;
     return Buffer.allocUnsafeSlow(LARGE_BYTES);
+  }
+
+  #takeSmall(limitBytes: number): Buffer {
+    return this.#freeSmall.pop() ?? Buffer.allocUnsafeSlow(Math.min(limitBytes, SMALL_BYTES));
+  }
+
+  #giveBack(whole: Buffer): void {
+    if (whole.length === LARGE_BYTES) this.#free.push(whole);
+    else if (whole.length === SMALL_BYTES && this.#freeSmall.length < SMALL_KEPT) this.#freeSmall.push(whole);
   }
 }

@@ -7,6 +7,8 @@ import { newcomers } from '../newcomers.ts';
 const LARGE_PIECE_BYTES = 1024 * 1024;
 const MIDDLE_PIECE_BYTES = 512 * 1024;
 const SMALL_PIECE_BYTES = 256 * 1024;
+/** Among more bodies than these there is always one whose bytes are there: reading ahead would take memory for nothing. */
+const AHEAD_BODIES_LIMIT = 16;
 
 /** Takes a body, piece by piece: an exchange, for one. */
 export interface BodyTaker {
@@ -25,7 +27,7 @@ function pieceBytes(): number {
 }
 
 /**
- * Sends stretches of content, one read ahead of the connection. The head is not sent before the first bytes are there:
+ * Sends stretches of content, where they are few one read ahead of the connection. The head is not sent before the first bytes are there:
  * what fails until then can still be answered properly.
  */
 export async function sendStretch(
@@ -37,8 +39,12 @@ export async function sendStretch(
   let writing: Promise<void> | undefined;
   sending += 1;
   try {
-    const read = async (from: number) =>
-      content.read(from, Math.min(pieceBytes(), end - from), exchange.signal);
+    const read = (from: number): Promise<Chunk> => {
+      const bytes = content.read(from, Math.min(pieceBytes(), end - from), exchange.signal);
+      // Awaited in a later turn; until then a failure must not count as unhandled.
+      bytes.catch(() => undefined);
+      return bytes;
+    };
     let position = start;
     let reading = position < end ? read(position) : undefined;
     while (reading !== undefined) {
@@ -52,13 +58,15 @@ export async function sendStretch(
         throw error;
       }
       // Before the write: a connection that has room takes all of it within the call, and the disk is read meanwhile.
-      reading = position < end ? read(position) : undefined;
+      reading = position < end && sending <= AHEAD_BODIES_LIMIT ? read(position) : undefined;
       writing = writeAndRelease(exchange, chunk);
-      // Both are awaited in a later turn; until then a failure must not count as unhandled.
-      reading?.catch(() => undefined);
       writing.catch(() => undefined);
       // Bytes in memory and a connection that takes them at once would never let anybody else have a turn.
       await newcomers.turnWithout();
+      if (reading === undefined && position < end) {
+        await writing;
+        reading = read(position);
+      }
     }
     if (writing === undefined) sendHead();
   } finally {

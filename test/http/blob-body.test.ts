@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import type { Chunk, Content } from '../../src/content/content.ts';
 import { type BodyTaker, sendStretch } from '../../src/http/blob-body.ts';
+import { Gate } from '../support/gate.ts';
 
 const PIECES = 3;
 /** Of a single body: see blob-body.ts. */
@@ -18,6 +19,8 @@ class Scene implements Content, BodyTaker {
   readonly done: string[] = [];
   readonly signal = new AbortController().signal;
   unreleased = 0;
+  /** Whom each write waits for. */
+  writeGate: Gate | undefined;
 
   readonly #failing: Failing;
 
@@ -36,7 +39,7 @@ class Scene implements Content, BodyTaker {
       bytes: new Uint8Array(limitBytes).fill(piece),
       release: () => {
         this.unreleased -= 1;
-        this.done.push(`release ${piece}`);
+        this.done.push(`release ${Math.floor(piece)}`);
       },
     };
   }
@@ -44,7 +47,7 @@ class Scene implements Content, BodyTaker {
   async write(bytes: Uint8Array): Promise<void> {
     const piece = bytes[0] ?? Number.NaN;
     this.done.push(`write ${piece}`);
-    await Promise.resolve();
+    await this.writeGate?.pass();
     if (piece === this.#failing.write) throw new Error('the client left');
   }
 
@@ -65,6 +68,23 @@ describe('a stretch of content', () => {
     expect(scene.done.join(', ')).toBe(
       'read 0, head, read 1, write 0, release 0, read 2, write 1, release 1, write 2, release 2',
     );
+  });
+
+  it('is read only when the piece before has left where many are sent: each has one in memory', async () => {
+    const others = Array.from({ length: 16 }, () => new Scene());
+    const gate = new Gate();
+    for (const other of others) other.writeGate = gate;
+    const sending = others.map((other) => other.send());
+    await gate.arrived(others.length);
+    const scene = new Scene();
+    await scene.send();
+    gate.open();
+    await Promise.all(sending);
+    // Smaller pieces, too.
+    expect(scene.done.slice(0, 8).join(', ')).toBe(
+      'read 0, head, write 0, release 0, read 0.25, write 0, release 0, read 0.5',
+    );
+    expect([scene, ...others].map(({ unreleased }) => unreleased)).toEqual(Array(17).fill(0));
   });
 
   it('sends its head, and reads nothing, when it is empty', async () => {
