@@ -4,7 +4,7 @@ import type { Chunk } from './content.ts';
 const LARGE_BYTES = 1024 * 1024;
 /** What each further reader takes, so that memory stays bounded by the number of connections. */
 const SMALL_BYTES = 128 * 1024;
-/** Kept when nobody reads; a crowd beyond it has its memory made and unmade for each read, at twice the cost. */
+/** Kept when nobody reads; beyond them each read has its memory made and unmade. */
 const SMALL_KEPT = 256;
 
 /** A buffer to read a file into. */
