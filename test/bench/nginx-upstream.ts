@@ -1,4 +1,5 @@
 import { createHash } from 'node:crypto';
+import { existsSync } from 'node:fs';
 import { mkdir, open, readFile, rename, rm, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
@@ -79,9 +80,16 @@ export class NginxUpstream {
 
   /** A blob like no other. */
   async addBlob(sizeBytes: number): Promise<UpstreamContent> {
-    this.#seed += 1;
+    for (;;) {
+      this.#seed += 1;
+      const added = await this.#addGenerated(generatedBlob({ size: sizeBytes, seed: this.#seed }));
+      // Of thousands of small ones two may be the same.
+      if (added) return added;
+    }
+  }
+
+  async #addGenerated(source: ByteSource): Promise<UpstreamContent | undefined> {
     const hash = createHash('sha256');
-    const source = generatedBlob({ size: sizeBytes, seed: this.#seed });
     const partial = join(this.#dir, 'tmp', 'blob');
     const file = await open(partial, 'w');
     try {
@@ -92,7 +100,9 @@ export class NginxUpstream {
     } finally {
       await file.close();
     }
-    return this.#place('blobs', hash.digest('hex'), { source, partial });
+    const hex = hash.digest('hex');
+    if (existsSync(join(this.#dir, 'blobs', hex))) return undefined;
+    return this.#place('blobs', hex, { source, partial });
   }
 
   /** The manifest of an image of ten layers, which are nowhere: it is only to be fetched by digest. */
